@@ -1,0 +1,110 @@
+"""Everything Prevenant raises on purpose.
+
+    PrevenantError
+    ├── ConfigurationError      what a user wrote is wrong; says where, and what to write instead
+    │   ├── SettingsError
+    │   ├── BookError           every problem of a rule book at once
+    │   └── CrmImportError      every problem of the imported files at once
+    ├── Undecodable             one payload could not become a reading; it goes to quarantine
+    ├── JournalError            the journal could not be written or read; nothing is acknowledged
+    ├── StoreUnavailable        the database does not answer; try again
+    └── DeliveryError           a provider did not take a message
+        ├── Refused             for good: this address or this content will never be taken
+        ├── Throttled           for now: try again after `retry_after_s`
+        └── Uncertain           it may have been taken: look it up before anything is sent again
+
+*Unknown* is not *false*: `Uncertain` is neither a success nor a failure.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class PrevenantError(Exception):
+    """Base of all errors that Prevenant raises on purpose."""
+
+
+class ConfigurationError(PrevenantError):
+    """What a user wrote is wrong. The message says where, and what to write instead."""
+
+
+class SettingsError(ConfigurationError):
+    """A setting has a value that cannot be used."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    """One thing wrong in a file that a user wrote: where, what, and the remedy."""
+
+    source: str
+    line: int
+    column: int
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.source}:{self.line}:{self.column}: {self.message}"
+
+
+class _Problems(ConfigurationError):
+    """Many problems at once, in the order of the file."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = sorted(set(problems))
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class BookError(_Problems):
+    """A rule book cannot be used; `problems` lists everything wrong in it."""
+
+
+class CrmImportError(_Problems):
+    """Files for the CRM cannot be imported; `problems` lists everything wrong in them."""
+
+
+class Undecodable(PrevenantError):
+    """A payload cannot become a reading. The message is the reason that quarantine shows."""
+
+
+class JournalError(PrevenantError):
+    """The journal cannot be written or read. Nothing that it did not take is acknowledged."""
+
+
+class StoreUnavailable(PrevenantError):
+    """The database does not answer. Trying again may help."""
+
+
+class DeliveryError(PrevenantError):
+    """A provider did not take a message. `code` is the provider's own, where it gave one."""
+
+    def __init__(self, reason: str, code: str | None = None) -> None:
+        super().__init__(mask_addresses(reason))
+        self.reason = mask_addresses(reason)
+        self.code = code
+
+
+class Refused(DeliveryError):
+    """The provider will never take this message to this address."""
+
+
+class Throttled(DeliveryError):
+    """The provider does not take it now; `retry_after_s` is its own advice, where it gave one."""
+
+    def __init__(
+        self, reason: str, code: str | None = None, retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(reason, code)
+        self.retry_after_s = retry_after_s
+
+
+class Uncertain(DeliveryError):
+    """Whether the provider took the message is not known."""
+
+
+_PHONE = re.compile(r"\+?\d[\d .()-]{6,}\d")
+_EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
+
+
+def mask_addresses(text: str) -> str:
+    """Return `text` with phone numbers and e-mail addresses hidden, fit for a log."""
+    return _PHONE.sub("(number hidden)", _EMAIL.sub("(address hidden)", text))

@@ -1,0 +1,214 @@
+"""Settings from the environment, `.env` and `prevenant.toml`, in this order of precedence."""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from prevenant.clock import Clock, ScaledClock, SystemClock
+from prevenant.errors import SettingsError
+
+PREFIX = "PREVENANT_"
+TOML_FILE = "prevenant.toml"
+
+_MQTT_SCHEMES = ("mqtt", "mqtts", "ws", "wss")
+_SMTP_SCHEMES = ("smtp", "smtps", "smtp+starttls")
+
+
+def _mqtt_url(text: str) -> str:
+    return _url(text, _MQTT_SCHEMES, "mqtt://127.0.0.1:1883")
+
+
+def _database_url(text: str) -> str:
+    schemes = ("sqlite", "postgresql+psycopg")
+    if text.split("://", maxsplit=1)[0] not in schemes:
+        message = "write sqlite:///path/to/file.db or postgresql+psycopg://user:password@host/name"
+        raise ValueError(message)
+    return text
+
+
+def _http_address(text: str) -> str:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdigit() or int(port) > 65535:  # noqa: PLR2004  the largest port
+        message = "write HOST:PORT, as in 127.0.0.1:8080"
+        raise ValueError(message)
+    return text
+
+
+def _web_url(text: str) -> str:
+    return (
+        _url(text, ("http", "https"), "https://prevenant.example.org").rstrip("/") if text else ""
+    )
+
+
+def _smtp_url(text: SecretStr) -> SecretStr:
+    if text.get_secret_value():
+        _url(text.get_secret_value(), _SMTP_SCHEMES, "smtp+starttls://user:password@host:587")
+    return text
+
+
+def _clock(text: str) -> str:
+    if text:
+        ScaledClock.parse(text)
+    return text
+
+
+def _url(text: str, schemes: tuple[str, ...], example: str) -> str:
+    parts = urlsplit(text)
+    try:
+        port_is_good = parts.port is None or parts.port > 0
+    except ValueError:
+        port_is_good = False
+    if parts.scheme not in schemes or not parts.hostname or not port_is_good:
+        message = f"write an address such as {example} ({', '.join(s + '://' for s in schemes)})"
+        raise ValueError(message)
+    return text
+
+
+class Settings(BaseSettings):
+    """What an operator can set. Each description is the text of `prevenant settings` and of the docs."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_file=".env", toml_file=TOML_FILE, extra="ignore"
+    )
+
+    book: Path = Field(default=Path("rules.yaml"), description="the rule book")
+    mqtt_url: Annotated[str, AfterValidator(_mqtt_url)] = Field(
+        default="mqtt://127.0.0.1:1883",
+        description="the broker: mqtt://, mqtts://, ws:// or wss://, with user and password, ?client_id=",
+    )
+    database_url: Annotated[str, AfterValidator(_database_url)] = Field(
+        default="sqlite:///var/prevenant.db", description="the store, or postgresql+psycopg://…"
+    )
+    journal: Path = Field(default=Path("var/journal.db"), description="durable log of readings")
+    http: Annotated[str, AfterValidator(_http_address)] = Field(
+        default="127.0.0.1:8080", description="where API and console listen"
+    )
+    public_url: Annotated[str, AfterValidator(_web_url)] = Field(
+        default="", description="where receipts, replies and customers' links come in"
+    )
+    twilio_account_sid: str = Field(default="", description="Twilio account, for SMS and voice")
+    twilio_auth_token: SecretStr = Field(default=SecretStr(""), description="Twilio secret")
+    twilio_from: str = Field(default="", description="the number that sends, in the form +33…")
+    twilio_base_url: Annotated[str, AfterValidator(_web_url)] = Field(
+        default="", description="another address for Twilio's API, for tests and proxies"
+    )
+    smtp_url: Annotated[SecretStr, AfterValidator(_smtp_url)] = Field(
+        default=SecretStr(""),
+        description="e-mail: smtp://, smtps:// or smtp+starttls://user:password@host:port",
+    )
+    email_from: str = Field(default="", description="the sender of e-mail")
+    admin_token: SecretStr = Field(
+        default=SecretStr(""),
+        description="the first administrator's token; made on the first run and printed once if empty",
+    )
+    clock: Annotated[str, AfterValidator(_clock)] = Field(
+        default="",
+        description="a faster clock, ORIGIN/REAL_ORIGIN/SPEED, for the demo and rehearsals",
+    )
+
+    @classmethod
+    def settings_customise_sources(  # noqa: D102  documented by pydantic-settings
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        del file_secret_settings
+        toml = TomlConfigSettingsSource(settings_cls)
+        return (init_settings, env_settings, dotenv_settings, toml)
+
+    @property
+    def http_host(self) -> str:
+        """The host part of `http`."""
+        return self.http.rpartition(":")[0]
+
+    @property
+    def http_port(self) -> int:
+        """The port part of `http`; 0 lets the machine choose."""
+        return int(self.http.rpartition(":")[2])
+
+    def make_clock(self) -> Clock:
+        """Return the clock that the engine runs on."""
+        return ScaledClock.parse(self.clock) if self.clock else SystemClock()
+
+
+def load_settings() -> Settings:
+    """Read all sources. Raises SettingsError with everything that is wrong, one line each."""
+    problems = list(_unknown_names())
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        for problem in error.errors():
+            name = str(problem["loc"][0])
+            text = problem["msg"].removeprefix("Value error, ")
+            problems.append(f"{PREFIX}{name.upper()}: {text}")
+        raise SettingsError("\n".join(problems)) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        problems.append(f"{TOML_FILE}: {error}; it has to be TOML")
+        raise SettingsError("\n".join(problems)) from None
+    if problems:
+        raise SettingsError("\n".join(problems))
+    return settings
+
+
+def describe_settings(settings: Settings) -> Iterator[tuple[str, str, str, str]]:
+    """Yield name, value (secrets hidden), source and meaning of every setting."""
+    sources = [
+        ("environment", EnvSettingsSource(Settings)()),
+        (".env", DotEnvSettingsSource(Settings)()),
+        (TOML_FILE, TomlConfigSettingsSource(Settings)()),
+    ]
+    for name, field in Settings.model_fields.items():
+        source = next((where for where, values in sources if name in values), "default")
+        yield (
+            PREFIX + name.upper(),
+            _shown(getattr(settings, name)),
+            source,
+            field.description or "",
+        )
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, SecretStr):
+        return "********" if value.get_secret_value() else ""
+    parts = urlsplit(str(value))
+    if parts.password:
+        return str(value).replace(f":{parts.password}@", ":********@")
+    return str(value)
+
+
+def _unknown_names() -> Iterator[str]:
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    for name in os.environ:
+        if name.startswith(PREFIX) and name not in known:
+            yield _unknown(name, known)
+    if Path(TOML_FILE).is_file():
+        try:
+            names = tomllib.loads(Path(TOML_FILE).read_text("utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError):
+            return
+        for name in names:
+            if name not in Settings.model_fields:
+                yield f"{TOML_FILE}: " + _unknown(name, set(Settings.model_fields))
+
+
+def _unknown(name: str, known: set[str]) -> str:
+    close = difflib.get_close_matches(name, known, 1)
+    hint = f"did you mean {close[0]}?" if close else "`prevenant settings` lists them all"
+    return f"{name} is not a setting: {hint}"

@@ -1,0 +1,171 @@
+"""The store: one SQLite file or one PostgreSQL database, reached through short transactions.
+
+Writers on SQLite take the write lock when they begin (`BEGIN IMMEDIATE`), so that a transaction never
+fails half-way because another one wrote meanwhile; `synchronous=FULL` makes a commit durable.
+"""
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import alembic.command
+import alembic.config
+from sqlalchemy import DateTime, Dialect, Engine, create_engine, event, make_url
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.types import TypeDecorator
+from sqlmodel import Session, SQLModel
+
+from prevenant.clock import Wakeup
+from prevenant.errors import StoreUnavailable, mask_addresses
+
+# Constraints get names, without which a later migration could not change them on SQLite.
+SQLModel.metadata.naming_convention = {
+    "ix": "ix_%(column_0_label)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+_BUSY_S = 30
+_WAKES = "wakes"
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A timezone-aware instant, kept in UTC on every database. A naive datetime is refused."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Turn an aware datetime into what the database keeps."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            message = f"{value} has no time zone"
+            raise ValueError(message)
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Turn what the database kept into an aware datetime."""
+        del dialect
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Store:
+    """Sessions on the database, and the bells that ring when a committed change concerns someone."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._engine = _make_engine(url)
+        self._writing = self._engine.execution_options(writes=True)
+        # One writer at a time inside this process: SQLite's own waiting is a sleep that polls.
+        self._turn = threading.Lock() if self._engine.dialect.name == "sqlite" else None
+        self._listeners: dict[str, list[Callable[[], None]]] = defaultdict(list)
+
+    @property
+    def engine(self) -> Engine:
+        """The SQLAlchemy engine, for migrations and for tools."""
+        return self._engine
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """Open a session that only reads."""
+        with _unavailable_named(), Session(self._engine, expire_on_commit=False) as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """Open a session, commit it when the block ends, and ring the bells that it asked for.
+
+        Raises StoreUnavailable if the database does not answer; then nothing was written.
+        """
+        with _unavailable_named(), Session(self._writing, expire_on_commit=False) as session:
+            if self._turn is None:
+                with session.begin():
+                    yield session
+            else:
+                with self._turn, session.begin():
+                    yield session
+        for name in session.info.get(_WAKES, ()):
+            self.ring(name)
+
+    def ring(self, name: str) -> None:
+        """Wake everyone who listens to `name`."""
+        for listener in self._listeners[name]:
+            listener()
+
+    def listen(self, name: str) -> Wakeup:
+        """Return a bell that rings after each commit that concerns `name`."""
+        wakeup = Wakeup()
+        self.call(name, wakeup.ring)
+        return wakeup
+
+    def call(self, name: str, listener: Callable[[], None]) -> None:
+        """Call `listener`, which must be quick, after each commit that concerns `name`."""
+        self._listeners[name].append(listener)
+
+    def upgrade(self) -> None:
+        """Bring the tables to this version's form. Raises StoreUnavailable."""
+        config = alembic.config.Config()
+        config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+        with _unavailable_named(), self._writing.begin() as connection:
+            config.attributes["connection"] = connection
+            alembic.command.upgrade(config, "head")
+
+    def close(self) -> None:
+        """Give back all connections."""
+        self._engine.dispose()
+
+
+def wake(session: Session, name: str) -> None:
+    """Ring `name` once the transaction of `session` has been committed."""
+    session.info.setdefault(_WAKES, set()).add(name)
+
+
+@contextmanager
+def _unavailable_named() -> Iterator[None]:
+    try:
+        yield
+    except OperationalError as error:
+        raise StoreUnavailable(_reason(error)) from error
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise StoreUnavailable(_reason(error)) from error
+        raise
+
+
+def _reason(error: DBAPIError) -> str:
+    cause = str(error.orig).strip().splitlines()[0]
+    return mask_addresses(f"the database does not answer: {cause}; check PREVENANT_DATABASE_URL")
+
+
+def _make_engine(url: str) -> Engine:
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite":
+        return create_engine(parsed, pool_pre_ping=True, pool_size=10)
+    if parsed.database:
+        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(parsed, connect_args={"timeout": _BUSY_S}, pool_size=10)
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    # The driver would open transactions by itself, too late for BEGIN IMMEDIATE.
+    connection.isolation_level = None
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Any) -> None:
+    writes = connection.get_execution_options().get("writes")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -1,0 +1,130 @@
+"""Tables that more than one part reads or writes. Each part's own tables stand beside its code."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import JSON, Column, Index, UniqueConstraint, text
+from sqlmodel import Field, Session, SQLModel
+
+from prevenant.store import UtcDateTime, wake
+
+CASE_EVENTS = "case-events"
+"""The bell that rings when a case has something to hear."""
+TIMELINE = "timeline"
+"""The bell that rings when the story goes on."""
+
+
+def utc_column(*, nullable: bool = False) -> Any:
+    """Declare a column of timezone-aware instants."""
+    return Field(sa_type=UtcDateTime, nullable=nullable)
+
+
+def json_column() -> Any:
+    """Declare a column that holds a JSON object."""
+    return Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+
+
+class Alarm(SQLModel, table=True):
+    """A rule's state on one device, from its onset to its end."""
+
+    __table_args__ = (UniqueConstraint("rule", "device_id", "onset_at"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    rule: str
+    device_type: str
+    site_id: str
+    device_id: str = Field(index=True)
+    severity: int
+    state: str = Field(default="active", index=True)
+    """`active` or `cleared`."""
+    onset_at: datetime = utc_column()
+    raised_at: datetime = utc_column()
+    cleared_at: datetime | None = utc_column(nullable=True)
+    values: dict[str, Any] = json_column()
+    reason: str
+
+
+class CaseEvent(SQLModel, table=True):
+    """Something that a case has to hear, kept until it was heard. Each comes once: `key` is unique."""
+
+    __tablename__ = "case_event"
+    __table_args__ = (
+        Index(
+            "ix_case_event_unheard",
+            "urgency",
+            "id",
+            sqlite_where=text("heard_at IS NULL"),
+            postgresql_where=text("heard_at IS NULL"),
+        ),
+    )
+
+    id: int | None = Field(default=None, primary_key=True)
+    key: str = Field(unique=True)
+    kind: str
+    """`alarm.raised`, `alarm.cleared`, `reply`, `message.delivered`, `message.failed`."""
+    urgency: int
+    """The severity of what it is about; a higher one is heard first."""
+    alarm_id: int | None = None
+    case_id: int | None = None
+    data: dict[str, Any] = json_column()
+    at: datetime = utc_column()
+    heard_at: datetime | None = utc_column(nullable=True)
+    retry_at: datetime | None = utc_column(nullable=True)
+    attempts: int = 0
+    error: str | None = None
+    """Why the last attempt to hear it failed; after too many it waits for a person."""
+
+
+class TimelineEntry(SQLModel, table=True):
+    """One line of the story: what happened or was decided, and why."""
+
+    __tablename__ = "timeline"
+
+    id: int | None = Field(default=None, primary_key=True)
+    at: datetime = utc_column()
+    kind: str
+    case_id: int | None = Field(default=None, index=True)
+    alarm_id: int | None = None
+    summary: str
+    """For a person; holds no phone number and no address."""
+    detail: dict[str, Any] = json_column()
+
+
+class ApiToken(SQLModel, table=True):
+    """A token that opens the API and the console; only its SHA-256 is kept."""
+
+    __tablename__ = "api_token"
+
+    name: str = Field(primary_key=True)
+    digest: str
+    created_at: datetime = utc_column()
+
+
+def add_timeline(
+    session: Session,
+    at: datetime,
+    kind: str,
+    summary: str,
+    *,
+    case_id: int | None = None,
+    alarm_id: int | None = None,
+    detail: dict[str, Any] | None = None,
+) -> None:
+    """Write one line of the story in the transaction of `session`."""
+    session.add(
+        TimelineEntry(
+            at=at,
+            kind=kind,
+            case_id=case_id,
+            alarm_id=alarm_id,
+            summary=summary,
+            detail=detail or {},
+        )
+    )
+    wake(session, TIMELINE)
+
+
+def add_case_event(session: Session, event: CaseEvent) -> None:
+    """Give a case something to hear, in the transaction of `session`."""
+    session.add(event)
+    wake(session, CASE_EVENTS)
