@@ -1,0 +1,1 @@
+"""From the broker to readings: MQTT, the journal, decoding, quarantine."""

@@ -1,0 +1,52 @@
+"""When was it observed: the device's own timestamp where it is sane, else the time of arrival."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from prevenant.domain import DeviceType
+
+# A number's magnitude tells its unit: each bound is a date beyond the year 5000 in the smaller unit.
+_MILLISECONDS, _MICROSECONDS, _NANOSECONDS = 1e11, 1e14, 1e17
+
+
+def observed_at(stamp: Any, received_at: float, device_type: DeviceType) -> tuple[float, bool]:
+    """Return when a reading was observed, in seconds since 1970, and whether the device said so.
+
+    A stamp that is missing, unreadable, further ahead than the type's `max_skew` or further behind than
+    its `max_late` is not believed; the reading then counts from its arrival.
+    """
+    seconds = stamp_seconds(stamp)
+    if (
+        seconds is None
+        or seconds - received_at > device_type.max_skew_s
+        or received_at - seconds > device_type.max_late_s
+    ):
+        return received_at, False
+    return seconds, True
+
+
+def stamp_seconds(stamp: Any) -> float | None:
+    """Return a timestamp as seconds since 1970, or None where it is no time.
+
+    Numbers count seconds, milli-, micro- or nanoseconds by their size; texts are ISO 8601, in UTC
+    where they name no zone.
+    """
+    if isinstance(stamp, int | float) and not isinstance(stamp, bool):
+        return _number_seconds(float(stamp))
+    if isinstance(stamp, str):
+        try:
+            moment = datetime.fromisoformat(stamp)
+        except ValueError:
+            return None
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    return None
+
+
+def _number_seconds(number: float) -> float | None:
+    if number >= _NANOSECONDS:
+        return number / 1e9
+    if number >= _MICROSECONDS:
+        return number / 1e6
+    if number >= _MILLISECONDS:
+        return number / 1e3
+    return number if number > 0 else None

@@ -1,0 +1,90 @@
+"""Topics: which device and which type a message belongs to."""
+
+from collections.abc import Iterable
+
+from prevenant.domain import DeviceType, device_key
+
+_CACHE_SIZE = 200_000
+
+Identity = tuple[DeviceType, str, str]
+"""The device's type, its site, and its installation-wide identity."""
+
+
+class TopicPattern:
+    """A topic pattern of the book, such as `airport/{site}/doors/{device}`."""
+
+    def __init__(self, device_type: DeviceType) -> None:
+        self.device_type = device_type
+        self._levels = device_type.topic.split("/")
+
+    @property
+    def subscription(self) -> str:
+        """What to subscribe to: everything below the pattern's fixed beginning.
+
+        This is wider than the pattern on purpose: a device that speaks on a mistaken topic beside
+        the others is then seen in quarantine instead of never.
+        """
+        fixed: list[str] = []
+        for level in self._levels:
+            if level == "+" or level.startswith("{"):
+                break
+            fixed.append(level)
+        if not fixed:
+            return "/".join("+" if _is_open(level) else level for level in self._levels)
+        return f"{fixed[0]}/#"
+
+    def identify(self, levels: list[str]) -> Identity | None:
+        """Return whom a topic of these levels belongs to, or None if the pattern does not match."""
+        if len(levels) != len(self._levels):
+            return None
+        names = {"site": "", "device": ""}
+        for level, expected in zip(levels, self._levels, strict=True):
+            if expected.startswith("{"):
+                if not level:
+                    return None
+                names[expected[1:-1]] = level
+            elif expected not in {"+", level}:
+                return None
+        return self.device_type, names["site"], device_key(names["site"], names["device"])
+
+    def overlaps(self, other: "TopicPattern") -> bool:
+        """Return whether one topic could match both patterns."""
+        return len(self._levels) == len(other._levels) and all(
+            _is_open(ours) or _is_open(theirs) or ours == theirs
+            for ours, theirs in zip(self._levels, other._levels, strict=True)
+        )
+
+
+class Topics:
+    """All topic patterns of a book."""
+
+    def __init__(self, device_types: Iterable[DeviceType]) -> None:
+        self._patterns = [TopicPattern(device_type) for device_type in device_types]
+        self._known: dict[bytes, Identity] = {}
+
+    @property
+    def subscriptions(self) -> list[str]:
+        """What to subscribe to, each once, nothing that another one covers."""
+        wanted = dict.fromkeys(pattern.subscription for pattern in self._patterns)
+        roots = {filter_[:-2] for filter_ in wanted if filter_.endswith("/#")}
+        return [f for f in wanted if f.endswith("/#") or f.split("/")[0] not in roots]
+
+    def identify(self, topic: bytes) -> Identity | None:
+        """Return whom `topic` belongs to, or None where no pattern matches."""
+        identity = self._known.get(topic)
+        if identity is None:
+            try:
+                levels = topic.decode().split("/")
+            except UnicodeDecodeError:
+                return None
+            found = (pattern.identify(levels) for pattern in self._patterns)
+            identity = next((one for one in found if one), None)
+            if identity is not None:
+                if len(self._known) >= _CACHE_SIZE:
+                    self._known.clear()
+                self._known[topic] = identity
+        return identity
+
+
+def _is_open(level: str) -> bool:
+    return level == "+" or level.startswith("{")
