@@ -1,0 +1,1 @@
+"""From readings to alarms: the rule book, its expressions, and the processor that decides."""

@@ -1,0 +1,333 @@
+"""The processor: a function of (book, state, readings, time) to the changes of alarms. It does no I/O.
+
+    process(readings, now) -> transitions      advance(now) -> transitions      next_deadline()
+    snapshot() -> bytes                        restore(bytes, now) -> transitions
+
+The same readings give the same transitions for any split into batches, because every timer that is
+due before a reading was received ends before that reading is taken, at its own due time.
+All times are seconds since 1970, UTC.
+"""
+
+import heapq
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from prevenant.domain import FieldType, Reading, Transition
+from rules import nearby
+from rules.alarm import PENDING, AlarmState, Change, Evidence, Holds, Step, take_evidence, take_time
+from rules.book import Rule, RuleBook
+from rules.explain import reason_of
+from rules.signature import Compiled, Plan, Signature
+
+
+class DeviceState(msgspec.Struct):
+    """What the processor knows of one device."""
+
+    reading: Reading
+    signature: Signature
+    alarms: dict[str, AlarmState]
+    """By rule, all that are not idle."""
+    nears: list[nearby.NearState]
+    """One for each `near` of the type."""
+
+
+class _Lane:
+    """Everything about one device type: its rules in order, their plan, and its devices."""
+
+    def __init__(self, book: RuleBook, type_name: str) -> None:
+        self.rules: list[Rule] = [rule for rule in book.rules.values() if rule.on == type_name]
+        self.holds = [Holds(rule.for_s, rule.clear_for_s) for rule in self.rules]
+        self.plan = Plan(
+            book.devices[type_name], [Compiled(rule.when, rule.clear) for rule in self.rules]
+        )
+        self.index = {rule.name: number for number, rule in enumerate(self.rules)}
+        self.devices: dict[str, DeviceState] = {}
+
+
+class Processor:
+    """Decides alarms on every device of a book, with timers that need no message to fire."""
+
+    def __init__(self, book: RuleBook) -> None:
+        self._book = book
+        self._lanes = {name: _Lane(book, name) for name in book.devices}
+        self._deadlines: list[tuple[float, str, str, str]] = []
+        """A heap of (due, type, device, rule); for a `near` the rule is empty. Old entries are passed."""
+        self._scheduled: dict[tuple[str, str, str], float] = {}
+        self._history = nearby.History(
+            {
+                near.type: max(near.within_s, 0.0)
+                for lane in self._lanes.values()
+                for near in sorted(lane.plan.nears, key=lambda n: n.within_s)
+            }
+        )
+        self._watchers: dict[tuple[str, str], set[tuple[str, str]]] = defaultdict(set)
+        """By (site, type of the neighbour): the devices whose `near` it may answer."""
+        self.late = 0
+        """Readings that came after a newer one of their device: recorded, not evaluated."""
+
+    def process(self, readings: Iterable[Reading], now: float) -> list[Transition]:
+        """Take readings in the order in which they were received, then the time up to `now`.
+
+        Where `now` lies before their arrival, timers wait: what comes after a time in which nothing
+        could be heard may tell of a change within it.
+        """
+        transitions: list[Transition] = []
+        for reading in readings:
+            self._advance(min(reading.received_at, now), transitions)
+            self._take(reading, transitions)
+        self._advance(now, transitions)
+        return transitions
+
+    def advance(self, now: float) -> list[Transition]:
+        """Let every timer end that is due at `now`."""
+        transitions: list[Transition] = []
+        self._advance(now, transitions)
+        return transitions
+
+    def next_deadline(self) -> float | None:
+        """Return when `advance` may next have something to do, or None."""
+        return self._deadlines[0][0] if self._deadlines else None
+
+    def snapshot(self) -> bytes:
+        """Return the whole state."""
+        devices = [
+            (name, key, _packed(state))
+            for name, lane in self._lanes.items()
+            for key, state in lane.devices.items()
+        ]
+        return msgspec.msgpack.encode(
+            {
+                "rules": self._book.fingerprint,
+                "devices": devices,
+                "history": self._history.packed(),
+                "late": self.late,
+            }
+        )
+
+    def restore(self, snapshot: bytes, now: float) -> list[Transition]:
+        """Take over the state of an earlier processor, perhaps of another book.
+
+        Alarms of rules that the book no longer has are cleared, and say so. New rules judge what was
+        last received.
+        """
+        state = msgspec.msgpack.decode(snapshot)
+        self.late = state["late"]
+        self._history.unpack(state["history"], self._unpack_reading)
+        transitions: list[Transition] = []
+        for name, key, packed in state["devices"]:
+            if name in self._lanes:
+                self._restore_device(name, key, packed, now, transitions)
+        if state["rules"] != self._book.fingerprint:
+            for lane in self._lanes.values():
+                for device in lane.devices.values():
+                    self._evaluate(lane, device, now, transitions)
+        return transitions
+
+    def _take(self, reading: Reading, transitions: list[Transition]) -> None:
+        lane = self._lanes[reading.type]
+        plan = lane.plan
+        signature = plan.signature(reading)
+        state = lane.devices.get(reading.device_id)
+        if state is None:
+            nears = [nearby.NearState() for _ in plan.nears]
+            state = lane.devices[reading.device_id] = DeviceState(reading, (), {}, nears)
+        elif reading.retained or reading.observed_at < state.reading.observed_at:
+            self.late += 1
+            return
+        changed = signature != state.signature
+        state.reading = reading
+        state.signature = signature
+        if changed and plan.nears:
+            self._move_nears(lane, state)
+        if changed or state.alarms:
+            self._evaluate(lane, state, reading.received_at, transitions)
+        if self._history.keeps(reading.type):
+            self._history.add(reading)
+            self._answer_watchers(reading, transitions)
+
+    def _evaluate(
+        self, lane: _Lane, state: DeviceState, now: float, transitions: list[Transition]
+    ) -> None:
+        evidence = Evidence(state.reading.observed_at, state.reading.received_at, now)
+        truths = lane.plan.truths(state.signature + tuple([near.truth for near in state.nears]))
+        for number, (when, clear) in enumerate(truths):
+            rule = lane.rules[number]
+            alarm = state.alarms.get(rule.name)
+            if alarm is None and when is not True:
+                continue
+            step = take_evidence(alarm, (when, clear), evidence, lane.holds[number])
+            self._settle(rule, state, step, transitions)
+
+    def _settle(
+        self, rule: Rule, state: DeviceState, step: Step, transitions: list[Transition]
+    ) -> None:
+        """Keep the alarm's new state, its timer, and what has to be told of it."""
+        alarm, change = step
+        if alarm is None:
+            state.alarms.pop(rule.name, None)
+        else:
+            state.alarms[rule.name] = alarm
+            due = alarm.due_at(Holds(rule.for_s, rule.clear_for_s))
+            if due is not None:
+                self._schedule(due, state.reading.type, state.reading.device_id, rule.name)
+        if change is not None:
+            fields = self._book.devices[rule.on].fields
+            transitions.append(_transition(rule, fields, state.reading, change))
+
+    def _schedule(self, due: float, type_name: str, device_id: str, rule: str) -> None:
+        key = (type_name, device_id, rule)
+        scheduled = self._scheduled.get(key)
+        if scheduled is None or due < scheduled:
+            self._scheduled[key] = due
+            heapq.heappush(self._deadlines, (due, *key))
+
+    def _advance(self, now: float, transitions: list[Transition]) -> None:
+        while self._deadlines and self._deadlines[0][0] <= now:
+            due, type_name, device_id, rule_name = heapq.heappop(self._deadlines)
+            key = (type_name, device_id, rule_name)
+            if self._scheduled.get(key) != due:
+                continue
+            del self._scheduled[key]
+            lane = self._lanes[type_name]
+            state = lane.devices[device_id]
+            if rule_name:
+                self._end_hold(lane, state, rule_name, due, transitions)
+            else:
+                self._end_nears(lane, state, due, transitions)
+
+    def _end_hold(
+        self,
+        lane: _Lane,
+        state: DeviceState,
+        rule_name: str,
+        now: float,
+        transitions: list[Transition],
+    ) -> None:
+        alarm = state.alarms.get(rule_name)
+        if alarm is None:
+            return
+        number = lane.index[rule_name]
+        step = take_time(alarm, now, lane.holds[number])
+        self._settle(lane.rules[number], state, step, transitions)
+
+    def _move_nears(self, lane: _Lane, state: DeviceState) -> None:
+        """Where the rest of a condition changed, move the moment of its `near` to this reading."""
+        reading = state.reading
+        for near, moment in zip(lane.plan.nears, state.nears, strict=True):
+            rest = lane.plan.rest_of(near, state.signature)
+            if rest == moment.rest:
+                continue
+            moment.move(reading, rest)
+            nearby.answer(moment, near, reading, self._history.readings(reading.site_id, near.type))
+            self._watchers[reading.site_id, near.type].add((reading.type, reading.device_id))
+            if moment.truth is None:
+                due = moment.received + near.within_s
+                self._schedule(due, reading.type, reading.device_id, "")
+
+    def _answer_watchers(self, neighbour: Reading, transitions: list[Transition]) -> None:
+        for type_name, device_id in sorted(self._watchers[neighbour.site_id, neighbour.type]):
+            lane = self._lanes[type_name]
+            state = lane.devices[device_id]
+            before = [near.truth for near in state.nears]
+            for near, moment in zip(lane.plan.nears, state.nears, strict=True):
+                if near.type == neighbour.type and moment.truth is not True:
+                    nearby.answer(moment, near, state.reading, [neighbour])
+            if before != [near.truth for near in state.nears]:
+                self._evaluate(lane, state, neighbour.received_at, transitions)
+
+    def _end_nears(
+        self, lane: _Lane, state: DeviceState, now: float, transitions: list[Transition]
+    ) -> None:
+        """Answer `near` with false where its time has passed without a neighbour's reading."""
+        changed = False
+        for near, moment in zip(lane.plan.nears, state.nears, strict=True):
+            if moment.truth is None and moment.rest:
+                due = moment.received + near.within_s
+                if due <= now:
+                    moment.truth = False
+                    changed = True
+                else:
+                    self._schedule(due, state.reading.type, state.reading.device_id, "")
+        if changed:
+            self._evaluate(lane, state, now, transitions)
+
+    def _restore_device(
+        self, type_name: str, key: str, packed: Any, now: float, transitions: list[Transition]
+    ) -> None:
+        lane = self._lanes[type_name]
+        reading, alarms, nears = packed
+        state = DeviceState(
+            self._unpack_reading(reading),
+            (),
+            {name: msgspec.convert(alarm, AlarmState) for name, alarm in alarms.items()},
+            [msgspec.convert(near, nearby.NearState) for near in nears],
+        )
+        if len(state.nears) != len(lane.plan.nears):
+            state.nears = [nearby.NearState() for _ in lane.plan.nears]
+        state.signature = lane.plan.signature(state.reading)
+        lane.devices[key] = state
+        for name, alarm in list(state.alarms.items()):
+            if name not in lane.index:
+                del state.alarms[name]
+                if alarm.phase != PENDING:
+                    transitions.append(_orphan(name, state.reading, alarm, now))
+                continue
+            rule = lane.rules[lane.index[name]]
+            due = alarm.due_at(Holds(rule.for_s, rule.clear_for_s))
+            if due is not None:
+                self._schedule(due, type_name, key, name)
+        for near, moment in zip(lane.plan.nears, state.nears, strict=True):
+            self._watchers[state.reading.site_id, near.type].add((type_name, key))
+            if moment.truth is None and moment.rest:
+                self._schedule(moment.received + near.within_s, type_name, key, "")
+
+    def _unpack_reading(self, packed: Any) -> Reading:
+        reading = Reading(*packed)
+        values_type = self._book.devices[reading.type].values_type
+        return msgspec.structs.replace(reading, values=msgspec.convert(reading.values, values_type))
+
+
+def _packed(state: DeviceState) -> Any:
+    return (pack_reading(state.reading), state.alarms, state.nears)
+
+
+def pack_reading(reading: Reading) -> Any:
+    """Return `reading` as plain values for a snapshot."""
+    return msgspec.structs.astuple(reading)
+
+
+def _transition(
+    rule: Rule, fields: Sequence[FieldType], reading: Reading, change: Change
+) -> Transition:
+    names = [field.name for field in fields]
+    values = {n: value for n in names if (value := getattr(reading.values, n)) is not None}
+    return Transition(
+        kind=change.kind,
+        rule=rule.name,
+        type=reading.type,
+        site_id=reading.site_id,
+        device_id=reading.device_id,
+        severity=int(rule.severity),
+        onset_at=change.onset,
+        at=change.at,
+        values=values,
+        reason=reason_of(rule, change.kind, values),
+    )
+
+
+def _orphan(name: str, reading: Reading, alarm: AlarmState, now: float) -> Transition:
+    return Transition(
+        kind="cleared",
+        rule=name,
+        type=reading.type,
+        site_id=reading.site_id,
+        device_id=reading.device_id,
+        severity=1,
+        onset_at=alarm.onset,
+        at=now,
+        values={},
+        reason="the rule is no longer in the book",
+    )

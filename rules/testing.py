@@ -1,0 +1,164 @@
+"""Tests that rule authors write for their own rules: series of readings in, alarms out.
+
+    tests:
+      - name: a door held open for a minute
+        every: 10s
+        series:
+          door t2/D14: {open: "false true x7 false"}
+        expect: [70s raised door-held-open t2/D14, 80s cleared door-held-open t2/D14]
+
+In a series, `true x7` is seven times the same, `4..10 x4` is 4 6 8 10, and `_` is no value at that time;
+a time at which a device has no value at all is a time at which it says nothing.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from prevenant.document import Value, read_document, suggest
+from prevenant.domain import DeviceType, FieldType, Reading
+from prevenant.durations import format_duration, parse_duration
+from prevenant.errors import BookError, Problem
+from rules.book import RuleBook
+from rules.processor import Processor
+
+START = 1_767_225_600.0
+"""2026-01-01 in UTC: when every test begins, in seconds since 1970."""
+
+_RAMP = re.compile(r"(?P<first>[^\s.]\S*?)(?:\.\.(?P<last>\S+))?")
+_KINDS = ("raised", "cleared", "passed")
+
+
+@dataclass(frozen=True, slots=True)
+class RuleTestResult:
+    """How one test ended; `differences` has a line for what is missing and for what is too much."""
+
+    name: str
+    differences: list[str] = field(default_factory=list)
+
+    @property
+    def passed(self) -> bool:
+        """Whether everything was as expected."""
+        return not self.differences
+
+
+def run_rule_tests(
+    path: Path, load_rules: Callable[[Path], RuleBook], book: Path | None = None
+) -> list[RuleTestResult]:
+    """Run the tests of a file. Raises BookError with everything that is wrong in the file itself."""
+    problems: list[Problem] = []
+    document = read_document(path, problems)
+    pairs = document.mapping({"book", "tests"}) if document else None
+    if pairs is None:
+        raise BookError(problems)
+    named = pairs.text("book", "rules.yaml")
+    rules = load_rules(book or path.parent / named)
+    tests = pairs.need("tests", "write a list of tests, each with name, series and expect")
+    results = []
+    for number, value in enumerate((tests.items() if tests else None) or (), 1):
+        test = value.named(f"test {number}").mapping({"name", "every", "series", "expect", "until"})
+        if test is not None:
+            name = test.text("name", f"test {number}")
+            expected = sorted(_read_expected(test.get("expect"), rules))
+            happened = _run(test, rules)
+            results.append(RuleTestResult(name, list(_compare(expected, happened))))
+    if problems:
+        raise BookError(problems)
+    return results
+
+
+def _run(test: Any, rules: RuleBook) -> list[tuple[float, str]]:
+    every = test.duration_s("every", 60.0)
+    series = test.need("series", "write the readings, as in {door t2/D14: {open: 'true x7'}}")
+    readings: list[Reading] = []
+    for name, value in (series.mapping() if series else None) or ():
+        readings += _read_series(name, value, rules.devices, every)
+    readings.sort(key=lambda reading: reading.received_at)
+    end = readings[-1].received_at if readings else START
+    until = START + test.duration_s("until", 0.0)
+    processor = Processor(rules)
+    transitions = processor.process(readings, end) + processor.advance(max(end, until))
+    return [
+        (round(one.at - START, 3), f"{one.kind} {one.rule} {one.device_id}") for one in transitions
+    ]
+
+
+def _compare(expected: list[tuple[float, str]], happened: list[tuple[float, str]]) -> Iterator[str]:
+    for at, what in expected:
+        if (at, what) not in happened:
+            yield f"expected at {format_duration(at)}: {what}"
+    for at, what in happened:
+        if (at, what) not in expected:
+            yield f"happened at {format_duration(at)}: {what}"
+
+
+def _read_expected(value: Value | None, rules: RuleBook) -> Iterator[tuple[float, str]]:
+    for one in (value.items() if value else None) or ():
+        text = one.raw() or ""
+        parts = text.split()
+        form = "write TIME KIND RULE DEVICE, as in 70s raised door-held-open t2/D14"
+        if len(parts) != 4 or parts[1] not in _KINDS:  # noqa: PLR2004  the four of the form
+            one.fail(form)
+        elif parts[2] not in rules.rules:
+            one.fail(f"there is no rule {parts[2]!r}: {suggest(parts[2], rules.rules)}")
+        else:
+            try:
+                yield parse_duration(parts[0]), " ".join(parts[1:])
+            except ValueError as error:
+                one.fail(str(error))
+
+
+def _read_series(
+    name: str, value: Value, types: Mapping[str, DeviceType], every: float
+) -> Iterator[Reading]:
+    type_name, _, device_id = name.partition(" ")
+    device_type = types.get(type_name)
+    if device_type is None or not device_id:
+        value.fail(f"write TYPE DEVICE, as in door t2/D14: {suggest(type_name, types)}")
+        return
+    columns: dict[str, list[Any]] = {}
+    for field_name, text in value.mapping([f.name for f in device_type.fields]) or ():
+        field_type = device_type.field(field_name)
+        if field_type is not None:
+            columns[field_name] = _read_values(text, field_type)
+    length = max((len(column) for column in columns.values()), default=0)
+    for step in range(length):
+        at = START + step * every
+        row = {n: column[step] for n, column in columns.items() if step < len(column)}
+        if any(value is not None for value in row.values()):
+            site = device_id.rpartition("/")[0]
+            values = device_type.values_type(**row)
+            yield Reading(type_name, site, device_id, at, at, values)
+
+
+def _read_values(text: Value, field_type: FieldType) -> list[Any]:
+    values: list[Any] = []
+    words = (text.raw() or "").split()
+    for position, word in enumerate(words):
+        if re.fullmatch(r"x\d+", word):
+            continue
+        following = words[position + 1] if position + 1 < len(words) else ""
+        count = int(following[1:]) if re.fullmatch(r"x\d+", following) else 1
+        match = _RAMP.fullmatch(word)
+        try:
+            if word == "_":
+                values += [None] * count
+            elif match and match["last"] and field_type.kind is float:
+                first, last = float(match["first"]), float(match["last"])
+                step = (last - first) / max(1, count - 1)
+                values += [first + step * number for number in range(count)]
+            else:
+                values += [_value(word, field_type)] * count
+        except ValueError:
+            text.fail(f"{word!r} is no value of {field_type.name}")
+    return values
+
+
+def _value(word: str, field_type: FieldType) -> Any:
+    if field_type.kind is bool:
+        if word not in {"true", "false"}:
+            raise ValueError(word)
+        return word == "true"
+    return float(word) if field_type.kind is float else word
