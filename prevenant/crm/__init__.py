@@ -1,0 +1,1 @@
+"""Customers, contacts, sites, devices and technicians."""

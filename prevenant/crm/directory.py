@@ -1,0 +1,136 @@
+"""Questions to the CRM, answered as values."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlmodel import Session, col, or_, select
+
+from prevenant.crm.tables import Contact, Customer, Device, RoleHolder, Site, Technician
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A contact, with the addresses by channel."""
+
+    contact_id: str
+    name: str
+    language: str
+    timezone: str
+    preferred: str
+    addresses: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an alarm is: the device, its site, its customer. Unknown parts carry the ids as names."""
+
+    device_id: str
+    label: str
+    place: str
+    type: str
+    camera_url: str
+    loudspeaker_url: str
+    site_id: str
+    site_name: str
+    address: str
+    timezone: str
+    position: tuple[float, float] | None
+    """Latitude and longitude in degrees; None where the CRM does not know the device's site."""
+    customer_name: str
+    customer: Person | None
+    """Whom to tell as the customer."""
+
+
+@dataclass(frozen=True, slots=True)
+class TechnicianView:
+    """A technician as dispatch sees one."""
+
+    id: str
+    person: Person
+    position: tuple[float, float]
+    timezone: str
+    capacity: int
+    skills: dict[str, int]
+    shifts: list[dict[str, Any]]
+
+
+def find_place(session: Session, device_type: str, site_id: str, device_id: str) -> Place:
+    """Return where a device is. A device or site that the CRM does not know is no error."""
+    device = session.get(Device, device_id)
+    site = session.get(Site, device.site_id if device else site_id)
+    customer = session.get(Customer, site.customer_id) if site else None
+    contact = session.get(Contact, site.contact_id) if site and site.contact_id else None
+    position = None
+    if device and device.latitude is not None and device.longitude is not None:
+        position = (device.latitude, device.longitude)
+    elif site:
+        position = (site.latitude, site.longitude)
+    name = device_id.rpartition("/")[2]
+    return Place(
+        device_id=device_id,
+        label=device.label if device else name,
+        place=device.place if device else "",
+        type=device.type if device else device_type,
+        camera_url=device.camera_url if device else "",
+        loudspeaker_url=device.loudspeaker_url if device else "",
+        site_id=site.id if site else site_id,
+        site_name=site.name if site else site_id,
+        address=site.address if site else "",
+        timezone=site.timezone if site else "UTC",
+        position=position,
+        customer_name=customer.name if customer else "",
+        customer=view_person(contact) if contact else None,
+    )
+
+
+def find_role_holders(session: Session, role: str, site_id: str) -> list[Person]:
+    """Return who has a role at a site: those named for the site, or else those named for all."""
+    query = (
+        select(RoleHolder, Contact)
+        .where(RoleHolder.contact_id == Contact.id, RoleHolder.role == role)
+        .where(or_(RoleHolder.site_id == site_id, RoleHolder.site_id == ""))
+        .order_by(col(Contact.id))
+    )
+    rows = session.exec(query).all()
+    here = [contact for holder, contact in rows if holder.site_id == site_id]
+    return [view_person(contact) for contact in here or [contact for _, contact in rows]]
+
+
+def find_person(session: Session, contact_id: str) -> Person | None:
+    """Return a contact by id."""
+    contact = session.get(Contact, contact_id)
+    return view_person(contact) if contact else None
+
+
+def find_technicians(session: Session) -> list[TechnicianView]:
+    """Return all technicians, by id."""
+    query = (
+        select(Technician, Contact)
+        .where(Technician.contact_id == Contact.id)
+        .order_by(col(Technician.id))
+    )
+    return [
+        TechnicianView(
+            technician.id,
+            view_person(contact),
+            (technician.latitude, technician.longitude),
+            technician.timezone,
+            technician.capacity,
+            technician.skills,
+            technician.shifts,
+        )
+        for technician, contact in session.exec(query)
+    ]
+
+
+def view_person(contact: Contact) -> Person:
+    """Return a contact as a value."""
+    addresses = {"sms": contact.phone, "voice": contact.phone, "email": contact.email}
+    return Person(
+        contact.id,
+        contact.name,
+        contact.language,
+        contact.timezone,
+        contact.preferred,
+        {channel: address for channel, address in addresses.items() if address},
+    )

@@ -1,0 +1,59 @@
+"""Working hours: `mon-fri 08:00-18:00; sat 09:00-12:00`, in a technician's own time zone."""
+
+import re
+from collections.abc import Sequence
+from datetime import datetime, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_SHIFT = re.compile(
+    r"(?P<first>[a-z]{3})(?:-(?P<last>[a-z]{3}))?\s+(?P<start>\d\d:\d\d)-(?P<end>\d\d:\d\d)"
+)
+
+
+def parse_shifts(text: str) -> list[dict[str, Any]]:
+    """Return shifts as plain values for the store; an end before its start is on the next day.
+
+    `always` means around the clock. Raises ValueError with the form that is expected.
+    """
+    if text.strip().lower() == "always":
+        return [{"days": list(range(7)), "start": "00:00", "end": "24:00"}]
+    shifts = []
+    for part in filter(None, (part.strip().lower() for part in text.split(";"))):
+        match = _SHIFT.fullmatch(part)
+        if match is None or match["first"] not in _DAYS or (match["last"] or "mon") not in _DAYS:
+            message = f"{part!r} is no shift: write mon-fri 08:00-18:00, or always"
+            raise ValueError(message)
+        first = _DAYS.index(match["first"])
+        last = _DAYS.index(match["last"]) if match["last"] else first
+        count = (last - first) % 7 + 1
+        _minutes(match["start"])
+        _minutes(match["end"])
+        days = [(first + offset) % 7 for offset in range(count)]
+        shifts.append({"days": days, "start": match["start"], "end": match["end"]})
+    return shifts
+
+
+def is_on_shift(shifts: Sequence[dict[str, Any]], at: datetime, timezone: str) -> bool:
+    """Return whether `at` lies within a shift, by the local time of `timezone`."""
+    local = at.astimezone(ZoneInfo(timezone))
+    minute = local.hour * 60 + local.minute
+    yesterday = (local - timedelta(days=1)).weekday()
+    for shift in shifts:
+        start, end = _minutes(shift["start"]), _minutes(shift["end"])
+        if start < end:
+            if local.weekday() in shift["days"] and start <= minute < end:
+                return True
+        elif (local.weekday() in shift["days"] and minute >= start) or (
+            yesterday in shift["days"] and minute < end
+        ):
+            return True
+    return False
+
+
+def _minutes(text: str) -> int:
+    if text == "24:00":
+        return 24 * 60
+    moment = time.fromisoformat(text)
+    return moment.hour * 60 + moment.minute
