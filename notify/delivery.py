@@ -1,0 +1,167 @@
+"""What a delivery's state may become: by our own attempt, by a receipt, by looking it up.
+
+    queued ─▶ sending ─▶ sent ─▶ delivered ─▶ read
+                 │  │       └──▶ undelivered
+                 │  ├──▶ failed, suppressed
+                 │  └──▶ queued again (throttled)
+                 └──▶ uncertain ─▶ sent | queued again
+
+Receipts come late, twice and out of order: a state only moves forward.
+"""
+
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from sqlmodel import Session, select
+
+from notify.message import (
+    DELIVERED,
+    FAILED,
+    OVER,
+    QUEUED,
+    REACHED,
+    READ,
+    SENDING,
+    SENT,
+    SUPPRESSED,
+    UNCERTAIN,
+    UNDELIVERED,
+    Delivery,
+    Message,
+    queue_turn,
+)
+from prevenant.store import wake
+from prevenant.tables import CaseEvent, add_case_event, add_timeline
+
+MAX_ATTEMPTS = 8
+_ORDER = {
+    state: rank
+    for rank, state in enumerate(
+        [QUEUED, SENDING, UNCERTAIN, SENT, DELIVERED, UNDELIVERED, FAILED, SUPPRESSED, READ]
+    )
+}
+_FIRST_DELAY_S, _MAX_DELAY_S = 2.0, 300.0
+
+
+class Channel(Protocol):
+    """A way to reach somebody. Its errors are those of `DeliveryError`."""
+
+    def send(self, delivery: Delivery, message: Message) -> str:
+        """Hand the delivery to the provider once, and return the provider's own identity for it."""
+
+    def find(self, delivery: Delivery, message: Message, known: frozenset[str]) -> str | None:
+        """Look for an attempt that may have been taken; None if the provider has not got it.
+
+        `known` are provider identities that belong to other deliveries.
+        """
+
+    def close(self) -> None:
+        """Give back all connections."""
+
+    @property
+    def confirms(self) -> bool:
+        """Whether the provider sends receipts; if not, `sent` is all that will be known."""
+
+
+def retry_at(attempts: int, now: datetime, advice_s: float | None = None) -> datetime:
+    """Return when to try again: the provider's advice, else 2, 4, 8 … up to 300 seconds."""
+    backoff = min(_MAX_DELAY_S, _FIRST_DELAY_S * 2 ** max(0, attempts - 1))
+    return now + timedelta(seconds=advice_s if advice_s is not None else backoff)
+
+
+def move(session: Session, delivery: Delivery, state: str, now: datetime, reason: str = "") -> bool:
+    """Move a delivery forward to `state`, and its message and its case with it.
+
+    Returns whether anything changed; a step backwards changes nothing.
+    """
+    if _ORDER[state] <= _ORDER[delivery.state]:
+        return False
+    delivery.state = state
+    delivery.reason = reason
+    delivery.updated_at = now
+    delivery.next_at = None
+    if state == SENT:
+        delivery.sent_at = now
+    session.add(delivery)
+    message = session.get_one(Message, delivery.message_id)
+    _settle(session, message, delivery, now)
+    return True
+
+
+def take_receipt(
+    session: Session, key: str, provider_id: str, state: str, now: datetime, reason: str = ""
+) -> bool:
+    """Take a provider's word on the delivery `key`; return whether there is such a delivery."""
+    delivery = session.exec(select(Delivery).where(Delivery.key == key)).first()
+    if delivery is None:
+        return False
+    delivery.provider_id = delivery.provider_id or provider_id
+    if delivery.sent_at is None:
+        delivery.sent_at = now
+    session.add(delivery)
+    move(session, delivery, state, now, reason)
+    return True
+
+
+def _settle(session: Session, message: Message, delivery: Delivery, now: datetime) -> None:
+    """Bring a message to the state that its deliveries give it; where all failed, take the next turn."""
+    _tell_story(session, message, delivery, now)
+    if delivery.state in OVER:
+        if message.state in REACHED:
+            return
+        session.flush()
+        siblings = session.exec(select(Delivery).where(Delivery.message_id == message.id)).all()
+        if any(one.state not in OVER for one in siblings):
+            return
+        if message.turn + 1 < len(message.turns):
+            message.turn += 1
+            message.state = QUEUED
+            session.add(message)
+            queue_turn(session, message, now)
+            return
+        message.state = delivery.state
+        message.reason = delivery.reason
+    elif _ORDER[delivery.state] > _ORDER.get(message.state, 0):
+        message.state = delivery.state
+    session.add(message)
+    if message.state in REACHED or message.state in OVER:
+        _tell_case(session, message, now)
+
+
+def _tell_case(session: Session, message: Message, now: datetime) -> None:
+    kind = "message.delivered" if message.state in REACHED else "message.failed"
+    key = f"{kind}:{message.key}"
+    if (
+        message.case_id is None
+        or session.exec(select(CaseEvent).where(CaseEvent.key == key)).first()
+    ):
+        return
+    data = {"message": message.key, "contact": message.contact_id, "reason": message.reason}
+    event = CaseEvent(
+        key=key, kind=kind, at=now, urgency=message.severity, case_id=message.case_id, data=data
+    )
+    add_case_event(session, event)
+
+
+def _tell_story(session: Session, message: Message, delivery: Delivery, now: datetime) -> None:
+    if delivery.state not in {SENT, DELIVERED} and delivery.state not in OVER:
+        return
+    text = message.texts[delivery.channel]
+    shown = text if isinstance(text, str) else f"{text['subject']}\n{text['text']}"
+    because = f": {delivery.reason}" if delivery.reason else ""
+    add_timeline(
+        session,
+        now,
+        f"message.{delivery.state}",
+        f"{delivery.channel} to {message.name} ({message.role}) {delivery.state}{because}",
+        case_id=message.case_id,
+        detail={
+            "message": message.id,
+            "channel": delivery.channel,
+            "to": message.name,
+            "role": message.role,
+            "template": message.template,
+            "text": shown,
+        },
+    )
+    wake(session, "deliveries")

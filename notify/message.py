@@ -1,0 +1,220 @@
+"""Messages and their deliveries: the ledger of everything that was to be said, and how it went.
+
+A *message* is one intention to tell one contact something. A *delivery* is an attempt of it on one
+channel. A message tries its channels in turns; the channels of one turn go out together.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import JSON, Column, Index, text
+from sqlmodel import Field, Session, SQLModel, col, select
+
+from notify.templating import Templates
+from prevenant.store import wake
+from prevenant.tables import json_column, utc_column
+
+OUTBOX = "outbox"
+"""The bell that rings when a delivery can be attempted."""
+
+QUEUED, SENDING, UNCERTAIN, SENT = "queued", "sending", "uncertain", "sent"
+DELIVERED, READ = "delivered", "read"
+UNDELIVERED, FAILED, SUPPRESSED = "undelivered", "failed", "suppressed"
+REACHED = frozenset({DELIVERED, READ})
+OVER = frozenset({UNDELIVERED, FAILED, SUPPRESSED})
+
+CHANNELS = ("sms", "voice", "email")
+
+
+class Message(SQLModel, table=True):
+    """One intention to tell one contact something."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    key: str = Field(unique=True)
+    case_id: int | None = Field(default=None, index=True)
+    contact_id: str
+    name: str
+    role: str
+    """As what the contact is told: `customer`, `technician`, or a role such as `security`."""
+    template: str
+    language: str
+    severity: int
+    turns: list[list[str]] = Field(sa_column=Column(JSON, nullable=False))
+    turn: int = 0
+    texts: dict[str, Any] = json_column()
+    """By channel, as rendered when the message was decided."""
+    addresses: dict[str, Any] = json_column()
+    state: str = Field(default=QUEUED, index=True)
+    reason: str = ""
+    ask: str | None = None
+    """What is asked: `offer`, `acknowledge`, `confirm`, `progress`, `rating`; None expects no answer."""
+    ask_open: bool = False
+    ask_until: datetime | None = utc_column(nullable=True)
+    created_at: datetime = utc_column()
+
+
+class Delivery(SQLModel, table=True):
+    """An attempt of a message on one channel; tried again under the same key."""
+
+    __table_args__ = (
+        Index(
+            "ix_delivery_open",
+            "severity",
+            "id",
+            sqlite_where=text("state IN ('queued', 'sending', 'uncertain')"),
+            postgresql_where=text("state IN ('queued', 'sending', 'uncertain')"),
+        ),
+    )
+
+    id: int | None = Field(default=None, primary_key=True)
+    key: str = Field(unique=True)
+    message_id: int = Field(foreign_key="message.id", index=True)
+    channel: str
+    address: str = Field(index=True)
+    severity: int
+    state: str = QUEUED
+    reason: str = ""
+    attempts: int = 0
+    provider_id: str | None = Field(default=None, index=True)
+    possible_duplicate: bool = False
+    """It was sent again although an earlier attempt may have been taken."""
+    next_at: datetime | None = utc_column(nullable=True)
+    started_at: datetime | None = utc_column(nullable=True)
+    sent_at: datetime | None = utc_column(nullable=True)
+    updated_at: datetime = utc_column()
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """Someone to tell: who, in which language, and where they can be reached by channel."""
+
+    contact_id: str
+    name: str
+    role: str
+    language: str
+    timezone: str
+    addresses: Mapping[str, str]
+    preferred: str = "sms"
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A question that goes with a message."""
+
+    kind: str
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A message that has been decided, before it is worded."""
+
+    key: str
+    recipient: Recipient
+    template: str
+    variables: Mapping[str, Any]
+    turns: Sequence[Sequence[str]]
+    severity: int
+    case_id: int | None = None
+    ask: Ask | None = None
+
+
+def queue_message(session: Session, templates: Templates, draft: Draft, now: datetime) -> Message:
+    """Word a message and queue its first deliveries, in the transaction of `session`.
+
+    A draft whose key is known already changes nothing and returns the message of before.
+    """
+    known = session.exec(select(Message).where(Message.key == draft.key)).first()
+    if known is not None:
+        return known
+    recipient = draft.recipient
+    turns = resolve_turns(draft.turns, recipient)
+    variables = {
+        **draft.variables,
+        "contact": {"name": recipient.name, "first_name": recipient.name.split()[0]},
+    }
+    texts = {
+        channel: templates.render(
+            draft.template, recipient.language, channel, variables, recipient.timezone
+        )
+        for turn in turns
+        for channel in turn
+    }
+    message = Message(
+        key=draft.key,
+        case_id=draft.case_id,
+        contact_id=recipient.contact_id,
+        name=recipient.name,
+        role=recipient.role,
+        template=draft.template,
+        language=recipient.language,
+        severity=draft.severity,
+        turns=turns,
+        texts=texts,
+        addresses={channel: recipient.addresses[channel] for channel in texts},
+        ask=draft.ask.kind if draft.ask else None,
+        ask_open=draft.ask is not None,
+        ask_until=draft.ask.until if draft.ask else None,
+        created_at=now,
+    )
+    session.add(message)
+    session.flush()
+    if turns:
+        queue_turn(session, message, now)
+    else:
+        message.state = FAILED
+        message.reason = "no address for any of the channels"
+    return message
+
+
+def queue_turn(session: Session, message: Message, now: datetime) -> None:
+    """Queue a delivery on each channel of the message's present turn."""
+    for channel in message.turns[message.turn]:
+        session.add(
+            Delivery(
+                key=f"m{message.id}-{channel}",
+                message_id=message.id or 0,
+                channel=channel,
+                address=message.addresses[channel],
+                severity=message.severity,
+                next_at=now,
+                updated_at=now,
+            )
+        )
+    wake(session, OUTBOX)
+
+
+def resolve_turns(turns: Sequence[Sequence[str]], recipient: Recipient) -> list[list[str]]:
+    """Return the turns with `preferred` filled in, without channels the recipient has no address for.
+
+    Each channel stands once, where it comes first; `preferred` alone is followed by the other channels.
+    """
+    wanted: list[list[str]] = []
+    for turn in turns:
+        if list(turn) == ["preferred"]:
+            others = [c for c in CHANNELS if c not in {recipient.preferred, "voice"}]
+            wanted += [[recipient.preferred], *([other] for other in others)]
+        else:
+            wanted.append([recipient.preferred if c == "preferred" else c for c in turn])
+    seen: set[str] = set()
+    resolved = []
+    for turn in wanted:
+        channels = [c for c in dict.fromkeys(turn) if c not in seen and recipient.addresses.get(c)]
+        seen.update(channels)
+        if channels:
+            resolved.append(channels)
+    return resolved
+
+
+def close_asks(session: Session, case_id: int, kinds: Sequence[str], contact_id: str = "") -> None:
+    """Expect no more answers to these questions of a case, from one contact or from anybody."""
+    query = select(Message).where(
+        Message.case_id == case_id, col(Message.ask).in_(kinds), col(Message.ask_open)
+    )
+    if contact_id:
+        query = query.where(Message.contact_id == contact_id)
+    for message in session.exec(query):
+        message.ask_open = False
+        session.add(message)

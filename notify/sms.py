@@ -1,0 +1,159 @@
+"""SMS through Twilio's own client."""
+
+from datetime import timedelta
+from typing import Any
+
+import requests
+import structlog
+from twilio.base.exceptions import TwilioException, TwilioRestException
+from twilio.http.http_client import TwilioHttpClient
+from twilio.http.response import Response
+from twilio.rest import Client
+
+from notify.message import Delivery, Message
+from prevenant.errors import Refused, Throttled, Uncertain
+from prevenant.settings import Settings
+
+log = structlog.get_logger()
+
+TIMEOUT_S = 10.0
+_TOO_MANY, _UNAVAILABLE, _SERVER_ERROR = 429, 503, 500
+_UNAUTHORISED = frozenset({401, 403})
+_CLOCKS_APART = timedelta(minutes=2)
+_LOOKED_THROUGH = 50
+
+
+class TwilioAccount:
+    """One Twilio account, shared by SMS and voice."""
+
+    def __init__(self, settings: Settings) -> None:
+        # Twilio has no idempotency key: its client must never repeat a request by itself.
+        http = _HonestHttpClient(timeout=TIMEOUT_S, max_retries=0)
+        self.token = settings.twilio_auth_token.get_secret_value()
+        self.client = Client(settings.twilio_account_sid, self.token, http_client=http)
+        if settings.twilio_base_url:
+            self.client.api.base_url = settings.twilio_base_url
+        self.sender = settings.twilio_from
+        self._public_url = settings.public_url
+
+    def close(self) -> None:
+        """Close the connections to Twilio."""
+        self.client.http_client.session.close()
+
+    @property
+    def hears_back(self) -> bool:
+        """Whether Twilio can reach us with receipts and answers."""
+        return bool(self._public_url)
+
+    def callback(self, path: str, delivery: Delivery) -> str | None:
+        """Return the address that Twilio calls about a delivery; None without a public address."""
+        return (
+            f"{self._public_url}/webhooks/twilio/{path}?key={delivery.key}"
+            if self._public_url
+            else None
+        )
+
+
+class Sms:
+    """Text messages. Raises the errors of `DeliveryError`."""
+
+    def __init__(self, account: TwilioAccount) -> None:
+        self._account = account
+
+    @property
+    def confirms(self) -> bool:
+        """Receipts come where there is a public address."""
+        return self._account.hears_back
+
+    def send(self, delivery: Delivery, message: Message) -> str:
+        """Hand one text to Twilio; return its SID."""
+        sent = call_twilio(
+            self._account.client.messages.create,
+            to=delivery.address,
+            from_=self._account.sender,
+            body=message.texts[delivery.channel],
+            **given(status_callback=self._account.callback("status", delivery)),
+        )
+        return str(sent.sid)
+
+    def find(self, delivery: Delivery, message: Message, known: frozenset[str]) -> str | None:
+        """Look through Twilio's list for a text that we may have handed over."""
+        sent = call_twilio(
+            self._account.client.messages.list, to=delivery.address, limit=_LOOKED_THROUGH
+        )
+        for one in sent:
+            if one.sid in known or one.body != message.texts[delivery.channel]:
+                continue
+            if is_since(one.date_created, delivery):
+                return str(one.sid)
+        return None
+
+    def close(self) -> None:
+        """Give back the account's connections."""
+        self._account.close()
+
+
+def is_since(created: Any, delivery: Delivery) -> bool:
+    """Return whether the provider made something after our attempt began, clocks allowing."""
+    if created is None or delivery.started_at is None:
+        return True
+    return bool(created >= delivery.started_at - _CLOCKS_APART)
+
+
+def given(**options: Any) -> dict[str, Any]:
+    """Return the options that have a value."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def call_twilio(request: Any, **options: Any) -> Any:
+    """Make one request, and turn whatever goes wrong into an error of `DeliveryError`."""
+    try:
+        return request(**options)
+    except TwilioRestException as error:
+        code = str(error.code) if error.code else None
+        if error.status in _UNAUTHORISED:
+            message = (
+                "Twilio refuses the credentials: check PREVENANT_TWILIO_ACCOUNT_SID and _AUTH_TOKEN"
+            )
+            raise Throttled(message, code, retry_after_s=30.0) from None
+        message = f"Twilio refuses it: {error.msg}"
+        raise Refused(message, code) from None
+    except requests.ConnectTimeout:
+        message = "Twilio does not answer"
+        raise Throttled(message) from None
+    except requests.Timeout:
+        message = "Twilio did not answer in time"
+        raise Uncertain(message) from None
+    except requests.ConnectionError as error:
+        if _never_connected(error):
+            message = "Twilio cannot be reached"
+            raise Throttled(message) from None
+        message = "the connection to Twilio broke"
+        raise Uncertain(message) from None
+    except (requests.RequestException, TwilioException, ValueError, KeyError) as error:
+        message = f"Twilio's answer cannot be read: {type(error).__name__}"
+        raise Uncertain(message) from None
+
+
+def _never_connected(error: requests.ConnectionError) -> bool:
+    cause = error.args[0] if error.args else None
+    reason = getattr(cause, "reason", cause)
+    return type(reason).__name__ in {"NewConnectionError", "NameResolutionError"}
+
+
+class _HonestHttpClient(TwilioHttpClient):  # type: ignore[misc]  # twilio ships no types
+    """Tells "not now" and "perhaps" apart, which the status of an exception alone does not."""
+
+    def request(self, *args: Any, **options: Any) -> Response:
+        """Make a request; raise Throttled or Uncertain where the answer means that."""
+        response = super().request(*args, **options)
+        status = response.status_code
+        if status in {_TOO_MANY, _UNAVAILABLE}:
+            advice = {k.lower(): v for k, v in (response.headers or {}).items()}.get("retry-after")
+            seconds = float(advice) if advice and str(advice).isdigit() else None
+            message = f"Twilio answers {status}: too much at once"
+            raise Throttled(message, str(status), seconds)
+        if status >= _SERVER_ERROR:
+            message = f"Twilio answers {status}"
+            raise Uncertain(message, str(status))
+        return response

@@ -1,0 +1,210 @@
+"""Wording: Jinja2 in a sandbox, by template, language and channel.
+
+The shipped templates stand in `notify/templates/LANGUAGE.yaml`; the section `templates` of a rule book
+adds to them and replaces them. A language that lacks a template falls back to English.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from babel.dates import format_date, format_time
+from jinja2 import StrictUndefined, TemplateError, meta, pass_context
+from jinja2.runtime import Context
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from prevenant.document import Value, read_document, suggest
+from prevenant.errors import Problem
+
+LANGUAGES = ("en", "fr")
+_LOCALES = {"en": "en_GB"}
+"""Where a language alone does not say how times are written."""
+_SHIPPED = Path(__file__).parent / "templates"
+_FORMS = ("sms", "voice", "email")
+_EMAIL_PARTS = ("subject", "text")
+_MAX_RENDERED = 20_000
+
+Worded = dict[str, str | dict[str, str]]
+"""One template in one language: a text by channel; for e-mail `subject` and `text`."""
+
+
+class Templates:
+    """All templates, ready to render."""
+
+    def __init__(self, own: Mapping[str, Mapping[str, Worded]] | None = None) -> None:
+        self._words: dict[str, dict[str, Worded]] = {}
+        for source in (shipped_templates(), own or {}):
+            for name, languages in source.items():
+                self._words.setdefault(name, {}).update(
+                    {language: dict(worded) for language, worded in languages.items()}
+                )
+        self._environment = make_environment()
+        self._environment.filters["phrase"] = self._phrase
+        self._html = self._environment.from_string((_SHIPPED / "email.html.j2").read_text("utf-8"))
+
+    @property
+    def names(self) -> list[str]:
+        """The names of all templates."""
+        return sorted(self._words)
+
+    def variables_of(self, name: str) -> set[str]:
+        """Return the top-level variables that a template uses in any language and channel."""
+        used: set[str] = set()
+        for worded in self._words.get(name, {}).values():
+            for form in worded.values():
+                for text in form.values() if isinstance(form, dict) else [form]:
+                    used |= meta.find_undeclared_variables(self._environment.parse(text))
+        return used
+
+    def render(
+        self,
+        name: str,
+        language: str,
+        channel: str,
+        variables: Mapping[str, Any],
+        timezone: str = "UTC",
+    ) -> str | dict[str, str]:
+        """Return the text of a template on a channel; for e-mail `subject`, `text` and `html`.
+
+        Raises jinja2.TemplateError where it cannot be rendered.
+        """
+        languages = self._words[name]
+        spoken = language if language in languages else "en" if "en" in languages else ""
+        worded = languages[spoken or next(iter(languages))]
+        context = {**variables, "language": spoken or next(iter(languages)), "timezone": timezone}
+        if channel != "email":
+            text = worded.get(channel) or worded.get("sms") or self._email_of(worded)["text"]
+            return self._text(text, context)
+        parts = {part: self._text(text, context) for part, text in self._email_of(worded).items()}
+        parts["subject"] = " ".join(parts["subject"].split())
+        parts["html"] = self._html.render(context, subject=parts["subject"], text=parts["text"])
+        return parts
+
+    def render_text(
+        self, text: str, language: str, variables: Mapping[str, Any], timezone: str = "UTC"
+    ) -> str:
+        """Return one text of a rule book, such as a rule's message, with its variables filled in."""
+        return self._text(text, {**variables, "language": language, "timezone": timezone})
+
+    def _email_of(self, worded: Worded) -> dict[str, str]:
+        form = worded.get("email")
+        if isinstance(form, dict):
+            return form
+        text = str(worded.get("sms") or worded.get("voice") or "")
+        return {"subject": text.split(".", maxsplit=1)[0][:80], "text": text}
+
+    @pass_context
+    def _phrase(self, context: Context, code: str) -> str:
+        """Return a few words that stand in the templates under `phrase_CODE`."""
+        languages = self._words[f"phrase_{code}"]
+        return str((languages.get(str(context["language"])) or languages["en"])["sms"])
+
+    def _text(self, text: Any, context: Mapping[str, Any]) -> str:
+        rendered = self._environment.from_string(str(text)).render(context)
+        return rendered.strip()[:_MAX_RENDERED]
+
+
+def make_environment() -> ImmutableSandboxedEnvironment:
+    """Return the sandbox that templates run in; a missing variable is an error."""
+    environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
+    environment.filters.update(clock=_clock, day=_day, window=_window, phrase=str)
+    return environment
+
+
+def shipped_templates() -> dict[str, dict[str, Worded]]:
+    """Return the templates that come with Prevenant, by name and language."""
+    found: dict[str, dict[str, Worded]] = {}
+    for language in LANGUAGES:
+        problems: list[Problem] = []
+        document = read_document(_SHIPPED / f"{language}.yaml", problems)
+        for name, value in (document.mapping() or ()) if document else ():
+            found.setdefault(name, {})[language] = _read_worded(value, make_environment())
+        if problems:
+            raise ValueError("\n".join(map(str, problems)))
+    return found
+
+
+def read_templates(sections: list[Value]) -> dict[str, dict[str, Worded]]:
+    """Return the `templates` sections of a book; problems are noted in the document."""
+    found: dict[str, dict[str, Worded]] = {}
+    environment = make_environment()
+    for section in sections:
+        for name, value in section.mapping() or ():
+            named = value.named(f"template {name!r}")
+            for language, words in named.mapping() or ():
+                if len(language) != 2:  # noqa: PLR2004  ISO 639-1
+                    words.fail(f"{language!r} is no language: {suggest(language, LANGUAGES)}")
+                else:
+                    found.setdefault(name, {})[language] = _read_worded(words, environment)
+    return found
+
+
+def _read_worded(value: Value, environment: ImmutableSandboxedEnvironment) -> Worded:
+    worded: Worded = {}
+    for channel, text_value in value.mapping(_FORMS) or ():
+        if channel == "email":
+            worded["email"] = _read_email(text_value, environment)
+        else:
+            worded[channel] = _checked(text_value, environment)
+    if not worded:
+        value.fail("a template has a text for at least one of sms, voice and email")
+    return worded
+
+
+def _read_email(value: Value, environment: ImmutableSandboxedEnvironment) -> dict[str, str]:
+    parts = value.mapping(_EMAIL_PARTS)
+    if parts is None:
+        return {}
+    for part in _EMAIL_PARTS:
+        parts.need(part, "an e-mail has a subject and a text")
+    return {part: _checked(text, environment) for part, text in parts}
+
+
+def _checked(value: Value, environment: ImmutableSandboxedEnvironment) -> str:
+    text = value.raw() or ""
+    try:
+        environment.parse(text)
+    except TemplateError as error:
+        value.fail(f"this is no template: {error.message}")
+        return ""
+    return text
+
+
+def local_zone(name: str) -> ZoneInfo:
+    """Return a time zone by name; an unknown name is UTC."""
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        return ZoneInfo("UTC")
+
+
+def _zone_of(context: Context) -> ZoneInfo:
+    return local_zone(str(context.get("timezone", "UTC")))
+
+
+def _locale_of(context: Context) -> str:
+    language = str(context["language"])
+    return _LOCALES.get(language, language)
+
+
+@pass_context
+def _clock(context: Context, at: datetime) -> str:
+    """14:30, where the recipient is."""
+    time = at.astimezone(_zone_of(context))
+    return format_time(time, "short", locale=_locale_of(context)).replace("\u202f", " ")
+
+
+@pass_context
+def _day(context: Context, at: datetime) -> str:
+    """Monday 4 May, where the recipient is."""
+    local = at.astimezone(_zone_of(context))
+    return format_date(local, "EEEE d MMMM", locale=_locale_of(context))
+
+
+@pass_context
+def _window(context: Context, visit: Mapping[str, datetime]) -> str:
+    """Monday 4 May, 14:30-16:30, where the recipient is."""
+    times = f"{_clock(context, visit['start'])}-{_clock(context, visit['end'])}"
+    return f"{_day(context, visit['start'])}, {times}"
