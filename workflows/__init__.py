@@ -1,0 +1,1 @@
+"""From alarms to people who act: cases, their steps, dispatch and escalation."""

@@ -1,0 +1,220 @@
+"""The runtime: takes what cases have to hear and the deadlines that have come, one transaction each.
+
+It sleeps until something is committed that concerns a case, or until the next deadline. Everything it
+does is in the transaction that marks the event as heard: killed at any instant, it has either done a
+thing or not begun it.
+"""
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+from sqlmodel import Session, col, or_, select
+
+from notify import Templates
+from prevenant.clock import Clock
+from prevenant.errors import StoreUnavailable
+from prevenant.store import Store
+from prevenant.tables import CASE_EVENTS, Alarm, CaseEvent, add_timeline
+from workflows import case as cases
+from workflows.definition import Workflow, decode_steps, encode_steps
+from workflows.running import Progress, RunningCase
+from workflows.tables import OPEN, Case, WorkflowVersion
+
+log = structlog.get_logger()
+
+_MAX_ATTEMPTS = 8
+_STORE_PAUSE_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What follows from a rule's alarm: a workflow (or none), and what to say is the matter."""
+
+    workflow: str | None
+    message: Mapping[str, str]
+
+
+class Runtime:
+    """Moves cases forward."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        workflows: Mapping[str, Workflow],
+        routes: Mapping[str, Route],
+        templates: Templates,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._workflows = workflows
+        self._routes = routes
+        self._templates = templates
+        self._wakeup = store.listen(CASE_EVENTS)
+        self._stopping = threading.Event()
+
+    def run(self) -> None:
+        """Work until `stop`."""
+        while not self._stopping.is_set():
+            try:
+                if not self.work_once(self._clock.now()):
+                    self._wakeup.wait(self._clock, self.next_due())
+            except StoreUnavailable as error:
+                log.error("cases wait", reason=str(error))
+                self._stopping.wait(_STORE_PAUSE_S)
+
+    def stop(self) -> None:
+        """End `run` after the transaction under way."""
+        self._stopping.set()
+        self._wakeup.ring()
+
+    def work_once(self, now: datetime) -> bool:
+        """Hear one event or end one wait; return whether there was anything to do."""
+        return self._hear_next(now) or self._expire_next(now)
+
+    def next_due(self) -> datetime | None:
+        """Return when the next deadline or retry comes, or None."""
+        with self._store.read() as session:
+            due = session.exec(
+                select(Case.due_at).where(col(Case.due_at).is_not(None)).order_by(col(Case.due_at))
+            ).first()
+            retry = session.exec(
+                select(CaseEvent.retry_at)
+                .where(col(CaseEvent.heard_at).is_(None), col(CaseEvent.retry_at).is_not(None))
+                .order_by(col(CaseEvent.retry_at))
+            ).first()
+        return min((at for at in (due, retry) if at is not None), default=None)
+
+    def _hear_next(self, now: datetime) -> bool:
+        query = (
+            select(CaseEvent)
+            .where(col(CaseEvent.heard_at).is_(None))
+            .where(or_(col(CaseEvent.retry_at).is_(None), col(CaseEvent.retry_at) <= now))
+            .order_by(col(CaseEvent.urgency).desc(), col(CaseEvent.id))
+            .limit(1)
+            .with_for_update(skip_locked=True)
+        )
+        with self._store.read() as session:
+            if session.exec(query).first() is None:
+                return False
+        event = None
+        try:
+            with self._store.write() as session:
+                event = session.exec(query).first()
+                if event is None:
+                    return False
+                self._hear(session, event, now)
+                event.heard_at = now
+                session.add(event)
+        except StoreUnavailable:
+            raise
+        except Exception as error:
+            if event is None:
+                raise
+            self._set_aside(event.id or 0, error, now)
+        return True
+
+    def _hear(self, session: Session, event: CaseEvent, now: datetime) -> None:
+        if event.kind == "alarm.raised":
+            self._take_alarm(session, event, now)
+            return
+        case = self._find_case(session, event)
+        if case is None:
+            return
+        run = self._running(session, case, now)
+        cases.hear(run, event)
+
+    def _take_alarm(self, session: Session, event: CaseEvent, now: datetime) -> None:
+        """Open a case for an alarm, or give it to the open case of the same rule and device."""
+        alarm = session.get_one(Alarm, event.alarm_id)
+        route = self._routes.get(alarm.rule)
+        query = select(Case).where(
+            Case.rule == alarm.rule, Case.device_id == alarm.device_id, Case.state == OPEN
+        )
+        known = session.exec(query).first()
+        if known is not None:
+            known.alarm_id = alarm.id or 0
+            cases.hear(self._running(session, known, now), event)
+            return
+        if route is None or route.workflow is None or route.workflow not in self._workflows:
+            return
+        workflow = self._workflows[route.workflow]
+        self._keep_version(session, workflow)
+        case = Case(
+            alarm_id=alarm.id or 0,
+            rule=alarm.rule,
+            device_type=alarm.device_type,
+            site_id=alarm.site_id,
+            device_id=alarm.device_id,
+            severity=alarm.severity,
+            workflow=workflow.name,
+            workflow_version=workflow.version,
+            progress={"message": dict(route.message)},
+            opened_at=now,
+        )
+        session.add(case)
+        session.flush()
+        run = RunningCase(session, self._templates, workflow, case, now)
+        where = f"{run.place.label}, {run.place.site_name}"
+        run.note(
+            "case.opened",
+            f"case {case.id}: {alarm.rule} on {where}; runs {workflow.name}",
+            {"rule": alarm.rule, "workflow": workflow.name},
+        )
+        cases.start(run)
+
+    def _expire_next(self, now: datetime) -> bool:
+        query = (
+            select(Case)
+            .where(col(Case.due_at) <= now)
+            .order_by(col(Case.severity).desc(), col(Case.due_at))
+            .limit(1)
+            .with_for_update(skip_locked=True)
+        )
+        with self._store.read() as session:
+            if session.exec(query).first() is None:
+                return False
+        with self._store.write() as session:
+            case = session.exec(query).first()
+            if case is None:
+                return False
+            cases.expire(self._running(session, case, now))
+        return True
+
+    def _running(self, session: Session, case: Case, now: datetime) -> RunningCase:
+        version = session.get_one(WorkflowVersion, case.workflow_version)
+        workflow = decode_steps(case.workflow, version.steps)
+        return RunningCase(session, self._templates, workflow, case, now)
+
+    def _find_case(self, session: Session, event: CaseEvent) -> Case | None:
+        if event.case_id is not None:
+            return session.get(Case, event.case_id)
+        query = select(Case).where(Case.alarm_id == event.alarm_id)
+        return session.exec(query.order_by(col(Case.id).desc())).first()
+
+    def _keep_version(self, session: Session, workflow: Workflow) -> None:
+        if session.get(WorkflowVersion, workflow.version) is None:
+            steps = encode_steps(workflow)
+            session.add(WorkflowVersion(version=workflow.version, name=workflow.name, steps=steps))
+            session.flush()
+
+    def _set_aside(self, event_id: int, error: Exception, now: datetime) -> None:
+        """Try a failed event again later; after too often it waits for a person, and says so."""
+        log.error("case event failed", event=event_id, error=repr(error), exc_info=error)
+        with self._store.write() as session:
+            event = session.get_one(CaseEvent, event_id)
+            event.attempts += 1
+            event.error = repr(error)[:500]
+            if event.attempts < _MAX_ATTEMPTS:
+                event.retry_at = now + timedelta(seconds=2**event.attempts)
+            else:
+                event.heard_at = now
+                summary = f"{event.kind} could not be handled and needs a person: {event.error}"
+                add_timeline(session, now, "case.failed", summary, case_id=event.case_id)
+            session.add(event)
+
+
+__all__ = ["Progress", "Route", "Runtime"]
