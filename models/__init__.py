@@ -1,0 +1,1 @@
+"""Predictive models: what they say becomes fields of a reading."""

@@ -1,0 +1,1 @@
+"""The REST API, the live story and the webhooks."""

@@ -1,0 +1,74 @@
+"""The web application: API, webhooks and console behind one address."""
+
+from dataclasses import dataclass
+
+from fastapi import FastAPI, Request, Response, status
+
+from notify import Templates
+from prevenant import __version__
+from prevenant.api import resources, webhooks
+from prevenant.api.live import LiveStory
+from prevenant.clock import Clock
+from prevenant.errors import StoreUnavailable
+from prevenant.settings import Settings
+from prevenant.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What requests are answered with."""
+
+    settings: Settings
+    store: Store
+    clock: Clock
+    templates: Templates
+
+
+def make_api(services: Services) -> FastAPI:
+    """Return the application without the console's pages."""
+    app = FastAPI(
+        title="Prevenant",
+        version=__version__,
+        openapi_url="/api/v1/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.settings = services.settings
+    app.state.store = services.store
+    app.state.clock = services.clock
+    app.state.templates = services.templates
+    app.state.live = LiveStory(services.store)
+    app.state.is_listening = lambda: False
+    app.include_router(resources.router)
+    app.include_router(webhooks.router)
+    app.add_api_route("/healthz", healthz, include_in_schema=False)
+    app.add_api_route("/readyz", readyz, include_in_schema=False)
+    app.add_exception_handler(StoreUnavailable, _unavailable)
+    return app
+
+
+def healthz() -> dict[str, str]:
+    """Say that the process lives."""
+    return {"status": "alive"}
+
+
+def readyz(request: Request, response: Response) -> dict[str, bool]:
+    """Say whether the store answers and the broker has confirmed the subscriptions."""
+    try:
+        with request.app.state.store.read() as session:
+            session.connection()
+        store = True
+    except StoreUnavailable:
+        store = False
+    listening = bool(request.app.state.is_listening())
+    if not (store and listening):
+        response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+    return {"store": store, "broker": listening}
+
+
+async def _unavailable(_request: Request, _error: Exception) -> Response:
+    return Response(
+        "the database does not answer; try again",
+        status.HTTP_503_SERVICE_UNAVAILABLE,
+        {"Retry-After": "5"},
+    )

@@ -1,0 +1,170 @@
+"""The wiring: one engine out of settings, and its parts as threads of one process.
+
+listen   broker → journal                  decide   journal → alarms
+route    alarms, replies, timers → cases   engage   cases → people
+console  API, webhooks and pages
+"""
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+import structlog
+import uvicorn
+from fastapi import FastAPI
+
+from ingest.journal import Journal
+from ingest.mqtt import Listener
+from notify.delivery import Channel
+from notify.email import Email
+from notify.outbox import Outbox
+from notify.sms import Sms, TwilioAccount
+from notify.voice import Voice
+from prevenant.api.access import ensure_admin_token
+from prevenant.api.server import Services, make_api
+from prevenant.book import Book, load_book
+from prevenant.clock import Clock
+from prevenant.console.pages import add_console
+from prevenant.errors import SettingsError
+from prevenant.settings import Settings
+from prevenant.store import Store
+from prevenant.stream.embedded import EmbeddedHost
+from workflows.runtime import Runtime
+
+log = structlog.get_logger()
+
+_PATIENCE = timedelta(seconds=3)
+
+
+class Engine:
+    """Everything that `prevenant run` runs. Raises ConfigurationError before anything is started."""
+
+    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+        self.settings = settings
+        self.clock = clock or settings.make_clock()
+        self.book: Book = load_book(settings.book)
+        self._socket = _bind(settings)
+        self.address = "http://{}:{}".format(*self._socket.getsockname()[:2])
+        self.store = Store(settings.database_url)
+        self.store.upgrade()
+        self.new_admin_token = ensure_admin_token(
+            self.store, settings.admin_token.get_secret_value(), self.clock.now()
+        )
+        self._journal = Journal(settings.journal)
+        self.host = EmbeddedHost(self.store, self.clock, self._journal, self.book.rules)
+        self._listener = Listener(
+            settings.mqtt_url,
+            self.host.subscriptions,
+            self.host.accept,
+            lambda connected: self.host.hear(connected=connected),
+        )
+        self._runtime = Runtime(
+            self.store, self.clock, self.book.workflows, self.book.routes, self.book.templates
+        )
+        self.channels = make_channels(settings)
+        self._outbox = Outbox(self.store, self.clock, self.channels)
+        self._app = make_api(Services(settings, self.store, self.clock, self.book.templates))
+        self._app.state.is_listening = self._listener.connected.is_set
+        add_console(self._app)
+        self._server = _make_server(self._app)
+        self._threads: list[threading.Thread] = []
+        self.ended = threading.Event()
+        """Set when the engine has been told to stop, or when a part of it has failed."""
+        self.failed = False
+
+    def start(self) -> None:
+        """Recover what an earlier process left, then start every part."""
+        self.host.recover()
+        self._spawn("decide", self.host.run)
+        self._spawn("route", self._runtime.run)
+        self._spawn("engage", self._outbox.run)
+        self._spawn("console", lambda: self._server.run(sockets=[self._socket]))
+        self._spawn("listen", self._listener.run)
+
+    def stop(self) -> None:
+        """Stop every part and wait for it: first what comes in, last what goes out."""
+        self.ended.set()
+        self._listener.stop()
+        self.host.stop()
+        self._runtime.stop()
+        self._outbox.stop()
+        self._server.should_exit = True
+        self._app.state.live.close()
+        for thread in self._threads:
+            thread.join(_PATIENCE.total_seconds())
+        if not any(thread.is_alive() for thread in self._threads):
+            self._journal.close()
+            self.store.close()
+
+    def _spawn(self, name: str, work: Callable[[], None]) -> None:
+        def guarded() -> None:
+            try:
+                work()
+            except Exception:
+                log.exception("a part has failed, so the engine ends", part=name)
+                self.failed = True
+            if not self.ended.is_set():
+                self.failed = True
+                self.ended.set()
+
+        thread = threading.Thread(target=guarded, name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+
+def _make_server(app: FastAPI) -> uvicorn.Server:
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, timeout_graceful_shutdown=1, lifespan="off"
+    )
+    return uvicorn.Server(config)
+
+
+def make_channels(settings: Settings) -> dict[str, Channel]:
+    """Return the channels that have credentials."""
+    channels: dict[str, Channel] = {}
+    twilio = (
+        settings.twilio_account_sid,
+        settings.twilio_auth_token.get_secret_value(),
+        settings.twilio_from,
+    )
+    if all(twilio):
+        account = TwilioAccount(settings)
+        channels |= {"sms": Sms(account), "voice": Voice(account)}
+    elif any(twilio):
+        message = "Twilio needs all of PREVENANT_TWILIO_ACCOUNT_SID, _AUTH_TOKEN and _FROM"
+        raise SettingsError(message)
+    if settings.smtp_url.get_secret_value():
+        if not settings.email_from:
+            message = "PREVENANT_SMTP_URL is set: name the sender with PREVENANT_EMAIL_FROM"
+            raise SettingsError(message)
+        channels["email"] = Email(settings)
+    return channels
+
+
+@contextmanager
+def open_store(settings: Settings) -> Iterator[Store]:
+    """Open the store for a command, with its tables up to date."""
+    store = Store(settings.database_url)
+    try:
+        store.upgrade()
+        yield store
+    finally:
+        store.close()
+
+
+def _bind(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.http_host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.http_host.strip("[]"), settings.http_port))
+    except OSError as error:
+        listener.close()
+        message = (
+            f"cannot listen on {settings.http}: {error.strerror}; "
+            "stop what uses it, or set PREVENANT_HTTP to another address"
+        )
+        raise SettingsError(message) from None
+    return listener

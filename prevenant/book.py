@@ -1,0 +1,176 @@
+"""The rule book as a whole: every section read, and what one section says of another checked."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from jinja2 import TemplateError
+
+from ingest.topics import TopicPattern
+from notify.templating import LANGUAGES, Templates, read_templates
+from prevenant.document import Value, read_document, suggest
+from prevenant.domain import DeviceType
+from prevenant.errors import BookError, Problem
+from rules.book import Rule, RuleBook, read_devices, read_rules
+from workflows.definition import TemplateUse, Workflow, read_workflows
+from workflows.runtime import Route
+
+_SAMPLES: Mapping[type, Any] = {float: 1.0, bool: True, str: "sample"}
+_WORDING_ERRORS = (TemplateError, TypeError, ValueError, AttributeError, KeyError)
+
+SECTIONS = ("devices", "models", "rules", "workflows", "templates")
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """A rule book that has been judged and found good."""
+
+    rules: RuleBook
+    workflows: Mapping[str, Workflow]
+    templates: Templates
+
+    @property
+    def routes(self) -> dict[str, Route]:
+        """What follows from each rule's alarm."""
+        return {rule.name: Route(rule.workflow, rule.message) for rule in self.rules.rules.values()}
+
+
+def load_book(path: Path) -> Book:
+    """Read a rule book and everything that it includes. Raises BookError with every problem at once."""
+    problems: list[Problem] = []
+    sections = _collect(path, str(path), problems, {path.resolve()})
+    types = read_devices(sections["devices"])
+    _check_topics(sections["devices"], RuleBook(types, {}))
+    rules = read_rules(sections["rules"], types)
+    uses: list[TemplateUse] = []
+    workflows = read_workflows(sections["workflows"], uses)
+    own = read_templates(sections["templates"])
+    _check_routes(rules, workflows, problems)
+    if problems:
+        raise BookError(problems)
+    templates = Templates(own)
+    for use in uses:
+        _check_use(use, templates)
+    for rule in rules.values():
+        _check_message(rule, types[rule.on], templates, problems)
+    if problems:
+        raise BookError(problems)
+    return Book(RuleBook(types, rules), workflows, templates)
+
+
+def _collect(
+    path: Path, source: str, problems: list[Problem], seen: set[Path]
+) -> dict[str, list[Value]]:
+    """Return the sections of a file and of what it includes, each with all its places."""
+    sections: dict[str, list[Value]] = {name: [] for name in SECTIONS}
+    document = read_document(path, problems, source)
+    pairs = document.mapping({*SECTIONS, "include"}) if document else None
+    for name, value in pairs or ():
+        if name != "include":
+            if value.is_mapping or value.scalar() is not None:
+                sections[name].append(value)
+            continue
+        for one in value.one_or_more():
+            included = path.parent / (one.text() or "")
+            if included.resolve() in seen:
+                one.fail("this file is included already: remove one of the two")
+            elif not included.is_file():
+                one.fail(f"there is no file {included}: its path counts from {source}")
+            else:
+                seen.add(included.resolve())
+                for section, values in _collect(included, str(included), problems, seen).items():
+                    sections[section] += values
+    return sections
+
+
+def _check_topics(sections: list[Value], book: RuleBook) -> None:
+    """Two device types whose topics could be the same make a message ambiguous."""
+    places = {name: value for section in sections for name, value in section.mapping() or ()}
+    patterns = [TopicPattern(device_type) for device_type in book.devices.values()]
+    for number, pattern in enumerate(patterns):
+        for earlier in patterns[:number]:
+            if pattern.overlaps(earlier):
+                name = pattern.device_type.name
+                other = earlier.device_type
+                places[name].named(f"device type {name!r}").fail(
+                    f"its topic can be the same as that of {other.name!r} ({other.topic}): "
+                    "make a level of one of them different"
+                )
+
+
+def _check_routes(
+    rules: Mapping[str, Rule], workflows: Mapping[str, Workflow], problems: list[Problem]
+) -> None:
+    for rule in rules.values():
+        if rule.workflow is not None and rule.workflow not in workflows and rule.place:
+            hint = suggest(rule.workflow, workflows)
+            message = f"rule {rule.name!r}: there is no workflow {rule.workflow!r}: {hint}"
+            problems.append(Problem(rule.place.source, rule.place.line, rule.place.column, message))
+
+
+def _check_use(use: TemplateUse, templates: Templates) -> None:
+    """Render a template in every language and on every channel, with what it will be given."""
+    if use.name not in templates.names:
+        use.place.fail(f"there is no template {use.name!r}: {suggest(use.name, templates.names)}")
+        return
+    variables = sample_variables(after_dispatch=use.after_dispatch, extra=use.extra)
+    channels = {"sms" if c == "preferred" else c for turn in use.turns for c in turn}
+    for language in LANGUAGES:
+        for channel in sorted(channels):
+            try:
+                templates.render(use.name, language, channel, variables)
+            except _WORDING_ERRORS as error:
+                message = f"template {use.name!r} cannot be worded here: {error}"
+                if not use.after_dispatch:
+                    message += "; technician and visit are known only after a `dispatch`"
+                use.place.fail(message)
+                return
+
+
+def _check_message(
+    rule: Rule, device_type: DeviceType, templates: Templates, problems: list[Problem]
+) -> None:
+    values = {field.name: _SAMPLES[field.kind] for field in device_type.fields}
+    for language, text in rule.message.items():
+        try:
+            variables = {**sample_variables(after_dispatch=False), "values": values}
+            templates.render_text(text, language or "en", variables)
+        except _WORDING_ERRORS as error:
+            message = f"rule {rule.name!r}: message: it cannot be worded: {error}"
+            if rule.place:
+                place = rule.place
+                problems.append(Problem(place.source, place.line, place.column, message))
+
+
+def sample_variables(*, after_dispatch: bool, extra: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Return variables like those of a case, for a trial rendering or a preview."""
+    at = datetime(2026, 5, 4, 12, 30, tzinfo=UTC)
+    later = {
+        "technician": {"name": "Camille Roux", "first_name": "Camille"},
+        "visit": {"start": at, "end": at.replace(hour=14)},
+        "offer": {"distance": "4.2 km", "until": at},
+        "why": "in_time",
+        "wish": "person",
+        "said": "sample",
+        "choices": "sample",
+        "owner": "Camille Roux",
+    }
+    names = {*extra, *(("technician", "visit") if after_dispatch else ())}
+    return {
+        "case": {"number": 17},
+        "alarm": {"rule": "sample", "message": "Sample.", "reason": "sample"},
+        "device": {
+            "label": "Door 14",
+            "place": "Gate B",
+            "type": "door",
+            "camera_url": "https://camera.example.com/14",
+            "loudspeaker_url": "https://talk.example.com/14",
+        },
+        "site": {"name": "Terminal 2", "address": "1 Runway Road"},
+        "customer": {"name": "Airport"},
+        "contact": {"name": "Camille Roux", "first_name": "Camille"},
+        "values": {},
+        **{name: value for name, value in later.items() if name in names},
+    }

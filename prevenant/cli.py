@@ -1,0 +1,234 @@
+"""The command `prevenant`. Every error that a user can cause is one line that says what to do."""
+
+import logging
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import structlog
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from prevenant import __version__
+from prevenant.app import Engine, open_store
+from prevenant.book import load_book
+from prevenant.crm.importing import import_folder
+from prevenant.errors import ConfigurationError, CrmImportError, PrevenantError
+from prevenant.settings import describe_settings, load_settings
+from rules.testing import run_rule_tests
+
+app = typer.Typer(
+    help="Prevenant listens to devices, sends technicians and tells customers before they notice.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+rules_app = typer.Typer(help="Check and test rule books.", no_args_is_help=True)
+crm_app = typer.Typer(help="Customers, sites, devices and technicians.", no_args_is_help=True)
+simulate_app = typer.Typer(help="Stand in for devices.", no_args_is_help=True)
+app.add_typer(rules_app, name="rules")
+app.add_typer(crm_app, name="crm")
+app.add_typer(simulate_app, name="simulate")
+
+out = Console(highlight=False, soft_wrap=True)
+
+BookFile = Annotated[Path | None, typer.Argument(help="The rule book.", show_default="the setting")]
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        app()
+    except PrevenantError as error:
+        for line in str(error).splitlines():
+            sys.stderr.write(f"{line}\n" if _has_place(error) else f"error: {line}\n")
+        sys.exit(1)
+
+
+@app.callback(invoke_without_command=True)
+def common(
+    *,
+    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+) -> None:
+    """Take the options that come before any command."""
+    if version:
+        show_version()
+        raise typer.Exit
+
+
+@app.command("version")
+def show_version() -> None:
+    """Show the version."""
+    out.print(f"prevenant {__version__}")
+
+
+@app.command()
+def run() -> None:
+    """Run the engine: broker, store and providers as the settings say."""
+    _log_to_stderr()
+    engine = Engine(load_settings())
+    _announce(engine)
+    engine.start()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, lambda *_: engine.ended.set())
+    engine.ended.wait()
+    engine.stop()
+    raise typer.Exit(1 if engine.failed else 0)
+
+
+@app.command()
+def settings() -> None:
+    """Show every setting, its value and where it comes from; secrets stay hidden."""
+    table = Table("setting", "value", "from", "meaning", box=None, pad_edge=False)
+    for row in describe_settings(load_settings()):
+        table.add_row(*row)
+    out.print(table, width=max(out.width, 160))
+
+
+@rules_app.command("check")
+def check_rules(book: BookFile = None) -> None:
+    """Judge a rule book: every mistake at once, each with its place and its remedy."""
+    path = _book(book)
+    good = load_book(path)
+    rules, types = len(good.rules.rules), len(good.rules.devices)
+    out.print(
+        f"{path}: {rules} rules on {types} device types, {len(good.workflows)} workflows: good"
+    )
+
+
+@rules_app.command("test")
+def run_tests(
+    tests: Annotated[Path, typer.Argument(help="The test file.")] = Path("rules.test.yaml"),
+    book: Annotated[
+        Path | None, typer.Option(help="Another rule book than the file names.")
+    ] = None,
+) -> None:
+    """Run the tests of a rule book: readings in, alarms out."""
+    results = run_rule_tests(tests, lambda path: load_book(path).rules, book)
+    for result in results:
+        out.print(f"{'[green]passed[/]' if result.passed else '[red]failed[/]'} {result.name}")
+        for line in result.differences:
+            out.print(f"       {line}", markup=False)
+    failed = sum(not result.passed for result in results)
+    out.print(f"{len(results) - failed} passed, {failed} failed")
+    raise typer.Exit(1 if failed else 0)
+
+
+@crm_app.command("import")
+def import_crm(
+    folder: Annotated[Path, typer.Argument(help="A folder with customers.csv, sites.csv, …")],
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Judge only, write nothing.")] = False,
+) -> None:
+    """Import customers, contacts, sites, devices and technicians from CSV files."""
+    with open_store(load_settings()) as store, store.write() as session:
+        counts = import_folder(session, folder)
+        if dry_run:
+            session.rollback()
+    shown = ", ".join(f"{count} {name}" for name, count in counts.items())
+    out.print(f"{'would import' if dry_run else 'imported'} {shown}")
+
+
+@simulate_app.command("devices")
+def simulate_devices(
+    *,
+    speed: Annotated[float, typer.Option(help="How many times faster than real time.")] = 1.0,
+    seed: Annotated[int, typer.Option(help="Makes another fleet's noise.")] = 1,
+) -> None:
+    """Publish the demo fleet's telemetry to the broker of the settings, until Ctrl-C."""
+    from simulators.fleet import run_fleet  # noqa: PLC0415  production never imports simulators
+
+    run_fleet(load_settings().mqtt_url, speed, seed)
+
+
+@simulate_app.command("replay")
+def simulate_replay(
+    file: Annotated[Path, typer.Argument(help="A CSV file, one reading a row.")],
+    *,
+    device_type: Annotated[str, typer.Option("--type", help="A device type of the rule book.")],
+    device: Annotated[
+        str, typer.Option(help="SITE/DEVICE, or a device without a site.")
+    ] = "replay/1",
+    field: Annotated[
+        list[str] | None, typer.Option(help="FIELD=COLUMN, or FIELD=COLUMN:fahrenheit to convert.")
+    ] = None,
+    time_column: Annotated[str, typer.Option(help="The column with the time.")] = "timestamp",
+    speed: Annotated[float, typer.Option(help="Seconds of the record per real second.")] = 60.0,
+    limit: Annotated[int, typer.Option(help="Stop after so many rows; 0 publishes all.")] = 0,
+) -> None:
+    """Publish the rows of a CSV file as telemetry of one device."""
+    from simulators.replay import replay_csv  # noqa: PLC0415  as above
+
+    current = load_settings()
+    types = load_book(current.book).rules.devices
+    if device_type not in types:
+        message = f"the rule book has no device type {device_type!r}: it has {', '.join(types)}"
+        raise ConfigurationError(message)
+    count = replay_csv(
+        current.mqtt_url,
+        file,
+        types[device_type],
+        device,
+        field or [],
+        time_column,
+        speed,
+        limit,
+    )
+    out.print(f"published {count} readings of {device}")
+
+
+@app.command()
+def demo(
+    *,
+    headless: Annotated[bool, typer.Option("--headless", help="Open no browser.")] = False,
+    until_told: Annotated[
+        bool, typer.Option("--until-told", help="End once every use case has told its people.")
+    ] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Forget the last demo first.")] = False,
+    speed: Annotated[float, typer.Option(help="How many times faster than real time.")] = 60.0,
+) -> None:
+    """Show everything at work, with simulated devices, technicians, customers and carrier."""
+    try:
+        from simulators.demo import run_demo  # noqa: PLC0415  as above
+    except ModuleNotFoundError as error:
+        message = f"the demo needs {error.name}: pip install 'prevenant[demo]'"
+        raise ConfigurationError(message) from None
+    raise typer.Exit(run_demo(headless=headless, until_told=until_told, fresh=fresh, speed=speed))
+
+
+def _book(path: Path | None) -> Path:
+    return path or load_settings().book
+
+
+def _has_place(error: PrevenantError) -> bool:
+    return isinstance(error, CrmImportError) or hasattr(error, "problems")
+
+
+def _announce(engine: Engine) -> None:
+    book = engine.book.rules
+    out.print(
+        f"Prevenant {__version__}: {len(book.rules)} rules on {len(book.devices)} device types"
+    )
+    missing = [name for name in ("sms", "voice", "email") if name not in engine.channels]
+    if missing:
+        out.print(f"No credentials for {', '.join(missing)}: such messages stay on the outbox page")
+    out.print(f"Console: {engine.address}")
+    if engine.new_admin_token:
+        out.print(f"Administrator's token, shown only now: {engine.new_admin_token}")
+        out.print(f"Sign in: {engine.address}/?token={engine.new_admin_token}")
+
+
+def _log_to_stderr() -> None:
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.dev.ConsoleRenderer(colors=False, sort_keys=False, pad_event_to=0),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )

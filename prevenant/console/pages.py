@@ -1,0 +1,209 @@
+"""The console's pages, rendered on the server; the board follows the story live."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import parse_qs, urlsplit
+
+from fastapi import APIRouter, FastAPI, Form, Request, Response, status
+from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.staticfiles import StaticFiles
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from sqlmodel import Session, col, func, select
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from notify import message as ledger
+from prevenant import __version__
+from prevenant.api.access import COOKIE, is_allowed, token_of
+from prevenant.api.live import local_time, main_zone, view_entry
+from prevenant.api.resources import view_case, view_message
+from prevenant.crm.directory import find_place
+from prevenant.domain import Severity
+from prevenant.tables import Alarm, TimelineEntry
+from workflows.tables import CLOSED, HANDED_OVER, OPEN, Case
+
+router = APIRouter(include_in_schema=False)
+
+_STATIC = Path(__file__).parent / "static"
+_SHOWN_CASES, _SHOWN_STORY, _SHOWN_MESSAGES = 40, 60, 200
+_POLICY = (
+    "default-src 'self'; img-src 'self' data:; "
+    "frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+)
+
+
+def add_console(app: FastAPI) -> None:
+    """Add the pages, their style and their script to the application."""
+    environment = Environment(
+        loader=PackageLoader("prevenant.console"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals["version"] = __version__
+    app.state.pages = environment
+    app.mount("/static", StaticFiles(directory=_STATIC), name="static")
+    app.include_router(router)
+    app.add_middleware(_Guarded)
+
+
+class _Guarded:
+    """Gives every answer the headers that keep a browser from running or showing what is not ours."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers.setdefault("Content-Security-Policy", _POLICY)
+                headers.setdefault("X-Content-Type-Options", "nosniff")
+                headers.setdefault("Referrer-Policy", "no-referrer")
+            await send(message)
+
+        await self._app(scope, receive, guarded if scope["type"] == "http" else send)
+
+
+@router.get("/login")
+def show_login(request: Request) -> HTMLResponse:
+    """Ask for the token."""
+    return _page(request, "login.html", {"wrong": False})
+
+
+@router.post("/login")
+def log_in(request: Request, token: Annotated[str, Form()]) -> Response:
+    """Take the token and remember it in a cookie."""
+    if is_allowed(request.app.state.store, token):
+        return _remember(request, token, "/")
+    return _page(request, "login.html", {"wrong": True}, status.HTTP_403_FORBIDDEN)
+
+
+@router.get("/")
+def show_board(request: Request) -> Response:
+    """Show what is going on, live."""
+    token = parse_qs(urlsplit(str(request.url)).query).get("token", [""])[0]
+    if token and is_allowed(request.app.state.store, token):
+        return _remember(request, token, "/")
+    return _for_known(request, "board.html", _board)
+
+
+@router.get("/partials/board")
+def show_board_part(request: Request) -> Response:
+    """Return the part of the board that changes."""
+    return _for_known(request, "board_part.html", _board)
+
+
+@router.get("/cases/{case_id}")
+def show_case(request: Request, case_id: int) -> Response:
+    """Show everything about one case."""
+    return _for_known(request, "case.html", lambda session: _case(session, case_id))
+
+
+@router.get("/outbox")
+def show_outbox(request: Request) -> Response:
+    """Show every message and how it went."""
+    return _for_known(request, "outbox.html", _outbox)
+
+
+def _remember(request: Request, token: str, path: str) -> Response:
+    response = RedirectResponse(path, status.HTTP_303_SEE_OTHER)
+    secure = request.app.state.settings.public_url.startswith("https://")
+    response.set_cookie(COOKIE, token, httponly=True, samesite="strict", secure=secure)
+    return response
+
+
+def _for_known(request: Request, template: str, collect: Any) -> Response:
+    """Render a page for someone with a token; show anybody else the login."""
+    store = request.app.state.store
+    if not is_allowed(store, token_of(request)):
+        return RedirectResponse("/login", status.HTTP_303_SEE_OTHER)
+    with store.read() as session:
+        values = collect(session)
+    if values is None:
+        return _page(request, "missing.html", {}, status.HTTP_404_NOT_FOUND)
+    return _page(request, template, values)
+
+
+def _page(
+    request: Request, template: str, values: Mapping[str, Any], code: int = status.HTTP_200_OK
+) -> HTMLResponse:
+    page = request.app.state.pages.get_template(template)
+    return HTMLResponse(page.render(values, path=request.url.path), code)
+
+
+def _board(session: Session) -> dict[str, Any]:
+    zone = main_zone(session)
+    query = select(Case).order_by(
+        (col(Case.state) == CLOSED), col(Case.severity).desc(), col(Case.id).desc()
+    )
+    cases = session.exec(query.limit(_SHOWN_CASES)).all()
+    story = session.exec(
+        select(TimelineEntry).order_by(col(TimelineEntry.id).desc()).limit(_SHOWN_STORY)
+    ).all()
+    return {
+        "zone": zone.key,
+        "cases": [_view_card(session, case, zone) for case in cases],
+        "story": [view_entry(entry, zone) for entry in story],
+        "newest": story[0].id if story else 0,
+        "counts": {
+            "alarms": _count(session, select(func.count()).where(Alarm.state == "active")),
+            "open": _count(session, select(func.count()).where(Case.state == OPEN)),
+            "handed_over": _count(session, select(func.count()).where(Case.state == HANDED_OVER)),
+            "messages": _count(session, select(func.count()).select_from(ledger.Message)),
+        },
+    }
+
+
+def _count(session: Session, query: Any) -> int:
+    return int(session.exec(query).one())
+
+
+def _view_card(session: Session, case: Case, zone: Any) -> dict[str, Any]:
+    place = find_place(session, case.device_type, case.site_id, case.device_id)
+    last = session.exec(
+        select(TimelineEntry)
+        .where(TimelineEntry.case_id == case.id)
+        .order_by(col(TimelineEntry.id).desc())
+        .limit(1)
+    ).first()
+    return {
+        "id": case.id,
+        "rule": case.rule,
+        "label": place.label,
+        "site": place.site_name,
+        "severity": Severity(case.severity).word,
+        "state": case.state,
+        "outcome": case.outcome,
+        "owner": case.owner,
+        "opened": local_time(case.opened_at, zone),
+        "last": last.summary if last else "",
+    }
+
+
+def _case(session: Session, case_id: int) -> dict[str, Any] | None:
+    found = view_case(session, case_id)
+    if found is None:
+        return None
+    case = found["case"]
+    place = find_place(session, case["device_type"], case["site_id"], case["device_id"])
+    last_round = max((one["round"] for one in found["candidates"]), default=0)
+    return {
+        **found,
+        "place": place,
+        "severity": Severity(case["severity"]).word,
+        "last_candidates": [one for one in found["candidates"] if one["round"] == last_round],
+    }
+
+
+def _outbox(session: Session) -> dict[str, Any]:
+    zone = main_zone(session)
+    query = select(ledger.Message).order_by(col(ledger.Message.id).desc()).limit(_SHOWN_MESSAGES)
+    messages = []
+    for message in session.exec(query):
+        view = view_message(session, message)
+        view["time"] = local_time(message.created_at, zone)
+        messages.append(view)
+    return {"messages": messages}

@@ -1,0 +1,295 @@
+"""The embedded host: journal, decoder and processor in one process.
+
+    broker ─▶ journal (durable) ─▶ acknowledged ─▶ decoded ─▶ processor ─▶ alarms in the store
+
+Every few seconds it keeps a snapshot of the processor with the last batch that it has seen. After a
+crash it restores the snapshot and reads the journal from there; alarms are written under a unique
+key, so that what is read again changes nothing.
+
+While the broker cannot be heard, the silence of devices proves nothing: timers wait until what it kept
+for us has come, but not for ever.
+"""
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import timedelta
+
+import structlog
+from sqlmodel import Session, select
+
+from ingest.decode import Decoder
+from ingest.journal import Batch, Journal, Snapshot
+from ingest.mqtt import Frame
+from ingest.quarantine import quarantine
+from prevenant.clock import Clock, epoch_seconds, from_epoch
+from prevenant.domain import Severity, Transition
+from prevenant.errors import JournalError, StoreUnavailable
+from prevenant.store import Store
+from prevenant.tables import Alarm, CaseEvent, add_case_event, add_timeline
+from rules.book import RuleBook
+from rules.processor import Processor
+
+log = structlog.get_logger()
+
+_QUEUED_BATCHES = 64
+"""When this many batches wait to be decided, the broker has to hold back."""
+_SNAPSHOT_EVERY = timedelta(seconds=5)
+_PAUSE_S = 1.0
+_BACKLOG_S = 2.0
+"""How long after the broker is back the messages that it kept are waited for, in real seconds."""
+_DEAF_AT_MOST_S = 60.0
+"""After so many real seconds without the broker, timers run all the same."""
+
+
+class EmbeddedHost:
+    """Takes batches from the listener in one thread, and decides on them in another."""
+
+    def __init__(self, store: Store, clock: Clock, journal: Journal, book: RuleBook) -> None:
+        self._store = store
+        self._clock = clock
+        self._journal = journal
+        self._decoder = Decoder(book.devices.values())
+        self._processor = Processor(book)
+        self._batches: queue.Queue[Batch | None] = queue.Queue(_QUEUED_BATCHES)
+        self._stopping = threading.Event()
+        self._arriving = threading.Lock()
+        """Held from a batch's time of arrival until it is in the journal."""
+        self._hearing = Hearing()
+        self._timers_until = 0.0
+        self._seq = 0
+        self._snapshot_seq = 0
+        self._snapshot_due = clock.now()
+        self.frames = 0
+        """How many frames were decided on since the start."""
+
+    @property
+    def subscriptions(self) -> list[str]:
+        """What to subscribe to."""
+        return self._decoder.subscriptions
+
+    def accept(self, frames: Sequence[Frame]) -> None:
+        """Make a batch durable and queue it; when this returns, the batch may be acknowledged.
+
+        While the disk refuses or too much waits, this blocks, and the broker holds back.
+        """
+        while True:
+            try:
+                with self._arriving:
+                    now = epoch_seconds(self._clock.now())
+                    until = self._timers_until if self._hearing.is_deaf() else now
+                    batch = self._journal.append(frames, now, until)
+                break
+            except JournalError as error:
+                log.error("journal refuses", reason=str(error))
+                if self._stopping.wait(_PAUSE_S):
+                    raise
+        self._batches.put(batch)
+
+    def hear(self, *, connected: bool) -> None:
+        """Take note that the broker can be heard from now on, or no more."""
+        with self._arriving:
+            if not connected and not self._hearing.is_deaf():
+                self._timers_until = epoch_seconds(self._clock.now())
+            self._hearing.change(connected=connected)
+        self._nudge()
+
+    def recover(self) -> None:
+        """Restore the latest snapshot and decide again on what the journal holds after it."""
+        snapshot = self._journal.load_snapshot()
+        if snapshot is not None:
+            self._seq = self._snapshot_seq = snapshot.seq
+            self._write(self._processor.restore(snapshot.state, snapshot.taken_at))
+        count = 0
+        for batch in self._journal.read(self._seq):
+            self._decide(batch)
+            count += 1
+        log.info("recovered", snapshot=self._snapshot_seq, batches_read_again=count)
+        self._timers_until = self._journal.latest
+
+    def run(self) -> None:
+        """Decide until `stop`. `recover` has to come first."""
+        while not self._stopping.is_set():
+            try:
+                batch = self._batches.get(timeout=self._patience())
+            except queue.Empty:
+                batch = None
+            try:
+                if batch is None:
+                    self._let_time_pass()
+                else:
+                    self._decide(batch)
+            except StoreUnavailable:
+                # Only while stopping: what was not written is decided again from the journal.
+                return
+            self._keep_snapshot_if_due()
+        self._keep_snapshot()
+
+    def stop(self) -> None:
+        """End `run` after the batch under way; what waits is in the journal."""
+        self._stopping.set()
+        self._nudge()
+
+    def _nudge(self) -> None:
+        """Have `run` look at the time again; where batches wait it does so anyway."""
+        with suppress(queue.Full):
+            self._batches.put_nowait(None)
+
+    def _patience(self) -> float:
+        """Return how long to wait for a batch, in real seconds: until the next timer or snapshot."""
+        due = self._processor.next_deadline()
+        until = self._snapshot_due if due is None else min(self._snapshot_due, from_epoch(due))
+        patience = max(0.001, self._clock.seconds_until(until))
+        return max(patience, self._hearing.deaf_for_s()) if self._hearing.is_deaf() else patience
+
+    def _decide(self, batch: Batch) -> None:
+        readings, rejected = self._decoder.decode_batch(batch.frames, batch.received_at)
+        transitions = self._processor.process(readings, batch.timers_until)
+        if rejected:
+            received_at = from_epoch(batch.received_at)
+            self._retrying(lambda session: quarantine(session, batch.seq, received_at, rejected))
+            log.info("quarantined", count=len(rejected), reason=rejected[0].reason)
+        self._write(transitions)
+        self._seq = batch.seq
+        self.frames += len(batch.frames)
+
+    def _let_time_pass(self) -> None:
+        # A batch that is on its way arrived earlier than now, and has to be taken first: replay, which
+        # knows only the journal, would otherwise decide differently.
+        with self._arriving:
+            if self._journal.last_seq != self._seq or self._hearing.is_deaf():
+                return
+            now = epoch_seconds(self._clock.now())
+        self._write(self._processor.advance(now))
+
+    def _write(self, transitions: Sequence[Transition]) -> None:
+        if transitions:
+            self._retrying(lambda session: write_transitions(session, transitions))
+
+    def _retrying(self, work: Callable[[Session], object]) -> None:
+        """Write to the store, however long it is away; meanwhile the queue fills and the broker waits."""
+        while True:
+            try:
+                with self._store.write() as session:
+                    work(session)
+            except StoreUnavailable as error:
+                log.error("decisions wait", reason=str(error))
+                if self._stopping.wait(_PAUSE_S):
+                    raise
+            else:
+                return
+
+    def _keep_snapshot_if_due(self) -> None:
+        if self._clock.seconds_until(self._snapshot_due) == 0:
+            self._keep_snapshot()
+            self._snapshot_due = self._clock.now() + _SNAPSHOT_EVERY
+
+    def _keep_snapshot(self) -> None:
+        if self._seq == self._snapshot_seq:
+            return
+        now = epoch_seconds(self._clock.now())
+        try:
+            self._journal.save_snapshot(Snapshot(self._seq, now, self._processor.snapshot()))
+        except JournalError as error:
+            log.error("no snapshot kept", reason=str(error))
+        else:
+            self._snapshot_seq = self._seq
+
+
+class Hearing:
+    """Whether the silence of devices proves anything: not without the broker, nor just after."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._connected = False
+        self._until = monotonic() + _DEAF_AT_MOST_S
+
+    def change(self, *, connected: bool) -> None:
+        """Take note of a connection made or lost."""
+        if connected != self._connected:
+            self._connected = connected
+            self._until = self._monotonic() + (_BACKLOG_S if connected else _DEAF_AT_MOST_S)
+
+    def is_deaf(self) -> bool:
+        """Return whether messages may be on their way that tell of the past."""
+        return self._monotonic() < self._until
+
+    def deaf_for_s(self) -> float:
+        """Return for how many more real seconds."""
+        return max(0.001, self._until - self._monotonic())
+
+
+def write_transitions(session: Session, transitions: Sequence[Transition]) -> None:
+    """Write changes of alarms in their order; see `write_transition`."""
+    for transition in transitions:
+        write_transition(session, transition)
+
+
+def write_transition(session: Session, transition: Transition) -> None:
+    """Write a change of an alarm, its line in the story, and what its case has to hear; each once."""
+    onset_at = from_epoch(transition.onset_at)
+    query = select(Alarm).where(
+        Alarm.rule == transition.rule,
+        Alarm.device_id == transition.device_id,
+        Alarm.onset_at == onset_at,
+    )
+    alarm = session.exec(query).first()
+    at = from_epoch(transition.at)
+    if transition.kind in {"raised", "passed"}:
+        if alarm is not None:
+            return
+        alarm = Alarm(
+            rule=transition.rule,
+            device_type=transition.type,
+            site_id=transition.site_id,
+            device_id=transition.device_id,
+            severity=transition.severity,
+            state="active" if transition.kind == "raised" else "cleared",
+            onset_at=onset_at,
+            raised_at=at,
+            cleared_at=None if transition.kind == "raised" else at,
+            values=transition.values,
+            reason=transition.reason,
+        )
+    elif alarm is None or alarm.state == "cleared":
+        return
+    else:
+        alarm.state, alarm.cleared_at = "cleared", at
+    session.add(alarm)
+    session.flush()
+    _tell(session, transition, alarm.id or 0)
+
+
+def _tell(session: Session, transition: Transition, alarm_id: int) -> None:
+    at = from_epoch(transition.at)
+    add_timeline(
+        session,
+        at,
+        f"alarm.{transition.kind}",
+        f"{transition.rule} on {transition.device_id}: {transition.reason}",
+        alarm_id=alarm_id,
+        detail={
+            "rule": transition.rule,
+            "device": transition.device_id,
+            "severity": Severity(transition.severity).word,
+            "values": transition.values,
+            "observed_at": onset_text(transition),
+        },
+    )
+    if transition.kind != "passed":
+        event = CaseEvent(
+            key=f"alarm.{transition.kind}:{alarm_id}",
+            kind=f"alarm.{transition.kind}",
+            at=at,
+            urgency=transition.severity,
+            alarm_id=alarm_id,
+            data={"reason": transition.reason},
+        )
+        add_case_event(session, event)
+
+
+def onset_text(transition: Transition) -> str:
+    """Return when the condition began to hold, in ISO 8601."""
+    return from_epoch(transition.onset_at).isoformat()
