@@ -1,0 +1,1 @@
+"""Stand-ins for devices, people, the carrier and the mail server; production imports none."""

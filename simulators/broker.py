@@ -1,0 +1,94 @@
+"""An MQTT broker for the demo, in a process of its own: mosquitto where it is installed, else amqtt."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from prevenant.errors import ConfigurationError
+
+_PATIENCE_S = 10.0
+
+
+def start_broker(
+    folder: Path, kind: str = "", port: int = 0, **process: Any
+) -> tuple[subprocess.Popen[bytes], str]:
+    """Start a broker that keeps its sessions in `folder`; return its process and its address.
+
+    `kind` is `mosquitto` or `amqtt`; empty takes the first that is there. Port 0 takes a free one.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    port = port or free_port()
+    program = find_mosquitto()
+    if kind == "mosquitto" and program is None:
+        message = "mosquitto is not installed: apt-get install mosquitto"
+        raise ConfigurationError(message)
+    if program is not None and kind != "amqtt":
+        command = [program, "-c", str(_write_mosquitto_conf(folder, port))]
+        url = f"mqtt://127.0.0.1:{port}"
+    else:
+        # amqtt refuses MQTT 5, and loses what a persistent session missed.
+        command = [sys.executable, "-m", "simulators.amqtt_broker", str(port)]
+        url = f"mqtt://127.0.0.1:{port}?protocol=3.1.1"
+    log = (folder / "broker.log").open("ab")
+    broker = subprocess.Popen(  # noqa: S603  the command is ours
+        command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, **process
+    )
+    log.close()
+    _wait_for_port(port, broker, folder)
+    return broker, url
+
+
+def find_mosquitto() -> str | None:
+    """Return where mosquitto is; Debian installs it outside an ordinary user's path."""
+    return shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
+
+
+def free_port() -> int:
+    """Return a port of 127.0.0.1 that nobody uses."""
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _write_mosquitto_conf(folder: Path, port: int) -> Path:
+    options: Mapping[str, object] = {
+        "listener": f"{port} 127.0.0.1",
+        "allow_anonymous": "true",
+        "persistence": "true",
+        "persistence_location": f"{folder.resolve()}/",
+        "autosave_interval": 5,
+        "max_queued_messages": 0,
+        "max_inflight_messages": 0,
+    }
+    path = folder / "mosquitto.conf"
+    lines = [f"{name} {value}" for name, value in options.items()]
+    if _is_root():
+        lines.append("user root")
+    path.write_text("\n".join(lines) + "\n", "utf-8")
+    return path
+
+
+def _is_root() -> bool:
+    return hasattr(os, "geteuid") and os.geteuid() == 0
+
+
+def _wait_for_port(port: int, broker: subprocess.Popen[bytes], folder: Path) -> None:
+    deadline = time.monotonic() + _PATIENCE_S
+    while time.monotonic() < deadline:
+        if broker.poll() is not None:
+            break
+        with closing(socket.socket()) as probe:
+            probe.settimeout(0.2)
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    broker.kill()
+    message = f"the broker did not start: see {folder / 'broker.log'}"
+    raise ConfigurationError(message)

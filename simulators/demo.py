@@ -1,0 +1,293 @@
+"""`prevenant demo`: broker, engine, devices and people together, told as a story.
+
+The engine runs as the process that a user would run; everything else reaches it over MQTT, HTTP and
+SMTP. All of them live on one clock that runs faster. What was reached is kept in `var/demo`.
+"""
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+import webbrowser
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import requests
+from rich.console import Console
+
+from prevenant.clock import ScaledClock
+from prevenant.errors import ConfigurationError
+from simulators import people
+from simulators.broker import find_mosquitto, free_port, start_broker
+from simulators.carrier import Carrier
+from simulators.faults import DEMO
+from simulators.fleet import Fleet, connect, demo_devices
+from simulators.mailbox import Mailbox
+from simulators.storyteller import UNTOLD, Storyteller
+from simulators.terminal import own_terminal
+
+_FOLDER = Path("var/demo")
+_ZONE = ZoneInfo("Europe/Paris")
+_BEGINS_AT_HOUR = 10
+_PORT = 8080
+_TOLD_WITHIN_S, _READY_WITHIN_S = 120.0, 60.0
+_STOPS_WITHIN_S = 3.0
+_NUMBER, _SENDER = "+33939980000", "service@prevenant.example"
+_FRIDAY = 4
+
+
+def run_demo(
+    *, headless: bool, until_told: bool, fresh: bool, speed: float, broker: str = ""
+) -> int:
+    """Run the demo until Ctrl-C, or until everybody was told; return the exit status."""
+    if fresh:
+        shutil.rmtree(_FOLDER, ignore_errors=True)
+    _FOLDER.mkdir(parents=True, exist_ok=True)
+    stopping = threading.Event()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, lambda *_: stopping.set())
+    demo = Demo(speed, broker)
+    with own_terminal():
+        try:
+            demo.start()
+            if not headless:
+                _open_browser(demo.console_url)
+            return demo.tell(stopping, until_told=until_told)
+        finally:
+            demo.stop()
+
+
+class Demo:
+    """All the processes and threads of one demo."""
+
+    def __init__(self, speed: float, broker: str) -> None:
+        self._out = Console(highlight=False, soft_wrap=True)
+        self._state = _load_state()
+        real = datetime.now(UTC)
+        self._clock = ScaledClock(datetime.fromisoformat(self._state["now"]), real, speed)
+        self._broker_kind = broker
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self._stops: list[Any] = []
+        port = _free_or(_PORT)
+        self._url = f"http://127.0.0.1:{port}"
+        self.console_url = f"{self._url}/?token={self._state['token']}"
+
+    def start(self) -> None:
+        """Start everything and wait until the engine is ready."""
+        if find_mosquitto() is None:
+            self._out.print(
+                "[yellow]mosquitto is not installed, so amqtt stands in: it loses what a persistent "
+                "session missed. Better: apt-get install mosquitto[/]"
+            )
+        broker, mqtt_url = start_broker(_FOLDER / "broker", self._broker_kind, **_APART)
+        self._processes.append(broker)
+        carrier = Carrier(self._clock).start()
+        carrier.inbound_url = f"{self._url}/webhooks/twilio/sms"
+        carrier.answers_to, carrier.key_for = people.answers_to, people.key_for
+        mailbox = Mailbox().start()
+        self._stops += [carrier.stop, mailbox.stop]
+        environment = self._environment(mqtt_url, carrier, mailbox)
+        _prevenant(environment, "crm", "import", str(demo_data()))
+        with (_FOLDER / "engine.log").open("ab") as log:
+            engine = subprocess.Popen(
+                [sys.executable, "-m", "prevenant", "run"],
+                env=environment,
+                stdout=log,
+                stderr=log,
+                **_APART,
+            )
+        self._processes.append(engine)
+        self._wait_until_ready(engine)
+        client = connect(mqtt_url)
+        left_off_at = None
+        if self._state["began_at"]:
+            left_off_at = datetime.fromisoformat(self._state["now"])
+        else:
+            self._state["began_at"] = self._clock.now().isoformat()
+        began_at = datetime.fromisoformat(self._state["began_at"])
+        fleet = Fleet(
+            client, self._clock, demo_devices(seed=1), DEMO, began_at, left_off_at=left_off_at
+        )
+        self._stops += [fleet.stop, client.disconnect]
+        threading.Thread(target=fleet.run, daemon=True).start()
+        self._out.print(f"Console: [bold]{self.console_url}[/]")
+        self._out.print(
+            f"One second here is {self._clock.speed:g} seconds there. Ctrl-C ends it; "
+            "started again, it goes on from where it was.\n"
+        )
+
+    def tell(self, stopping: threading.Event, *, until_told: bool) -> int:
+        """Tell the story as the engine streams it; return the exit status."""
+        storyteller = Storyteller(self._out, _ZONE, after=int(self._state["told"]))
+        reader = threading.Thread(target=self._follow, args=(storyteller, stopping), daemon=True)
+        reader.start()
+        deadline = time.monotonic() + _TOLD_WITHIN_S
+        while not stopping.wait(0.2):
+            self._keep_state(storyteller)
+            if self._processes[-1].poll() is not None:
+                self._out.print(f"[red]the engine ended: see {_FOLDER / 'engine.log'}[/]")
+                return 1
+            if until_told and not storyteller.untold:
+                self._out.print("\n[green]Every use case has told its people.[/]")
+                return 0
+            if until_told and time.monotonic() > deadline:
+                for use_case in storyteller.untold:
+                    self._out.print(f"[red]not told in {_TOLD_WITHIN_S:.0f} s: {use_case}[/]")
+                return 1
+        self._keep_state(storyteller)
+        return 0
+
+    def stop(self) -> None:
+        """Stop everything, the engine first."""
+        for stop in reversed(self._stops):
+            with suppress(Exception):
+                stop()
+        for process in reversed(self._processes):
+            process.terminate()
+        deadline = time.monotonic() + _STOPS_WITHIN_S
+        for process in reversed(self._processes):
+            try:
+                process.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+    def _environment(self, mqtt_url: str, carrier: Carrier, mailbox: Mailbox) -> dict[str, str]:
+        others = {k: v for k, v in os.environ.items() if not k.startswith("PREVENANT_")}
+        folder = _FOLDER.resolve()
+        return others | {
+            "PREVENANT_BOOK": str(demo_book()),
+            "PREVENANT_MQTT_URL": mqtt_url,
+            "PREVENANT_DATABASE_URL": f"sqlite:///{folder / 'prevenant.db'}",
+            "PREVENANT_JOURNAL": str(folder / "journal.db"),
+            "PREVENANT_HTTP": self._url.removeprefix("http://"),
+            "PREVENANT_PUBLIC_URL": self._url,
+            "PREVENANT_TWILIO_ACCOUNT_SID": carrier.account,
+            "PREVENANT_TWILIO_AUTH_TOKEN": carrier.token,
+            "PREVENANT_TWILIO_FROM": _NUMBER,
+            "PREVENANT_TWILIO_BASE_URL": carrier.url,
+            "PREVENANT_SMTP_URL": f"smtp://127.0.0.1:{mailbox.port}",
+            "PREVENANT_EMAIL_FROM": _SENDER,
+            "PREVENANT_ADMIN_TOKEN": self._state["token"],
+            "PREVENANT_CLOCK": str(self._clock),
+        }
+
+    def _wait_until_ready(self, engine: subprocess.Popen[bytes]) -> None:
+        deadline = time.monotonic() + _READY_WITHIN_S
+        while time.monotonic() < deadline and engine.poll() is None:
+            with suppress(requests.RequestException):
+                if requests.get(f"{self._url}/readyz", timeout=1).ok:
+                    return
+            time.sleep(0.1)
+        log = _FOLDER / "engine.log"
+        words = log.read_text("utf-8", "replace").strip().splitlines()[-1:] if log.exists() else []
+        message = f"the engine did not start: {' '.join(words)} (see {log})"
+        raise ConfigurationError(message)
+
+    def _follow(self, storyteller: Storyteller, stopping: threading.Event) -> None:
+        """Follow the engine's live story; where the stream breaks, take it up again."""
+        headers = {"Authorization": f"Bearer {self._state['token']}"}
+        while not stopping.is_set():
+            with suppress(requests.RequestException):
+                answer = requests.get(
+                    f"{self._url}/api/v1/live",
+                    params={"after": storyteller.heard},
+                    headers=headers,
+                    stream=True,
+                    timeout=(2, 30),
+                )
+                for entry in _events(answer):
+                    storyteller.hear(entry)
+            stopping.wait(0.5)
+
+    def _keep_state(self, storyteller: Storyteller) -> None:
+        self._state |= {"now": self._clock.now().isoformat(), "told": storyteller.heard}
+        _save_state(self._state)
+
+
+def demo_book() -> Path:
+    """Return the rule book of the demo: the one in this folder, else the one that was shipped."""
+    return _shipped("rules.yaml")
+
+
+def demo_data() -> Path:
+    """Return the CSV files of the invented airport and town."""
+    import prevenant.crm  # noqa: PLC0415  only to find its folder
+
+    return Path(next(iter(prevenant.crm.__path__))) / "demo"
+
+
+def _shipped(name: str) -> Path:
+    here = Path(name)
+    beside = Path(__file__).resolve().parent.parent / name
+    return here.resolve() if here.is_file() else beside
+
+
+def _prevenant(environment: dict[str, str], *arguments: str) -> None:
+    done = subprocess.run(  # noqa: S603  our own command
+        [sys.executable, "-m", "prevenant", *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        **_APART,
+    )
+    if done.returncode:
+        raise ConfigurationError(done.stderr.strip() or done.stdout.strip())
+
+
+def _events(answer: requests.Response) -> Iterator[dict[str, Any]]:
+    for line in answer.iter_lines(chunk_size=1, decode_unicode=True):
+        if line and line.startswith("data: "):
+            yield json.loads(line.removeprefix("data: "))
+
+
+def _load_state() -> dict[str, Any]:
+    """Return where the last demo ended; a new one begins on a working day at ten in the morning."""
+    with suppress(OSError, ValueError):
+        state: dict[str, Any] = json.loads((_FOLDER / "state.json").read_text("utf-8"))
+        return state
+    day = datetime.now(_ZONE).replace(hour=_BEGINS_AT_HOUR, minute=0, second=0, microsecond=0)
+    day -= timedelta(days=max(0, day.weekday() - _FRIDAY))
+    begins = day.astimezone(UTC).isoformat()
+    state = {"began_at": "", "now": begins, "told": 0, "token": secrets.token_urlsafe(16)}
+    _save_state(state)
+    return state
+
+
+def _save_state(state: dict[str, Any]) -> None:
+    fresh = _FOLDER / "state.json.new"
+    fresh.write_text(json.dumps(state), "utf-8")
+    fresh.replace(_FOLDER / "state.json")
+
+
+def _free_or(port: int) -> int:
+    import socket  # noqa: PLC0415  only here
+
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return free_port()
+    return port
+
+
+def _open_browser(url: str) -> None:
+    if os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
+        with suppress(webbrowser.Error):
+            webbrowser.open(url)
+
+
+# Children do not get the terminal's Ctrl-C: the demo ends them in order.
+_APART: dict[str, Any] = {"start_new_session": True}
+
+__all__ = ["UNTOLD", "run_demo"]
