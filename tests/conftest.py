@@ -1,0 +1,116 @@
+"""Fixtures: servers for the session, and a world for a story."""
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import structlog
+
+from prevenant.settings import Settings
+from prevenant.store import Store
+from prevenant.stream import embedded
+from simulators.broker import free_port
+from simulators.carrier import Carrier
+from simulators.mailbox import Mailbox
+from tests.moved_clock import MovedClock
+from tests.servers import Broker, make_database, running_broker, running_postgres
+from tests.world import World
+
+_NAMES = (f"prevenant_{number}" for number in itertools.count())
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no setting of the developer's own reach a test, and no log its output."""
+    import os  # noqa: PLC0415  only here
+
+    for name in [name for name in os.environ if name.startswith("PREVENANT_")]:
+        monkeypatch.delenv(name)
+    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
+
+
+@pytest.fixture
+def clock() -> MovedClock:
+    """Return a clock that shows Monday, 10 o'clock in Paris."""
+    return MovedClock()
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Run one PostgreSQL for the session."""
+    with running_postgres(tmp_path_factory.mktemp("postgres")) as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Return an empty database, once of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'prevenant.db'}"
+    return make_database(request.getfixturevalue("postgres"), next(_NAMES))
+
+
+@pytest.fixture
+def store(database_url: str) -> Iterator[Store]:
+    """Return a store with all tables."""
+    store = Store(database_url)
+    store.upgrade()
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    """Run mosquitto."""
+    with running_broker(tmp_path / "broker") as running:
+        yield running
+
+
+@pytest.fixture
+def carrier(clock: MovedClock) -> Iterator[Carrier]:
+    """Run a carrier whose phones answer when the story says so."""
+    carrier = Carrier(clock).start()
+    yield carrier
+    carrier.stop()
+
+
+@pytest.fixture
+def mailbox() -> Iterator[Mailbox]:
+    """Run a mail server."""
+    mailbox = Mailbox().start()
+    yield mailbox
+    mailbox.stop()
+
+
+@pytest.fixture
+def world(
+    tmp_path: Path,
+    clock: MovedClock,
+    database_url: str,
+    broker: Broker,
+    carrier: Carrier,
+    mailbox: Mailbox,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[World]:
+    """Run an engine with the shipped rule book, among the people and places of the demo."""
+    monkeypatch.setattr(embedded, "_BACKLOG_S", 0.0)
+    address = f"127.0.0.1:{free_port()}"
+    settings = Settings(
+        mqtt_url=broker.url,
+        database_url=database_url,
+        journal=tmp_path / "journal.db",
+        http=address,
+        public_url=f"http://{address}",
+        twilio_account_sid=carrier.account,
+        twilio_auth_token=carrier.token,
+        twilio_from="+33939980000",
+        twilio_base_url=carrier.url,
+        smtp_url=f"smtp://127.0.0.1:{mailbox.port}",
+        email_from="service@prevenant.example",
+        admin_token="admin",
+    )
+    carrier.inbound_url = f"http://{address}/webhooks/twilio/sms"
+    world = World(settings, clock, broker, carrier, mailbox)
+    yield world
+    world.stop()

@@ -1,0 +1,110 @@
+"""Real servers for tests: mosquitto and PostgreSQL, on free ports of 127.0.0.1."""
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from simulators.broker import find_mosquitto, free_port, start_broker
+
+_PATIENCE_S = 30.0
+
+
+def missing(what: str, command: str) -> None:
+    """Skip a test whose server is not there and say how to get it; fail it where CI has to have it."""
+    reason = f"{what} is not installed: {command}"
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@dataclass
+class Broker:
+    """A mosquitto that can be stopped and started again on the same port, with its sessions."""
+
+    folder: Path
+    url: str = ""
+    port: int = 0
+    process: "subprocess.Popen[bytes] | None" = field(default=None, repr=False)
+
+    def start(self) -> None:
+        """Start it, on the port of before where there was one."""
+        if find_mosquitto() is None:
+            missing("mosquitto", "apt-get install mosquitto")
+        self.port = self.port or free_port()
+        self.process, self.url = start_broker(self.folder, "mosquitto", port=self.port)
+
+    def stop(self) -> None:
+        """End it in good order, so that it keeps its sessions."""
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait(10)
+            self.process = None
+
+
+@contextmanager
+def running_broker(folder: Path) -> Iterator[Broker]:
+    """Run a broker."""
+    broker = Broker(folder)
+    broker.start()
+    try:
+        yield broker
+    finally:
+        broker.stop()
+
+
+@contextmanager
+def running_postgres(folder: Path) -> Iterator[str]:
+    """Run a PostgreSQL of its own; yield its address without a database's name."""
+    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    if not programs:
+        missing("PostgreSQL", "apt-get install postgresql")
+    bin_folder, data, port = programs[-1], folder / "data", free_port()
+    # PostgreSQL refuses to run as root.
+    as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+    if as_user:
+        for one in (folder, *list(folder.parents)[:2]):
+            one.chmod(0o755)
+        shutil.chown(folder, "postgres")
+    _run([*as_user, str(bin_folder / "initdb"), "-D", str(data), "-U", "postgres", "-A", "trust"])
+    options = f"-h 127.0.0.1 -p {port} -k {folder} -c fsync=off -c max_connections=200"
+    control = [*as_user, str(bin_folder / "pg_ctl"), "-D", str(data), "-w"]
+    _run([*control, "-l", str(folder / "log"), "-o", options, "start"])
+    try:
+        yield f"postgresql+psycopg://postgres@127.0.0.1:{port}"
+    finally:
+        _run([*control, "-m", "immediate", "stop"])
+
+
+def make_database(server: str, name: str) -> str:
+    """Make an empty database and return its address."""
+    plain = server.replace("+psycopg", "")
+    with psycopg.connect(f"{plain}/postgres", autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
+    return f"{server}/{name}"
+
+
+def wait_until(found: object, what: str, timeout_s: float = 15.0) -> object:
+    """Wait until the function `found` returns something true, and return it; fail if it never does."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        result = found()  # type: ignore[operator]
+        if result:
+            return result
+        time.sleep(0.01)
+    pytest.fail(f"in {timeout_s:g} s there was no {what}")
+
+
+def _run(command: list[str]) -> None:
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=_PATIENCE_S, check=False, cwd="/"
+    )
+    if done.returncode:
+        pytest.fail(f"{' '.join(command)}: {done.stderr or done.stdout}")

@@ -1,0 +1,164 @@
+"""A whole small world for stories: engine, broker, carrier, mailbox, and a clock that the story moves."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any
+
+import paho.mqtt.client as paho
+import pytest
+from sqlmodel import Session, col, select
+
+from prevenant.app import Engine
+from prevenant.crm.importing import import_folder
+from prevenant.settings import Settings
+from prevenant.tables import TimelineEntry
+from simulators.carrier import Carrier, Sent
+from simulators.fleet import connect
+from simulators.mailbox import Mailbox
+from tests.moved_clock import MovedClock
+from tests.servers import Broker, wait_until
+from workflows.tables import Case
+
+DEMO_DATA = Path("prevenant/crm/demo")
+PATIENCE_S = 15.0
+
+
+@dataclass
+class Phone:
+    """Somebody's phone, as a story reads it."""
+
+    carrier: Carrier
+    number: str
+    seen: set[str] = field(default_factory=set)
+
+    def expects_sms(self, *words: str) -> "Phone":
+        """Wait for a text that holds all of `words` and was not expected before."""
+        self._expect("Messages", words)
+        return self
+
+    def expects_call(self, *words: str) -> "Phone":
+        """Wait for a call in which all of `words` were spoken."""
+        self._expect("Calls", words)
+        return self
+
+    def replies(self, text: str) -> "Phone":
+        """Answer by text."""
+        self.carrier.text_from(self.number, text)
+        return self
+
+    def has_no_sms(self, *words: str) -> "Phone":
+        """Make sure that no text with all of `words` has come so far."""
+        found = [one.body for one in self._matching("Messages", words)]
+        assert not found, f"{self.number} was sent {found}"
+        return self
+
+    def _expect(self, kind: str, words: tuple[str, ...]) -> None:
+        def unseen() -> list[Sent]:
+            return [one for one in self._matching(kind, words) if one.sid not in self.seen]
+
+        found = self.carrier.wait_for(unseen, PATIENCE_S)
+        if not found:
+            got = [one.body for one in self.carrier.sent_to(self.number, kind)]
+            pytest.fail(f"{self.number} got nothing with {words} among {kind}; it got {got}")
+        self.seen.add(found[0].sid)
+
+    def _matching(self, kind: str, words: tuple[str, ...]) -> list[Sent]:
+        sent = self.carrier.sent_to(self.number, kind)
+        return [one for one in sent if all(word in one.body for word in words)]
+
+
+class World:
+    """Everything around one engine that runs in this process."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: MovedClock,
+        broker: Broker,
+        carrier: Carrier,
+        mailbox: Mailbox,
+    ) -> None:
+        self.clock = clock
+        self.carrier = carrier
+        self.mailbox = mailbox
+        self.broker = broker
+        self.engine = Engine(settings, clock)
+        with self.engine.store.write() as session:
+            import_folder(session, DEMO_DATA)
+        self.engine.start()
+        wait_until(self.engine._listener.connected.is_set, "subscription")
+        self._client: paho.Client = connect(broker.url)
+        self._published = 0
+        self._phones: dict[str, Phone] = {}
+
+    def stop(self) -> None:
+        """Stop the engine and the devices."""
+        self._client.disconnect()
+        self._client.loop_stop()
+        self.engine.stop()
+
+    def publish(self, topic: str, payload: bytes | None = None, **values: Any) -> None:
+        """Publish a reading, and wait until the engine has decided on it."""
+        data = payload if payload is not None else json.dumps(values).encode()
+        self._client.publish(topic, data, qos=1).wait_for_publish(PATIENCE_S)
+        self._published += 1
+        wait_until(lambda: self.engine.host.frames >= self._published, "decision on the reading")
+
+    def badge(self, site: str, door: str) -> None:
+        """Let somebody badge at a door."""
+        self.publish(f"airport/{site}/badges/B{door[1:]}", door=door, granted=True)
+
+    def phone(self, number: str) -> Phone:
+        """Return somebody's phone."""
+        return self._phones.setdefault(number, Phone(self.carrier, number))
+
+    def expect_mail(self, address: str, *words: str) -> EmailMessage:
+        """Wait for an e-mail whose subject or text holds all of `words`."""
+
+        def found() -> EmailMessage | None:
+            for mail in self.mailbox.mails_to(address):
+                text = str(mail["Subject"]) + mail.get_body(("plain",)).get_content()  # type: ignore[union-attr]
+                if all(word in text for word in words):
+                    return mail
+            return None
+
+        mail = self.mailbox.wait_for(found, PATIENCE_S)
+        assert mail is not None, f"{address} got no mail with {words}"
+        result: EmailMessage = mail
+        return result
+
+    def expect(self, found: Callable[[Session], Any], what: str) -> Any:
+        """Wait until something can be read from the store."""
+
+        def look() -> Any:
+            with self.engine.store.read() as session:
+                return found(session)
+
+        return wait_until(look, what, PATIENCE_S)
+
+    def expect_case(self, rule: str, **values: Any) -> Case:
+        """Wait for a case of `rule` with these values."""
+
+        def found(session: Session) -> Case | None:
+            cases = session.exec(
+                select(Case).where(Case.rule == rule).order_by(col(Case.id).desc())
+            )
+            return next(
+                (c for c in cases if all(getattr(c, k) == v for k, v in values.items())), None
+            )
+
+        case: Case = self.expect(found, f"case of {rule} with {values}")
+        return case
+
+    def expect_story(self, kind: str, *words: str) -> TimelineEntry:
+        """Wait for a line of the story."""
+
+        def found(session: Session) -> TimelineEntry | None:
+            lines = session.exec(select(TimelineEntry).where(TimelineEntry.kind == kind))
+            return next((x for x in lines if all(word in x.summary for word in words)), None)
+
+        line: TimelineEntry = self.expect(found, f"line {kind} with {words}")
+        return line
