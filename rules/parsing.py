@@ -32,6 +32,8 @@ from rules.expression import (
 )
 
 FUNCTIONS = ("near",)
+_MAX_DEPTH = 50
+
 IDENTITY = ("device", "site")
 """Names that stand for a device's own name and its site's in any condition."""
 
@@ -134,8 +136,9 @@ class _Parser:
             message = f"this is not a condition: {error.msg}; write one such as `temperature > 26`"
             raise ExpressionError(message, max(0, (error.offset or 1) - 1)) from None
         except (RecursionError, MemoryError):
-            message = "this condition is nested too deeply: split it into several rules"
-            raise ExpressionError(message, 0) from None
+            raise _too_deep() from None
+        if _depth(tree) > _MAX_DEPTH:
+            raise _too_deep()
         return self.condition(tree)
 
     def condition(self, node: ast.expr) -> Condition:
@@ -319,6 +322,19 @@ class _Parser:
 
     def _refuse(self, node: ast.expr, message: str) -> NoReturn:
         raise ExpressionError(message, node.col_offset)
+
+
+def _depth(tree: ast.expr) -> int:
+    """Return how many expressions stand inside each other."""
+    level, depth = [tree], 0
+    while level:
+        depth += 1
+        level = [c for node in level for c in ast.iter_child_nodes(node) if isinstance(c, ast.expr)]
+    return depth
+
+
+def _too_deep() -> ExpressionError:
+    return ExpressionError("this condition is nested too deeply: split it into several rules", 0)
 
 
 def _equality(left: _Operand, right: _Operand) -> Condition | None:

@@ -22,6 +22,8 @@ from rules.book import Rule, RuleBook
 from rules.explain import reason_of
 from rules.signature import Compiled, Plan, Signature
 
+_MICROSECOND = 1e-6
+
 
 class DeviceState(msgspec.Struct):
     """What the processor knows of one device."""
@@ -32,6 +34,8 @@ class DeviceState(msgspec.Struct):
     """By rule, all that are not idle."""
     nears: list[nearby.NearState]
     """One for each `near` of the type."""
+    ended: dict[str, float] = {}
+    """Onsets of alarms, by rule, that began and ended at the present observed time."""
 
 
 class _Lane:
@@ -137,6 +141,8 @@ class Processor:
         elif reading.retained or reading.observed_at < state.reading.observed_at:
             self.late += 1
             return
+        if state.ended and reading.observed_at > state.reading.observed_at:
+            state.ended.clear()
         changed = signature != state.signature
         state.reading = reading
         state.signature = signature
@@ -158,7 +164,13 @@ class Processor:
             alarm = state.alarms.get(rule.name)
             if alarm is None and when is not True:
                 continue
-            step = take_evidence(alarm, (when, clear), evidence, lane.holds[number])
+            if alarm is None and rule.name in state.ended:
+                # The onset is part of an alarm's identity: the next one at the same time is another.
+                onset = max(evidence.observed, state.ended[rule.name] + _MICROSECOND)
+                again = Evidence(onset, evidence.received, now)
+                step = take_evidence(None, (when, clear), again, lane.holds[number])
+            else:
+                step = take_evidence(alarm, (when, clear), evidence, lane.holds[number])
             self._settle(rule, state, step, transitions)
 
     def _settle(
@@ -168,6 +180,8 @@ class Processor:
         alarm, change = step
         if alarm is None:
             state.alarms.pop(rule.name, None)
+            if change is not None:
+                state.ended[rule.name] = change.onset
         else:
             state.alarms[rule.name] = alarm
             due = alarm.due_at(Holds(rule.for_s, rule.clear_for_s))
@@ -258,12 +272,13 @@ class Processor:
         self, type_name: str, key: str, packed: Any, now: float, transitions: list[Transition]
     ) -> None:
         lane = self._lanes[type_name]
-        reading, alarms, nears = packed
+        reading, alarms, nears, ended = packed
         state = DeviceState(
             self._unpack_reading(reading),
             (),
             {name: msgspec.convert(alarm, AlarmState) for name, alarm in alarms.items()},
             [msgspec.convert(near, nearby.NearState) for near in nears],
+            ended,
         )
         if len(state.nears) != len(lane.plan.nears):
             state.nears = [nearby.NearState() for _ in lane.plan.nears]
@@ -291,7 +306,7 @@ class Processor:
 
 
 def _packed(state: DeviceState) -> Any:
-    return (pack_reading(state.reading), state.alarms, state.nears)
+    return (pack_reading(state.reading), state.alarms, state.nears, state.ended)
 
 
 def pack_reading(reading: Reading) -> Any:

@@ -4,17 +4,18 @@ The engine runs as the process that a user would run; everything else reaches it
 SMTP. All of them live on one clock that runs faster. What was reached is kept in `var/demo`.
 """
 
+import importlib.resources
 import json
 import os
 import secrets
 import shutil
 import signal
+import socket
 import subprocess
-import sys
 import threading
 import time
 import webbrowser
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,23 +26,21 @@ import requests
 from rich.console import Console
 
 from prevenant.clock import ScaledClock
-from prevenant.errors import ConfigurationError
 from simulators import people
 from simulators.broker import find_mosquitto, free_port, start_broker
 from simulators.carrier import Carrier
+from simulators.engine_process import APART, EngineProcess
 from simulators.faults import DEMO
 from simulators.fleet import Fleet, connect, demo_devices
 from simulators.mailbox import Mailbox
-from simulators.storyteller import UNTOLD, Storyteller
+from simulators.storyteller import Storyteller
 from simulators.terminal import own_terminal
 
 _FOLDER = Path("var/demo")
 _ZONE = ZoneInfo("Europe/Paris")
 _BEGINS_AT_HOUR = 10
 _PORT = 8080
-_TOLD_WITHIN_S, _READY_WITHIN_S = 120.0, 60.0
-_STOPS_WITHIN_S = 3.0
-_NUMBER, _SENDER = "+33939980000", "service@prevenant.example"
+_TOLD_WITHIN_S, _STOPS_WITHIN_S = 120.0, 2.0
 _FRIDAY = 4
 
 
@@ -72,53 +71,41 @@ class Demo:
     def __init__(self, speed: float, broker: str) -> None:
         self._out = Console(highlight=False, soft_wrap=True)
         self._state = _load_state()
-        real = datetime.now(UTC)
-        self._clock = ScaledClock(datetime.fromisoformat(self._state["now"]), real, speed)
+        now = datetime.fromisoformat(self._state["now"])
+        self._clock = ScaledClock(now, datetime.now(UTC), speed)
         self._broker_kind = broker
-        self._processes: list[subprocess.Popen[bytes]] = []
-        self._stops: list[Any] = []
-        port = _free_or(_PORT)
-        self._url = f"http://127.0.0.1:{port}"
-        self.console_url = f"{self._url}/?token={self._state['token']}"
+        self._broker: subprocess.Popen[bytes] | None = None
+        self._engine: EngineProcess | None = None
+        self._stops: list[Callable[[], object]] = []
+        self.console_url = ""
 
     def start(self) -> None:
         """Start everything and wait until the engine is ready."""
         if find_mosquitto() is None:
             self._out.print(
-                "[yellow]mosquitto is not installed, so amqtt stands in: it loses what a persistent "
-                "session missed. Better: apt-get install mosquitto[/]"
+                "[yellow]mosquitto is not installed, so amqtt stands in, which loses what a "
+                "persistent session missed. Better: apt-get install mosquitto[/]"
             )
-        broker, mqtt_url = start_broker(_FOLDER / "broker", self._broker_kind, **_APART)
-        self._processes.append(broker)
+        self._broker, mqtt_url = start_broker(_FOLDER / "broker", self._broker_kind, **APART)
         carrier = Carrier(self._clock).start()
-        carrier.inbound_url = f"{self._url}/webhooks/twilio/sms"
         carrier.answers_to, carrier.key_for = people.answers_to, people.key_for
         mailbox = Mailbox().start()
         self._stops += [carrier.stop, mailbox.stop]
-        environment = self._environment(mqtt_url, carrier, mailbox)
-        _prevenant(environment, "crm", "import", str(demo_data()))
-        with (_FOLDER / "engine.log").open("ab") as log:
-            engine = subprocess.Popen(
-                [sys.executable, "-m", "prevenant", "run"],
-                env=environment,
-                stdout=log,
-                stderr=log,
-                **_APART,
-            )
-        self._processes.append(engine)
-        self._wait_until_ready(engine)
-        client = connect(mqtt_url)
-        left_off_at = None
-        if self._state["began_at"]:
-            left_off_at = datetime.fromisoformat(self._state["now"])
-        else:
-            self._state["began_at"] = self._clock.now().isoformat()
-        began_at = datetime.fromisoformat(self._state["began_at"])
-        fleet = Fleet(
-            client, self._clock, demo_devices(seed=1), DEMO, began_at, left_off_at=left_off_at
+        self._engine = EngineProcess(
+            _FOLDER,
+            shipped_book(),
+            mqtt_url,
+            carrier,
+            mailbox,
+            _free_or(_PORT),
+            self._state["token"],
+            str(self._clock),
         )
-        self._stops += [fleet.stop, client.disconnect]
-        threading.Thread(target=fleet.run, daemon=True).start()
+        self._engine.run("crm", "import", str(demo_data()))
+        self._engine.start()
+        self._engine.wait_until_ready()
+        self._start_fleet(mqtt_url)
+        self.console_url = f"{self._engine.url}/?token={self._state['token']}"
         self._out.print(f"Console: [bold]{self.console_url}[/]")
         self._out.print(
             f"One second here is {self._clock.speed:g} seconds there. Ctrl-C ends it; "
@@ -133,7 +120,7 @@ class Demo:
         deadline = time.monotonic() + _TOLD_WITHIN_S
         while not stopping.wait(0.2):
             self._keep_state(storyteller)
-            if self._processes[-1].poll() is not None:
+            if self._engine is None or not self._engine.is_running():
                 self._out.print(f"[red]the engine ended: see {_FOLDER / 'engine.log'}[/]")
                 return 1
             if until_told and not storyteller.untold:
@@ -147,58 +134,38 @@ class Demo:
         return 0
 
     def stop(self) -> None:
-        """Stop everything, the engine first."""
+        """Stop everything: the devices, the engine, its providers, the broker."""
         for stop in reversed(self._stops):
             with suppress(Exception):
                 stop()
-        for process in reversed(self._processes):
-            process.terminate()
-        deadline = time.monotonic() + _STOPS_WITHIN_S
-        for process in reversed(self._processes):
-            try:
-                process.wait(max(0.1, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                process.kill()
+        if self._engine is not None:
+            self._engine.stop()
+        if self._broker is not None:
+            self._broker.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                self._broker.wait(_STOPS_WITHIN_S)
+            self._broker.kill()
 
-    def _environment(self, mqtt_url: str, carrier: Carrier, mailbox: Mailbox) -> dict[str, str]:
-        others = {k: v for k, v in os.environ.items() if not k.startswith("PREVENANT_")}
-        folder = _FOLDER.resolve()
-        return others | {
-            "PREVENANT_BOOK": str(demo_book()),
-            "PREVENANT_MQTT_URL": mqtt_url,
-            "PREVENANT_DATABASE_URL": f"sqlite:///{folder / 'prevenant.db'}",
-            "PREVENANT_JOURNAL": str(folder / "journal.db"),
-            "PREVENANT_HTTP": self._url.removeprefix("http://"),
-            "PREVENANT_PUBLIC_URL": self._url,
-            "PREVENANT_TWILIO_ACCOUNT_SID": carrier.account,
-            "PREVENANT_TWILIO_AUTH_TOKEN": carrier.token,
-            "PREVENANT_TWILIO_FROM": _NUMBER,
-            "PREVENANT_TWILIO_BASE_URL": carrier.url,
-            "PREVENANT_SMTP_URL": f"smtp://127.0.0.1:{mailbox.port}",
-            "PREVENANT_EMAIL_FROM": _SENDER,
-            "PREVENANT_ADMIN_TOKEN": self._state["token"],
-            "PREVENANT_CLOCK": str(self._clock),
-        }
-
-    def _wait_until_ready(self, engine: subprocess.Popen[bytes]) -> None:
-        deadline = time.monotonic() + _READY_WITHIN_S
-        while time.monotonic() < deadline and engine.poll() is None:
-            with suppress(requests.RequestException):
-                if requests.get(f"{self._url}/readyz", timeout=1).ok:
-                    return
-            time.sleep(0.1)
-        log = _FOLDER / "engine.log"
-        words = log.read_text("utf-8", "replace").strip().splitlines()[-1:] if log.exists() else []
-        message = f"the engine did not start: {' '.join(words)} (see {log})"
-        raise ConfigurationError(message)
+    def _start_fleet(self, mqtt_url: str) -> None:
+        left_off_at = None
+        if self._state["began_at"]:
+            left_off_at = datetime.fromisoformat(self._state["now"])
+        else:
+            self._state["began_at"] = self._clock.now().isoformat()
+        began_at = datetime.fromisoformat(self._state["began_at"])
+        client = connect(mqtt_url)
+        devices = demo_devices(seed=1)
+        fleet = Fleet(client, self._clock, devices, DEMO, began_at, left_off_at=left_off_at)
+        self._stops += [client.disconnect, fleet.stop]
+        threading.Thread(target=fleet.run, daemon=True).start()
 
     def _follow(self, storyteller: Storyteller, stopping: threading.Event) -> None:
         """Follow the engine's live story; where the stream breaks, take it up again."""
         headers = {"Authorization": f"Bearer {self._state['token']}"}
-        while not stopping.is_set():
+        while not stopping.is_set() and self._engine is not None:
             with suppress(requests.RequestException):
                 answer = requests.get(
-                    f"{self._url}/api/v1/live",
+                    f"{self._engine.url}/api/v1/live",
                     params={"after": storyteller.heard},
                     headers=headers,
                     stream=True,
@@ -213,35 +180,15 @@ class Demo:
         _save_state(self._state)
 
 
-def demo_book() -> Path:
-    """Return the rule book of the demo: the one in this folder, else the one that was shipped."""
-    return _shipped("rules.yaml")
+def shipped_book() -> Path:
+    """Return the rule book of this folder, else the one that was shipped."""
+    here = Path("rules.yaml")
+    return here if here.is_file() else Path(__file__).resolve().parent.parent / "rules.yaml"
 
 
 def demo_data() -> Path:
     """Return the CSV files of the invented airport and town."""
-    import prevenant.crm  # noqa: PLC0415  only to find its folder
-
-    return Path(next(iter(prevenant.crm.__path__))) / "demo"
-
-
-def _shipped(name: str) -> Path:
-    here = Path(name)
-    beside = Path(__file__).resolve().parent.parent / name
-    return here.resolve() if here.is_file() else beside
-
-
-def _prevenant(environment: dict[str, str], *arguments: str) -> None:
-    done = subprocess.run(  # noqa: S603  our own command
-        [sys.executable, "-m", "prevenant", *arguments],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        **_APART,
-    )
-    if done.returncode:
-        raise ConfigurationError(done.stderr.strip() or done.stdout.strip())
+    return Path(str(importlib.resources.files("prevenant") / "crm" / "demo"))
 
 
 def _events(answer: requests.Response) -> Iterator[dict[str, Any]]:
@@ -270,8 +217,6 @@ def _save_state(state: dict[str, Any]) -> None:
 
 
 def _free_or(port: int) -> int:
-    import socket  # noqa: PLC0415  only here
-
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -285,9 +230,3 @@ def _open_browser(url: str) -> None:
     if os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
         with suppress(webbrowser.Error):
             webbrowser.open(url)
-
-
-# Children do not get the terminal's Ctrl-C: the demo ends them in order.
-_APART: dict[str, Any] = {"start_new_session": True}
-
-__all__ = ["UNTOLD", "run_demo"]

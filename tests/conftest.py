@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import structlog
+from pydantic import SecretStr
 
 from prevenant.settings import Settings
 from prevenant.store import Store
@@ -103,12 +104,12 @@ def world(
         http=address,
         public_url=f"http://{address}",
         twilio_account_sid=carrier.account,
-        twilio_auth_token=carrier.token,
+        twilio_auth_token=SecretStr(carrier.token),
         twilio_from="+33939980000",
         twilio_base_url=carrier.url,
-        smtp_url=f"smtp://127.0.0.1:{mailbox.port}",
+        smtp_url=SecretStr(f"smtp://127.0.0.1:{mailbox.port}"),
         email_from="service@prevenant.example",
-        admin_token="admin",
+        admin_token=SecretStr("admin"),
     )
     carrier.inbound_url = f"http://{address}/webhooks/twilio/sms"
     world = World(settings, clock, broker, carrier, mailbox)

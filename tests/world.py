@@ -100,9 +100,9 @@ class World:
         self._client.loop_stop()
         self.engine.stop()
 
-    def publish(self, topic: str, payload: bytes | None = None, **values: Any) -> None:
-        """Publish a reading, and wait until the engine has decided on it."""
-        data = payload if payload is not None else json.dumps(values).encode()
+    def publish(self, topic: str, /, *payload: bytes, **values: Any) -> None:
+        """Publish fields (or raw bytes), and wait until the engine has decided on them."""
+        data = payload[0] if payload else json.dumps(values).encode()
         self._client.publish(topic, data, qos=1).wait_for_publish(PATIENCE_S)
         self._published += 1
         wait_until(lambda: self.engine.host.frames >= self._published, "decision on the reading")

@@ -1,0 +1,157 @@
+"""paho's inside as we use it: PUBLISH packets split at every byte, acknowledged only when taken."""
+
+import socket
+import struct
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from paho.mqtt.enums import MQTTErrorCode, MQTTProtocolVersion
+
+from ingest.mqtt import RETAINED, BatchClient, Frame
+from prevenant.errors import JournalError
+
+V311, V5 = MQTTProtocolVersion.MQTTv311, MQTTProtocolVersion.MQTTv5
+
+
+class Wire:
+    """A client whose broker is the other end of a socket pair."""
+
+    def __init__(self, protocol: MQTTProtocolVersion = V311) -> None:
+        self.batches: list[list[Frame]] = []
+        self.refuse = False
+        self.client = BatchClient("test", protocol, self._take)
+        ours, self.broker = socket.socketpair()
+        ours.settimeout(0)
+        self.broker.settimeout(1)
+        self.client._sock = ours
+
+    @property
+    def frames(self) -> list[Frame]:
+        """Everything that was handed over."""
+        return [frame for batch in self.batches for frame in batch]
+
+    def close(self) -> None:
+        """Close both ends."""
+        if self.client._sock is not None:
+            self.client._sock.close()
+        self.broker.close()
+
+    def send(self, data: bytes) -> MQTTErrorCode:
+        """Let bytes arrive, and the client read them."""
+        self.broker.sendall(data)
+        return self.client.loop_read()
+
+    def _take(self, frames: Sequence[Frame]) -> None:
+        if self.refuse:
+            raise JournalError
+        self.batches.append(list(frames))
+
+
+@pytest.fixture
+def wire() -> Iterator[Wire]:
+    """Return a client on MQTT 3.1.1."""
+    wire = Wire()
+    yield wire
+    wire.close()
+
+
+def publish(
+    topic: bytes,
+    payload: bytes,
+    *,
+    qos: int = 1,
+    mid: int = 1,
+    retain: bool = False,
+    v5: bool = False,
+) -> bytes:
+    """Return a PUBLISH packet."""
+    body = struct.pack("!H", len(topic)) + topic
+    if qos:
+        body += struct.pack("!H", mid)
+    if v5:
+        body += b"\x00"
+    body += payload
+    return bytes([0x30 | qos << 1 | retain]) + _length(len(body)) + body
+
+
+def _length(size: int) -> bytes:
+    out = bytearray()
+    while True:
+        size, digit = divmod(size, 128)
+        out.append(digit | (0x80 if size else 0))
+        if not size:
+            return bytes(out)
+
+
+messages = st.lists(
+    st.tuples(st.binary(min_size=1, max_size=20), st.binary(max_size=300), st.integers(0, 1)),
+    min_size=1,
+    max_size=8,
+)
+
+
+@given(messages, st.data(), st.sampled_from([V311, V5]))
+def test_packets_split_at_any_bytes_arrive_whole_and_in_order(
+    sent: list[tuple[bytes, bytes, int]], data: st.DataObject, protocol: MQTTProtocolVersion
+) -> None:
+    stream = b"".join(
+        publish(topic, payload, qos=qos, mid=number, v5=protocol == V5)
+        for number, (topic, payload, qos) in enumerate(sent, 1)
+    )
+    cuts = sorted(data.draw(st.sets(st.integers(1, len(stream) - 1), max_size=12)))
+    expected = b"".join(
+        b"\x40\x02" + struct.pack("!H", number) for number, one in enumerate(sent, 1) if one[2]
+    )
+    with closing(Wire(protocol)) as wire:
+        for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True):
+            assert wire.send(stream[start:end]) == MQTTErrorCode.MQTT_ERR_SUCCESS
+        assert wire.frames == [(topic, payload, 0) for topic, payload, _ in sent]
+        assert (wire.broker.recv(65_536) if expected else b"") == expected
+
+
+def test_every_single_byte_may_come_alone(wire: Wire) -> None:
+    stream = publish(b"a/b", b"x" * 200, mid=7) + publish(b"c", b"", mid=8)
+    for byte in stream:
+        wire.send(bytes([byte]))
+    assert wire.frames == [(b"a/b", b"x" * 200, 0), (b"c", b"", 0)]
+
+
+def test_what_arrives_together_is_one_batch_and_one_acknowledgement(wire: Wire) -> None:
+    wire.send(b"".join(publish(b"t", b"%d" % mid, mid=mid) for mid in range(1, 101)))
+    assert [len(batch) for batch in wire.batches] == [100]
+    acknowledged = wire.broker.recv(65_536)
+    assert acknowledged == b"".join(b"\x40\x02" + struct.pack("!H", mid) for mid in range(1, 101))
+
+
+def test_nothing_is_acknowledged_that_was_not_taken(wire: Wire) -> None:
+    wire.refuse = True
+    with pytest.raises(JournalError):
+        wire.send(publish(b"t", b"lost?", mid=1))
+    wire.broker.settimeout(0.05)
+    with pytest.raises(TimeoutError):
+        wire.broker.recv(10)
+
+
+def test_a_retained_message_says_so(wire: Wire) -> None:
+    wire.send(publish(b"t", b"old", retain=True))
+    assert wire.frames == [(b"t", b"old", RETAINED)]
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [b"\x32\xff\xff\xff\xff\xff", b"\x32\x02\xff\xff", b"\x32\x03\x00\x05a", b"\xf0\x00"],
+    ids=["endless length", "topic beyond the packet", "topic cut off", "unknown packet"],
+)
+def test_a_broken_packet_ends_the_connection_and_nothing_else(wire: Wire, broken: bytes) -> None:
+    assert wire.send(broken) != MQTTErrorCode.MQTT_ERR_SUCCESS
+    assert wire.frames == []
+
+
+def test_half_a_packet_is_forgotten_with_its_connection(wire: Wire) -> None:
+    wire.send(publish(b"t", b"half a message")[:9])
+    with pytest.raises((OSError, ValueError)):
+        wire.client.reconnect()
+    assert wire.client._unsplit == bytearray()

@@ -1,0 +1,44 @@
+"""Rule books for tests, from a few lines of YAML."""
+
+from typing import Any
+
+from prevenant.document import read_yaml
+from prevenant.domain import Reading
+from prevenant.errors import BookError, Problem
+from rules.book import RuleBook, read_devices, read_rules
+
+DEVICES = """
+devices:
+  door:
+    topic: a/{site}/doors/{device}
+    fields: {open: bool, badge: string?, battery: percent}
+  reader:
+    topic: a/{site}/readers/{device}
+    fields: {door: string, granted: bool}
+  room:
+    topic: a/{site}/rooms/{device}
+    fields: {temperature: celsius, wanted: celsius, humidity: percent, mode: string}
+"""
+
+
+def make_book(rules: str) -> RuleBook:
+    """Return a book of the devices above with these rules. Raises BookError."""
+    problems: list[Problem] = []
+    document = read_yaml(f"{DEVICES}\nrules:\n{rules}", problems, "rules.yaml")
+    pairs = document.mapping() if document else None
+    assert pairs is not None, problems
+    sections = {name: [value] for name, value in pairs}
+    types = read_devices(sections["devices"])
+    book = RuleBook(types, read_rules(sections["rules"], types))
+    if problems:
+        raise BookError(problems)
+    return book
+
+
+def reading(
+    book: RuleBook, kind: str, device: str, at: float, received: float | None = None, **values: Any
+) -> Reading:
+    """Return a reading of a device such as `t2/D1`."""
+    site = device.rpartition("/")[0]
+    fields = book.devices[kind].values_type(**values)
+    return Reading(kind, site, device, at, at if received is None else received, fields)
