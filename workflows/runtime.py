@@ -27,6 +27,7 @@ log = structlog.get_logger()
 
 _MAX_ATTEMPTS = 8
 _STORE_PAUSE_S = 1.0
+_POSTPONED = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,21 +101,22 @@ class Runtime:
         with self._store.read() as session:
             if session.exec(query).first() is None:
                 return False
-        event = None
+        event_id = None
         try:
             with self._store.write() as session:
                 event = session.exec(query).first()
                 if event is None:
                     return False
+                event_id = event.id
                 self._hear(session, event, now)
                 event.heard_at = now
                 session.add(event)
         except StoreUnavailable:
             raise
         except Exception as error:
-            if event is None:
+            if event_id is None:
                 raise
-            self._set_aside(event.id or 0, error, now)
+            self._set_aside(event_id, error, now)
         return True
 
     def _hear(self, session: Session, event: CaseEvent, now: datetime) -> None:
@@ -177,11 +179,20 @@ class Runtime:
         with self._store.read() as session:
             if session.exec(query).first() is None:
                 return False
-        with self._store.write() as session:
-            case = session.exec(query).first()
-            if case is None:
-                return False
-            cases.expire(self._running(session, case, now))
+        case_id = None
+        try:
+            with self._store.write() as session:
+                case = session.exec(query).first()
+                if case is None:
+                    return False
+                case_id = case.id
+                cases.expire(self._running(session, case, now))
+        except StoreUnavailable:
+            raise
+        except Exception as error:
+            if case_id is None:
+                raise
+            self._postpone(case_id, error, now)
         return True
 
     def _running(self, session: Session, case: Case, now: datetime) -> RunningCase:
@@ -200,6 +211,16 @@ class Runtime:
             steps = encode_steps(workflow)
             session.add(WorkflowVersion(version=workflow.version, name=workflow.name, steps=steps))
             session.flush()
+
+    def _postpone(self, case_id: int, error: Exception, now: datetime) -> None:
+        """Try a case's deadline again in a while, and say that it needs a person."""
+        log.error("case deadline failed", case=case_id, error=repr(error), exc_info=error)
+        with self._store.write() as session:
+            case = session.get_one(Case, case_id)
+            case.due_at = now + _POSTPONED
+            session.add(case)
+            summary = f"a deadline could not be handled and needs a person: {error!r}"[:500]
+            add_timeline(session, now, "case.failed", summary, case_id=case_id)
 
     def _set_aside(self, event_id: int, error: Exception, now: datetime) -> None:
         """Try a failed event again later; after too often it waits for a person, and says so."""
