@@ -6,7 +6,7 @@
                  │  └──▶ queued again (throttled)
                  └──▶ uncertain ─▶ sent | queued again
 
-Receipts come late, twice and out of order: a state only moves forward.
+Receipts come late, twice and out of order: a state only moves forward, and an end stays the end.
 """
 
 from datetime import datetime, timedelta
@@ -74,7 +74,7 @@ def move(session: Session, delivery: Delivery, state: str, now: datetime, reason
 
     Returns whether anything changed; a step backwards changes nothing.
     """
-    if _ORDER[state] <= _ORDER[delivery.state]:
+    if not _may_become(delivery.state, state):
         return False
     delivery.state = state
     delivery.reason = reason
@@ -86,6 +86,12 @@ def move(session: Session, delivery: Delivery, state: str, now: datetime, reason
     message = session.get_one(Message, delivery.message_id)
     _settle(session, message, delivery, now)
     return True
+
+
+def _may_become(before: str, after: str) -> bool:
+    if before in REACHED:
+        return before == DELIVERED and after == READ
+    return before not in OVER and _ORDER[after] > _ORDER[before]
 
 
 def take_receipt(

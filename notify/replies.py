@@ -198,13 +198,14 @@ def _bind(
 ) -> None:
     meaning = read_meaning(reply.text)
     asked = [m for m in latest if m.ask and (m.ask_until is None or m.ask_until >= now)]
-    fitting = [m for m in asked if m.ask_open and intent_for(m.ask or "", meaning)]
-    if not fitting and meaning.intent != TALK:
-        # A late answer still goes to its case, which says that it came too late.
-        late = [m for m in latest if m.ask and not any(x.ask_open for x in asked)]
-        fitting = [m for m in late if intent_for(m.ask or "", meaning)][:1]
-    if meaning.intent == TALK and not fitting:
+    if meaning.intent == TALK:
+        # Whoever wants a person gets one, and is not asked about which case.
         fitting = [m for m in latest if m.case_id is not None][:1]
+    else:
+        fitting = [m for m in asked if m.ask_open and intent_for(m.ask or "", meaning)]
+        if not fitting and not any(m.ask_open for m in asked):
+            # A late answer still goes to its case, which says that it came too late.
+            fitting = [m for m in latest if m.ask and intent_for(m.ask, meaning)][:1]
     numbered = [m for m in fitting if m.case_id == meaning.case_id]
     fitting = numbered or fitting
     if not fitting:

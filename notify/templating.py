@@ -25,6 +25,7 @@ _SHIPPED = Path(__file__).parent / "templates"
 _FORMS = ("sms", "voice", "email")
 _EMAIL_PARTS = ("subject", "text")
 _MAX_RENDERED = 20_000
+_SUBJECT_LENGTH = 80
 
 Worded = dict[str, str | dict[str, str]]
 """One template in one language: a text by channel; for e-mail `subject` and `text`."""
@@ -75,9 +76,15 @@ class Templates:
         worded = languages[spoken or next(iter(languages))]
         context = {**variables, "language": spoken or next(iter(languages)), "timezone": timezone}
         if channel != "email":
-            text = worded.get(channel) or worded.get("sms") or self._email_of(worded)["text"]
-            return self._text(text, context)
-        parts = {part: self._text(text, context) for part, text in self._email_of(worded).items()}
+            email = worded.get("email")
+            text = worded.get(channel) or worded.get("sms") or worded.get("voice")
+            return self._text(text or (email["text"] if isinstance(email, dict) else ""), context)
+        email = worded.get("email")
+        if isinstance(email, dict):
+            parts = {part: self._text(text, context) for part, text in email.items()}
+        else:
+            text = self._text(worded.get("sms") or worded.get("voice"), context)
+            parts = {"subject": text.split(". ")[0][:_SUBJECT_LENGTH], "text": text}
         parts["subject"] = " ".join(parts["subject"].split())
         parts["html"] = self._html.render(context, subject=parts["subject"], text=parts["text"])
         return parts
@@ -87,13 +94,6 @@ class Templates:
     ) -> str:
         """Return one text of a rule book, such as a rule's message, with its variables filled in."""
         return self._text(text, {**variables, "language": language, "timezone": timezone})
-
-    def _email_of(self, worded: Worded) -> dict[str, str]:
-        form = worded.get("email")
-        if isinstance(form, dict):
-            return form
-        text = str(worded.get("sms") or worded.get("voice") or "")
-        return {"subject": text.split(".", maxsplit=1)[0][:80], "text": text}
 
     @pass_context
     def _phrase(self, context: Context, code: str) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 import alembic.command
 import alembic.config
 from sqlalchemy import DateTime, Dialect, Engine, create_engine, event, make_url
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
 from sqlalchemy.types import TypeDecorator
 from sqlmodel import Session, SQLModel
 
@@ -134,10 +134,10 @@ def wake(session: Session, name: str) -> None:
 def _unavailable_named() -> Iterator[None]:
     try:
         yield
-    except OperationalError as error:
-        raise StoreUnavailable(_reason(error)) from error
     except DBAPIError as error:
-        if error.connection_invalidated:
+        away = isinstance(error, OperationalError) or error.connection_invalidated
+        # SQLite calls a file that is no database by the plain name.
+        if away or type(error) is DatabaseError:
             raise StoreUnavailable(_reason(error)) from error
         raise
 
@@ -150,10 +150,18 @@ def _reason(error: DBAPIError) -> str:
 def _make_engine(url: str) -> Engine:
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
-        return create_engine(parsed, pool_pre_ping=True, pool_size=10)
+        return create_engine(parsed, pool_pre_ping=True, pool_size=10, hide_parameters=True)
     if parsed.database:
-        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(parsed, connect_args={"timeout": _BUSY_S}, pool_size=10)
+        folder = Path(parsed.database).parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            message = f"the folder {folder} cannot be made: {error}; check PREVENANT_DATABASE_URL"
+            raise StoreUnavailable(message) from error
+    # hide_parameters: an error's text goes to the log, where no address belongs.
+    engine = create_engine(
+        parsed, connect_args={"timeout": _BUSY_S}, pool_size=10, hide_parameters=True
+    )
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine

@@ -90,6 +90,7 @@ class World:
             import_folder(session, DEMO_DATA)
         self.engine.start()
         wait_until(self.engine._listener.connected.is_set, "subscription")
+        wait_until(lambda: self.engine._server.started, "web server")
         self._client: paho.Client = connect(broker.url)
         self._published = 0
         self._phones: dict[str, Phone] = {}

@@ -224,7 +224,7 @@ class Runtime:
 
     def _set_aside(self, event_id: int, error: Exception, now: datetime) -> None:
         """Try a failed event again later; after too often it waits for a person, and says so."""
-        log.error("case event failed", event=event_id, error=repr(error), exc_info=error)
+        log.error("case event failed", case_event=event_id, error=repr(error), exc_info=error)
         with self._store.write() as session:
             event = session.get_one(CaseEvent, event_id)
             event.attempts += 1

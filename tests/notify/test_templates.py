@@ -1,0 +1,85 @@
+"""Every shipped template can be worded in every language on every channel, and cannot do harm."""
+
+import pytest
+from jinja2 import TemplateError
+from jinja2.exceptions import SecurityError, UndefinedError
+
+from notify.templating import LANGUAGES, Templates, shipped_templates
+from prevenant.book import sample_variables
+
+TEMPLATES = Templates()
+EXTRA = ("technician", "visit", "offer", "why", "wish", "said", "choices", "owner")
+VARIABLES = sample_variables(after_dispatch=True, extra=EXTRA)
+
+
+def test_mail_without_words_of_its_own_says_the_text() -> None:
+    worded = TEMPLATES.render("job_gone", "en", "email", VARIABLES)
+    assert isinstance(worded, dict)
+    assert worded["subject"] == "Job 17 has gone to somebody else"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("name", TEMPLATES.names)
+def test_it_can_be_worded(name: str, language: str) -> None:
+    for channel in ("sms", "voice", "email"):
+        worded = TEMPLATES.render(name, language, channel, VARIABLES, "Europe/Paris")
+        if isinstance(worded, dict):
+            assert worded["subject"]
+            assert "\n" not in worded["subject"]
+            assert worded["text"]
+            assert "<html" in worded["html"]
+        else:
+            assert worded
+            assert "  " not in worded.replace("\n", " ")
+
+
+def test_both_languages_say_everything() -> None:
+    for name, languages in shipped_templates().items():
+        assert set(languages) == set(LANGUAGES), name
+        assert set(languages["en"]) == set(languages["fr"]), name
+
+
+def test_a_text_message_stays_short() -> None:
+    for name in TEMPLATES.names:
+        for language in LANGUAGES:
+            text = TEMPLATES.render(name, language, "sms", VARIABLES)
+            assert len(str(text)) <= 400, f"{name} {language} has {len(str(text))} characters"
+
+
+def test_times_are_the_recipients_own() -> None:
+    text = TEMPLATES.render("visit_planned", "fr", "sms", VARIABLES, "Europe/Paris")
+    assert "lundi 4 mai, 14:30-16:30" in str(text)
+    text = TEMPLATES.render("visit_planned", "en", "sms", VARIABLES, "America/Montreal")
+    assert "Monday 4 May, 08:30-10:30" in str(text)
+
+
+def test_an_unknown_language_falls_back_to_english() -> None:
+    assert "Sorry" in str(TEMPLATES.render("reply_unclear", "de", "sms", VARIABLES))
+
+
+def test_a_book_can_replace_one_language_of_a_template() -> None:
+    own = Templates({"all_clear": {"en": {"sms": "Fine again, {{ contact.first_name }}."}}})
+    assert own.render("all_clear", "en", "sms", VARIABLES) == "Fine again, Camille."
+    assert str(own.render("all_clear", "fr", "sms", VARIABLES)).startswith("Terminé")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{ ''.__class__.__mro__ }}",
+        "{{ case.__class__.__init__.__globals__ }}",
+        "{% for x in range(10**9) %}x{% endfor %}",
+        "{{ values.append(1) }}",
+    ],
+)
+def test_a_template_cannot_leave_its_sandbox(text: str) -> None:
+    with pytest.raises((SecurityError, UndefinedError, OverflowError, TemplateError)):
+        TEMPLATES.render_text(text, "en", {"case": {}, "values": [1]})
+
+
+def test_what_a_device_says_is_text_and_never_markup_or_template() -> None:
+    hostile = {**VARIABLES, "alarm": {**VARIABLES["alarm"], "message": "<b>{{ 7 * 7 }}</b>"}}
+    worded = TEMPLATES.render("site_notice", "en", "email", hostile)
+    assert isinstance(worded, dict)
+    assert "{{ 7 * 7 }}" in worded["text"]
+    assert "&lt;b&gt;{{ 7 * 7 }}" in worded["html"]

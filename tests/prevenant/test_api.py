@@ -1,0 +1,197 @@
+"""API, webhooks and console of a running engine, as a stranger meets them."""
+
+import json
+import threading
+from typing import Any
+
+import pytest
+import requests
+from twilio.request_validator import RequestValidator
+
+from notify.replies import Reply
+from tests.world import World
+
+NADIA = "+33639980001"
+
+
+def get(world: World, path: str, token: str = "admin", **options: Any) -> requests.Response:
+    """Ask the engine."""
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    return requests.get(f"{world.engine.address}{path}", headers=headers, timeout=10, **options)
+
+
+@pytest.fixture
+def database_url(tmp_path: object) -> str:
+    """Use SQLite alone: the stories run on both."""
+    return f"sqlite:///{tmp_path}/prevenant.db"
+
+
+@pytest.fixture
+def alarmed(world: World) -> World:
+    """Return a world with an alarm."""
+    world.publish("airport/t2/defibrillators/A2", in_cabinet=False, battery=90.0)
+    world.phone(NADIA).expects_sms("URGENCE")
+    return world
+
+
+PATHS = (
+    "/api/v1/alarms",
+    "/api/v1/cases",
+    "/api/v1/messages",
+    "/api/v1/quarantine",
+    "/api/v1/live",
+)
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("token", ["", "wrong"])
+def test_nothing_is_told_without_the_token(world: World, path: str, token: str) -> None:
+    assert get(world, path, token).status_code == 401
+
+
+def test_alarms_cases_and_messages_are_told_without_addresses(alarmed: World) -> None:
+    (alarm,) = get(alarmed, "/api/v1/alarms?state=active").json()
+    assert (alarm["rule"], alarm["device_id"]) == ("defibrillator-removed", "t2/A2")
+    (case,) = get(alarmed, "/api/v1/cases").json()
+    told = get(alarmed, f"/api/v1/cases/{case['id']}").json()
+    assert {one["rank"] for one in told["candidates"]} >= {1, 2, 3, 4, None}
+    assert all(one["reason"] for one in told["candidates"])
+    everything = json.dumps(told) + get(alarmed, "/api/v1/messages").text
+    assert "URGENCE" in everything
+    assert "+336" not in everything
+    assert "valmont.example" not in everything.replace("camera.valmont.example", "").replace(
+        "talk.valmont.example", ""
+    )
+    assert get(alarmed, "/api/v1/cases/999").status_code == 404
+
+
+def test_the_story_streams_from_where_one_left_off(alarmed: World) -> None:
+    def read(count: int, **headers: str) -> list[dict[str, Any]]:
+        answer = requests.get(
+            f"{alarmed.engine.address}/api/v1/live",
+            headers={"Authorization": "Bearer admin", **headers},
+            stream=True,
+            timeout=10,
+        )
+        found = []
+        for line in answer.iter_lines(chunk_size=1):
+            if line.startswith(b"data: "):
+                found.append(json.loads(line[6:]))
+                if len(found) == count:
+                    break
+        answer.close()
+        return found
+
+    first = read(2)
+    assert [one["kind"] for one in first] == ["alarm.raised", "case.opened"]
+    again = read(1, **{"Last-Event-ID": str(first[0]["id"])})
+    assert again == first[1:]
+
+
+def test_a_stream_hears_what_happens_next_at_once(alarmed: World) -> None:
+    heard: list[str] = []
+
+    def listen() -> None:
+        answer = get(alarmed, "/api/v1/live", stream=True)
+        for line in answer.iter_lines(chunk_size=1):
+            if b"technician.arrived" in line:
+                heard.append(line.decode())
+                answer.close()
+                return
+
+    listener = threading.Thread(target=listen)
+    listener.start()
+    lucas = alarmed.phone("+33639980028").expects_sms("URGENCE").replies("1")
+    lucas.expects_sms("Allez-y").replies("2")
+    listener.join(15)
+    assert len(heard) == 1
+
+
+def test_health_is_told_to_anybody(world: World) -> None:
+    assert get(world, "/healthz", "").json() == {"status": "alive"}
+    assert get(world, "/readyz", "").json() == {"store": True, "broker": True}
+    world.broker.stop()
+    world.expect(
+        lambda _: get(world, "/readyz", "").status_code == 503, "word that the broker is away"
+    )
+
+
+def webhook(world: World, path: str, fields: dict[str, str], **changes: str) -> int:
+    """Call a webhook, signed; `changes` replace the signature or the address that was signed."""
+    url = f"{world.engine.settings.public_url}{path}"
+    secret = changes.get("secret", world.carrier.token)
+    signed = changes.get("signed", url)
+    signature = RequestValidator(secret).compute_signature(signed, fields)
+    headers = {"X-Twilio-Signature": changes.get("signature", signature)}
+    return requests.post(url, data=fields, headers=headers, timeout=10).status_code
+
+
+INBOUND = {"MessageSid": "SM1", "From": NADIA, "To": "+33939980000", "Body": "1"}
+
+
+def test_only_what_the_carrier_has_signed_is_taken(alarmed: World) -> None:
+    path = "/webhooks/twilio/sms"
+    assert webhook(alarmed, path, INBOUND, secret="forged") == 403
+    assert webhook(alarmed, path, INBOUND, signature="") == 403
+    assert webhook(alarmed, path, INBOUND, signed="https://elsewhere.example/") == 403
+    with alarmed.engine.store.read() as session:
+        assert session.get(Reply, 1) is None
+    assert webhook(alarmed, path, INBOUND) == 200
+    alarmed.expect_story("acknowledged", "Nadia")
+
+
+def test_receipts_come_twice_and_out_of_order(alarmed: World) -> None:
+    alarmed.expect_story("message.delivered", "sms to Nadia")
+    (message,) = [
+        one
+        for one in get(alarmed, "/api/v1/messages").json()
+        if one["name"] == "Nadia Belkacem" and one["template"] == "life_safety_notice"
+    ]
+    key = next(one["key"] for one in message["deliveries"] if one["channel"] == "sms")
+    path = f"/webhooks/twilio/status?key={key}"
+    for status in ("sent", "delivered", "undelivered", "sent"):
+        assert webhook(alarmed, path, {"MessageSid": "SM9", "MessageStatus": status}) == 204
+    states = {
+        one["key"]: one["state"]
+        for found in get(alarmed, "/api/v1/messages").json()
+        for one in found["deliveries"]
+    }
+    assert states[key] == "delivered"
+    assert webhook(alarmed, "/webhooks/twilio/status?key=nobody", {"MessageStatus": "sent"}) == 204
+
+
+def test_the_console_shows_the_board_to_who_has_the_token(alarmed: World) -> None:
+    browser = requests.Session()
+    login = browser.get(f"{alarmed.engine.address}/", timeout=10)
+    assert login.url.endswith("/login")
+    wrong = browser.post(login.url, data={"token": "wrong"}, timeout=10)
+    assert wrong.status_code == 403
+    assert "That is not the token" in wrong.text
+    board = browser.get(f"{alarmed.engine.address}/?token=admin", timeout=10)
+    assert board.status_code == 200
+    assert board.url == f"{alarmed.engine.address}/"
+    assert "Defibrillator 2" in board.text
+    assert "life safety" in board.text
+    assert "default-src 'self'" in board.headers["Content-Security-Policy"]
+    case = browser.get(f"{alarmed.engine.address}/cases/1", timeout=10)
+    assert "Who was considered, and why" in case.text
+    assert "has not learned first-aid" in case.text
+    outbox = browser.get(f"{alarmed.engine.address}/outbox", timeout=10)
+    assert "URGENCE" in outbox.text
+    assert "+336" not in outbox.text + case.text + board.text
+    assert browser.get(f"{alarmed.engine.address}/cases/999", timeout=10).status_code == 404
+    for path in ("/static/board.js", "/static/console.css", "/partials/board"):
+        assert browser.get(f"{alarmed.engine.address}{path}", timeout=10).ok
+
+
+def test_what_a_device_says_cannot_script_the_console(world: World) -> None:
+    world.badge("t2", "D14")
+    hostile = "<script>alert(1)</script>"
+    world.publish("airport/t2/doors/D14", open=True, badge=hostile, battery=80.0)
+    world.clock.advance(seconds=60)
+    world.expect_case("door-held-open")
+    browser = requests.Session()
+    board = browser.get(f"{world.engine.address}/?token=admin", timeout=10).text
+    case = browser.get(f"{world.engine.address}/cases/1", timeout=10).text
+    assert hostile not in board + case
+    assert "&lt;script&gt;" in case

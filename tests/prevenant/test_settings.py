@@ -1,0 +1,88 @@
+from pathlib import Path
+
+import pytest
+
+from prevenant.clock import ScaledClock, SystemClock
+from prevenant.errors import SettingsError
+from prevenant.settings import Settings, describe_settings, load_settings
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_the_environment_comes_before_the_file_and_the_default(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Path("prevenant.toml").write_text(
+        'http = "127.0.0.1:1"\nbook = "toml.yaml"\njournal = "toml.db"\n'
+    )
+    Path(".env").write_text("PREVENANT_HTTP=127.0.0.1:2\nPREVENANT_BOOK=env.yaml\nOTHER=1\n")
+    monkeypatch.setenv("PREVENANT_HTTP", "127.0.0.1:3")
+    settings = load_settings()
+    assert settings.http == "127.0.0.1:3"
+    assert settings.book == Path("env.yaml")
+    assert settings.journal == Path("toml.db")
+    sources = {name: source for name, _, source, _ in describe_settings(settings)}
+    assert sources["PREVENANT_HTTP"] == "environment"
+    assert sources["PREVENANT_BOOK"] == ".env"
+    assert sources["PREVENANT_JOURNAL"] == "prevenant.toml"
+    assert sources["PREVENANT_MQTT_URL"] == "default"
+
+
+def test_secrets_stay_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREVENANT_TWILIO_AUTH_TOKEN", "s3cret")
+    monkeypatch.setenv("PREVENANT_SMTP_URL", "smtp://me:s3cret@mail.example:25")
+    monkeypatch.setenv("PREVENANT_MQTT_URL", "mqtts://me:s3cret@broker.example")
+    monkeypatch.setenv("PREVENANT_DATABASE_URL", "postgresql+psycopg://me:s3cret@db/prevenant")
+    rows = list(describe_settings(load_settings()))
+    assert "s3cret" not in str(rows)
+    assert "mqtts://me:********@broker.example" in str(rows)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "remedy"),
+    [
+        ("MQTT_URL", "127.0.0.1:1883", "write an address such as mqtt://127.0.0.1:1883"),
+        ("MQTT_URL", "mqtt://host:99999", "write an address"),
+        ("DATABASE_URL", "mysql://x", "write sqlite:///"),
+        ("HTTP", "8080", "write HOST:PORT"),
+        ("PUBLIC_URL", "prevenant.example.org", "write an address such as https://"),
+        ("SMTP_URL", "mail.example.org", "write an address such as smtp+starttls://"),
+        ("CLOCK", "fast", "write ORIGIN/REAL_ORIGIN/SPEED"),
+    ],
+)
+def test_a_wrong_value_says_what_to_write(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, remedy: str
+) -> None:
+    monkeypatch.setenv(f"PREVENANT_{name}", value)
+    with pytest.raises(SettingsError) as refused:
+        load_settings()
+    assert str(refused.value).startswith(f"PREVENANT_{name}: ")
+    assert remedy in str(refused.value)
+
+
+def test_everything_wrong_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREVENANT_TWILLIO_FROM", "+33")
+    monkeypatch.setenv("PREVENANT_HTTP", "x")
+    Path("prevenant.toml").write_text('jurnal = "x"\n')
+    with pytest.raises(SettingsError) as refused:
+        load_settings()
+    text = str(refused.value)
+    assert "did you mean PREVENANT_TWILIO_FROM?" in text
+    assert "prevenant.toml: jurnal is not a setting: did you mean journal?" in text
+    assert "PREVENANT_HTTP: write HOST:PORT" in text
+
+
+def test_a_broken_file_is_named() -> None:
+    Path("prevenant.toml").write_text("http = \n")
+    with pytest.raises(SettingsError, match=r"prevenant\.toml: .*it has to be TOML"):
+        load_settings()
+
+
+def test_the_clock_is_the_machines_unless_one_is_given() -> None:
+    assert isinstance(Settings().make_clock(), SystemClock)
+    fast = Settings(clock="2026-05-04T08:00:00+00:00/2026-05-04T08:00:00+00:00/60").make_clock()
+    assert isinstance(fast, ScaledClock)
+    assert fast.speed == 60
