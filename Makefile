@@ -4,6 +4,7 @@
 #   make check     formatting, lint, types, layers, the rule book
 #   make wheel     build the wheel and try it in a clean environment
 #   make bench     BENCH=chain runs benchmarks/chain.py
+#   make migration NAME="Give shifts a name" writes it from the tables that the code declares
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -16,7 +17,7 @@ BENCH ?= chain
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 APT := DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=120
 
-.PHONY: demo test check wheel bench format servers broker clean
+.PHONY: demo test check wheel bench format migration servers broker clean
 
 demo: $(VENV)/.demo broker
 	@$(BIN)/prevenant demo $(ARGS)
@@ -42,6 +43,11 @@ wheel: $(VENV)/.dev broker
 
 bench: $(VENV)/.dev broker
 	$(BIN)/python -m benchmarks.$(BENCH) $(ARGS)
+
+migration: $(VENV)/.dev
+	$(BIN)/python -m tests.new_migration "$(NAME)"
+	$(BIN)/ruff format prevenant/migrations/versions
+	$(BIN)/ruff check --fix prevenant/migrations/versions
 
 $(VENV)/bin/pip:
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \

@@ -34,6 +34,8 @@ app.add_typer(simulate_app, name="simulate")
 
 out = Console(highlight=False, soft_wrap=True)
 
+_WIDE = 240
+
 BookFile = Annotated[Path | None, typer.Argument(help="The rule book.", show_default="the setting")]
 
 
@@ -81,10 +83,15 @@ def run() -> None:
 @app.command()
 def settings() -> None:
     """Show every setting, its value and where it comes from; secrets stay hidden."""
-    table = Table("setting", "value", "from", "meaning", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    table.add_column("setting", no_wrap=True)
+    table.add_column("value", overflow="fold")
+    table.add_column("from", no_wrap=True)
+    table.add_column("meaning", overflow="fold")
     for row in describe_settings(load_settings()):
         table.add_row(*row)
-    out.print(table, width=max(out.width, 160))
+    # A pipe has no width: there a line is a setting.
+    Console(highlight=False, width=None if out.is_terminal else _WIDE).print(table)
 
 
 @rules_app.command("check")

@@ -78,6 +78,13 @@ def _url(text: str, schemes: tuple[str, ...], example: str) -> str:
     return text
 
 
+def shipped_book() -> Path:
+    """Return `rules.yaml` of this folder, else the rule book that Prevenant ships with."""
+    here, package = Path("rules.yaml"), Path(__file__).parent
+    installed = package / "_app" / here
+    return here if here.exists() or not installed.exists() else installed
+
+
 class Settings(BaseSettings):
     """What an operator can set. Each description is the text of `prevenant settings` and of the docs."""
 
@@ -85,7 +92,10 @@ class Settings(BaseSettings):
         env_prefix=PREFIX, env_file=".env", toml_file=TOML_FILE, extra="ignore"
     )
 
-    book: Path = Field(default=Path("rules.yaml"), description="the rule book")
+    book: Path = Field(
+        default_factory=shipped_book,
+        description="the rule book; where there is no rules.yaml, the one that is shipped",
+    )
     mqtt_url: Annotated[str, AfterValidator(_mqtt_url)] = Field(
         default="mqtt://127.0.0.1:1883",
         description="the broker: mqtt://, mqtts://, ws:// or wss://, with user and password, ?client_id=",

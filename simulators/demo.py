@@ -26,6 +26,7 @@ import requests
 from rich.console import Console
 
 from prevenant.clock import ScaledClock
+from prevenant.settings import shipped_book
 from simulators import people
 from simulators.broker import find_mosquitto, free_port, start_broker
 from simulators.carrier import Carrier
@@ -178,12 +179,6 @@ class Demo:
     def _keep_state(self, storyteller: Storyteller) -> None:
         self._state |= {"now": self._clock.now().isoformat(), "told": storyteller.heard}
         _save_state(self._state)
-
-
-def shipped_book() -> Path:
-    """Return the rule book of this folder, else the one that was shipped."""
-    here = Path("rules.yaml")
-    return here if here.is_file() else Path(__file__).resolve().parent.parent / "rules.yaml"
 
 
 def demo_data() -> Path:

@@ -1,7 +1,16 @@
 """Alembic's entry: runs on the connection that `Store.upgrade` or the developer's command gives it."""
 
+from typing import Any, Literal
+
 from alembic import context
-from sqlmodel import SQLModel
+from alembic.autogenerate.api import AutogenContext
+from sqlmodel import AutoString, SQLModel
+
+
+def render_item(kind: str, item: Any, _: AutogenContext) -> str | Literal[False]:
+    """Write SQLModel's own string type as SQLAlchemy's."""
+    return "sa.String()" if kind == "type" and isinstance(item, AutoString) else False
+
 
 connection = context.config.attributes["connection"]
 context.configure(
@@ -9,5 +18,6 @@ context.configure(
     target_metadata=SQLModel.metadata,
     render_as_batch=True,
     user_module_prefix="store.",
+    render_item=render_item,
 )
 context.run_migrations()

@@ -28,8 +28,10 @@ def upgrade() -> None:
         sa.Column("cleared_at", store.UtcDateTime(timezone=True), nullable=True),
         sa.Column("values", sa.JSON(), nullable=False),
         sa.Column("reason", sa.String(), nullable=False),
-        sa.PrimaryKeyConstraint("id"),
-        sa.UniqueConstraint("rule", "device_id", "onset_at"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_alarm")),
+        sa.UniqueConstraint(
+            "rule", "device_id", "onset_at", name=op.f("uq_alarm_rule_device_id_onset_at")
+        ),
     )
     with op.batch_alter_table("alarm", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_alarm_device_id"), ["device_id"], unique=False)
@@ -40,7 +42,7 @@ def upgrade() -> None:
         sa.Column("name", sa.String(), nullable=False),
         sa.Column("digest", sa.String(), nullable=False),
         sa.Column("created_at", store.UtcDateTime(timezone=True), nullable=False),
-        sa.PrimaryKeyConstraint("name"),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_api_token")),
     )
     op.create_table(
         "case_event",
@@ -56,8 +58,8 @@ def upgrade() -> None:
         sa.Column("retry_at", store.UtcDateTime(timezone=True), nullable=True),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("error", sa.String(), nullable=True),
-        sa.PrimaryKeyConstraint("id"),
-        sa.UniqueConstraint("key"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_case_event")),
+        sa.UniqueConstraint("key", name=op.f("uq_case_event_key")),
     )
     with op.batch_alter_table("case_event", schema=None) as batch_op:
         batch_op.create_index(
@@ -72,7 +74,7 @@ def upgrade() -> None:
         "customer",
         sa.Column("id", sa.String(), nullable=False),
         sa.Column("name", sa.String(), nullable=False),
-        sa.PrimaryKeyConstraint("id"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_customer")),
     )
     op.create_table(
         "message",
@@ -95,8 +97,8 @@ def upgrade() -> None:
         sa.Column("ask_open", sa.Boolean(), nullable=False),
         sa.Column("ask_until", store.UtcDateTime(timezone=True), nullable=True),
         sa.Column("created_at", store.UtcDateTime(timezone=True), nullable=False),
-        sa.PrimaryKeyConstraint("id"),
-        sa.UniqueConstraint("key"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_message")),
+        sa.UniqueConstraint("key", name=op.f("uq_message_key")),
     )
     with op.batch_alter_table("message", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_message_case_id"), ["case_id"], unique=False)
@@ -108,7 +110,7 @@ def upgrade() -> None:
         sa.Column("address", sa.String(), nullable=False),
         sa.Column("since", store.UtcDateTime(timezone=True), nullable=False),
         sa.Column("proof", sa.String(), nullable=False),
-        sa.PrimaryKeyConstraint("channel", "address"),
+        sa.PrimaryKeyConstraint("channel", "address", name=op.f("pk_opt_out")),
     )
     op.create_table(
         "quarantine",
@@ -120,8 +122,8 @@ def upgrade() -> None:
         sa.Column("payload", sa.LargeBinary(), nullable=False),
         sa.Column("size", sa.Integer(), nullable=False),
         sa.Column("reason", sa.String(), nullable=False),
-        sa.PrimaryKeyConstraint("id"),
-        sa.UniqueConstraint("batch_seq", "position"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_quarantine")),
+        sa.UniqueConstraint("batch_seq", "position", name=op.f("uq_quarantine_batch_seq_position")),
     )
     op.create_table(
         "reply",
@@ -135,8 +137,8 @@ def upgrade() -> None:
         sa.Column("case_id", sa.Integer(), nullable=True),
         sa.Column("intent", sa.String(), nullable=True),
         sa.Column("outcome", sa.String(), nullable=False),
-        sa.PrimaryKeyConstraint("id"),
-        sa.UniqueConstraint("provider_id"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_reply")),
+        sa.UniqueConstraint("provider_id", name=op.f("uq_reply_provider_id")),
     )
     with op.batch_alter_table("reply", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_reply_case_id"), ["case_id"], unique=False)
@@ -150,7 +152,7 @@ def upgrade() -> None:
         sa.Column("alarm_id", sa.Integer(), nullable=True),
         sa.Column("summary", sa.String(), nullable=False),
         sa.Column("detail", sa.JSON(), nullable=False),
-        sa.PrimaryKeyConstraint("id"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_timeline")),
     )
     with op.batch_alter_table("timeline", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_timeline_case_id"), ["case_id"], unique=False)
@@ -160,7 +162,7 @@ def upgrade() -> None:
         sa.Column("version", sa.String(), nullable=False),
         sa.Column("name", sa.String(), nullable=False),
         sa.Column("steps", sa.String(), nullable=False),
-        sa.PrimaryKeyConstraint("version"),
+        sa.PrimaryKeyConstraint("version", name=op.f("pk_workflow_version")),
     )
     op.create_table(
         "case_file",
@@ -184,8 +186,9 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(
             ["workflow_version"],
             ["workflow_version.version"],
+            name=op.f("fk_case_file_workflow_version"),
         ),
-        sa.PrimaryKeyConstraint("id"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_case_file")),
     )
     with op.batch_alter_table("case_file", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_case_file_alarm_id"), ["alarm_id"], unique=False)
@@ -210,10 +213,9 @@ def upgrade() -> None:
         sa.Column("preferred", sa.String(), nullable=False),
         sa.Column("customer_id", sa.String(), nullable=True),
         sa.ForeignKeyConstraint(
-            ["customer_id"],
-            ["customer.id"],
+            ["customer_id"], ["customer.id"], name=op.f("fk_contact_customer_id")
         ),
-        sa.PrimaryKeyConstraint("id"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_contact")),
     )
     with op.batch_alter_table("contact", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_contact_customer_id"), ["customer_id"], unique=False)
@@ -236,11 +238,10 @@ def upgrade() -> None:
         sa.Column("sent_at", store.UtcDateTime(timezone=True), nullable=True),
         sa.Column("updated_at", store.UtcDateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(
-            ["message_id"],
-            ["message.id"],
+            ["message_id"], ["message.id"], name=op.f("fk_delivery_message_id")
         ),
-        sa.PrimaryKeyConstraint("id"),
-        sa.UniqueConstraint("key"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_delivery")),
+        sa.UniqueConstraint("key", name=op.f("uq_delivery_key")),
     )
     with op.batch_alter_table("delivery", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_delivery_address"), ["address"], unique=False)
@@ -266,11 +267,8 @@ def upgrade() -> None:
         sa.Column("travel_s", sa.Float(), nullable=True),
         sa.Column("score", sa.Float(), nullable=True),
         sa.Column("reason", sa.String(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["case_id"],
-            ["case_file.id"],
-        ),
-        sa.PrimaryKeyConstraint("id"),
+        sa.ForeignKeyConstraint(["case_id"], ["case_file.id"], name=op.f("fk_candidate_case_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_candidate")),
     )
     with op.batch_alter_table("candidate", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_candidate_case_id"), ["case_id"], unique=False)
@@ -288,11 +286,8 @@ def upgrade() -> None:
         sa.Column("offered_at", store.UtcDateTime(timezone=True), nullable=False),
         sa.Column("expires_at", store.UtcDateTime(timezone=True), nullable=False),
         sa.Column("answered_at", store.UtcDateTime(timezone=True), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["case_id"],
-            ["case_file.id"],
-        ),
-        sa.PrimaryKeyConstraint("id"),
+        sa.ForeignKeyConstraint(["case_id"], ["case_file.id"], name=op.f("fk_offer_case_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_offer")),
     )
     with op.batch_alter_table("offer", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_offer_case_id"), ["case_id"], unique=False)
@@ -304,10 +299,9 @@ def upgrade() -> None:
         sa.Column("role", sa.String(), nullable=False),
         sa.Column("site_id", sa.String(), nullable=False),
         sa.ForeignKeyConstraint(
-            ["contact_id"],
-            ["contact.id"],
+            ["contact_id"], ["contact.id"], name=op.f("fk_role_holder_contact_id")
         ),
-        sa.PrimaryKeyConstraint("contact_id", "role", "site_id"),
+        sa.PrimaryKeyConstraint("contact_id", "role", "site_id", name=op.f("pk_role_holder")),
     )
     op.create_table(
         "site",
@@ -319,15 +313,9 @@ def upgrade() -> None:
         sa.Column("latitude", sa.Float(), nullable=False),
         sa.Column("longitude", sa.Float(), nullable=False),
         sa.Column("timezone", sa.String(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["contact_id"],
-            ["contact.id"],
-        ),
-        sa.ForeignKeyConstraint(
-            ["customer_id"],
-            ["customer.id"],
-        ),
-        sa.PrimaryKeyConstraint("id"),
+        sa.ForeignKeyConstraint(["contact_id"], ["contact.id"], name=op.f("fk_site_contact_id")),
+        sa.ForeignKeyConstraint(["customer_id"], ["customer.id"], name=op.f("fk_site_customer_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_site")),
     )
     op.create_table(
         "technician",
@@ -340,11 +328,10 @@ def upgrade() -> None:
         sa.Column("skills", sa.JSON(), nullable=False),
         sa.Column("shifts", sa.JSON(), nullable=False),
         sa.ForeignKeyConstraint(
-            ["contact_id"],
-            ["contact.id"],
+            ["contact_id"], ["contact.id"], name=op.f("fk_technician_contact_id")
         ),
-        sa.PrimaryKeyConstraint("id"),
-        sa.UniqueConstraint("contact_id"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_technician")),
+        sa.UniqueConstraint("contact_id", name=op.f("uq_technician_contact_id")),
     )
     op.create_table(
         "work_order",
@@ -359,11 +346,8 @@ def upgrade() -> None:
         sa.Column("cause", sa.String(), nullable=False),
         sa.Column("accepted_at", store.UtcDateTime(timezone=True), nullable=False),
         sa.Column("updated_at", store.UtcDateTime(timezone=True), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["case_id"],
-            ["case_file.id"],
-        ),
-        sa.PrimaryKeyConstraint("id"),
+        sa.ForeignKeyConstraint(["case_id"], ["case_file.id"], name=op.f("fk_work_order_case_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_work_order")),
     )
     with op.batch_alter_table("work_order", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_work_order_case_id"), ["case_id"], unique=False)
@@ -382,11 +366,8 @@ def upgrade() -> None:
         sa.Column("longitude", sa.Float(), nullable=True),
         sa.Column("camera_url", sa.String(), nullable=False),
         sa.Column("loudspeaker_url", sa.String(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["site_id"],
-            ["site.id"],
-        ),
-        sa.PrimaryKeyConstraint("id"),
+        sa.ForeignKeyConstraint(["site_id"], ["site.id"], name=op.f("fk_device_site_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_device")),
     )
     with op.batch_alter_table("device", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_device_site_id"), ["site_id"], unique=False)
