@@ -151,11 +151,16 @@ def receive(
         session,
         now,
         "reply",
-        f"{latest[0].name if latest else 'somebody unknown'} replies: {reply.outcome}",
+        _summary(reply, latest[0].name if latest else "somebody unknown"),
         case_id=reply.case_id,
         detail={"text": reply.text, "intent": reply.intent, "channel": reply.channel},
     )
     return reply
+
+
+def _summary(reply: Reply, name: str) -> str:
+    understood = (reply.intent or "").replace("_", " ") or reply.outcome
+    return f"{name} replies by {reply.channel}, understood as: {understood}"
 
 
 def read_meaning(text: str) -> _Meaning:

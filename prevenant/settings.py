@@ -81,8 +81,8 @@ def _url(text: str, schemes: tuple[str, ...], example: str) -> str:
 def shipped_book() -> Path:
     """Return `rules.yaml` of this folder, else the rule book that Prevenant ships with."""
     here, package = Path("rules.yaml"), Path(__file__).parent
-    installed = package / "_app" / here
-    return here if here.exists() or not installed.exists() else installed
+    shipped = [folder / here for folder in (package / "_app", package.parent)]
+    return next((path for path in (here, *shipped) if path.exists()), here)
 
 
 class Settings(BaseSettings):

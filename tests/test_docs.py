@@ -1,0 +1,115 @@
+"""The documents say what exists: settings, commands, routes, examples and links."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+import yaml
+from fastapi.routing import APIRoute
+
+from prevenant.api import resources, webhooks
+from prevenant.book import load_book
+from prevenant.cli import app
+from prevenant.settings import describe_settings, load_settings
+from rules.testing import run_rule_tests
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+PAGES = [*ROOT.glob("*.md"), *DOCS.glob("*.md")]
+
+_LINK = re.compile(r"\]\(([^)#\s]+)")
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+
+
+def _with(book: str, block: str) -> str:
+    """Return the text of a book in which the entries of `block` replace or join its own."""
+    whole, part = yaml.compose(book, yaml.CLoader), yaml.compose(block, yaml.CLoader)
+    assert whole is not None
+    assert part is not None
+    sections = {name.value: entries for name, entries in whole.value}
+    for name, entries in part.value:
+        if name.value not in sections:
+            whole.value.append((name, entries))
+            continue
+        named = {entry.value for entry, _ in entries.value}
+        kept = [pair for pair in sections[name.value].value if pair[0].value not in named]
+        sections[name.value].value = kept + entries.value
+    return str(yaml.serialize(whole, allow_unicode=True))
+
+
+def commands(command: Any, path: str = "prevenant") -> list[str]:
+    inner = getattr(command, "commands", None)
+    if inner is None:
+        return [path]
+    return [name for one in inner.values() for name in commands(one, f"{path} {one.name}")]
+
+
+def test_every_setting_is_documented() -> None:
+    text = (DOCS / "operating.md").read_text("utf-8")
+    missing = [row[0] for row in describe_settings(load_settings()) if f"`{row[0]}`" not in text]
+    assert missing == []
+
+
+def test_every_command_is_documented() -> None:
+    text = (DOCS / "operating.md").read_text("utf-8")
+    names = commands(typer.main.get_command(app))
+    assert "prevenant rules check" in names
+    assert [name for name in names if f"`{name}`" not in text] == []
+
+
+def test_every_route_is_documented() -> None:
+    text = (DOCS / "api.md").read_text("utf-8")
+    routers = (resources.router, webhooks.router)
+    paths = [r.path for router in routers for r in router.routes if isinstance(r, APIRoute)]
+    assert "/api/v1/alarms" in paths
+    assert [path for path in paths if path not in text] == []
+
+
+def test_the_readme_quotes_the_rule_book() -> None:
+    (quoted,) = blocks(ROOT / "README.md", "yaml")
+    assert len(quoted.splitlines()) == 10
+    assert quoted in (ROOT / "rules.yaml").read_text("utf-8")
+
+
+def test_the_readme_names_targets_that_make_has() -> None:
+    text = "".join((ROOT / name).read_text("utf-8") for name in ("README.md", "CONTRIBUTING.md"))
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    targets = set(re.findall(r"^make (\w+)|`make (\w+)", text, re.MULTILINE))
+    for target in {first or second for first, second in targets}:
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_the_eight_hops_exist() -> None:
+    text = (ROOT / "README.md").read_text("utf-8")
+    hops = next(line for line in text.splitlines() if line.startswith("`ingest/mqtt →"))
+    files = [f"{hop.strip()}.py" for hop in hops.strip("`").split("→")]
+    assert len(files) == 8
+    assert [file for file in files if not (ROOT / file).is_file()] == []
+
+
+@pytest.mark.parametrize(
+    "block", [b for b in blocks(DOCS / "rule-book.md", "yaml") if not b.startswith("book:")]
+)
+def test_the_examples_of_the_rule_book_are_good(block: str, tmp_path: Path) -> None:
+    path = tmp_path / "rules.yaml"
+    path.write_text(_with((ROOT / "rules.yaml").read_text("utf-8"), block), "utf-8")
+    load_book(path)
+
+
+def test_the_example_of_a_test_passes(tmp_path: Path) -> None:
+    (block,) = [b for b in blocks(DOCS / "rule-book.md", "yaml") if b.startswith("book:")]
+    path = tmp_path / "rules.test.yaml"
+    path.write_text(block, "utf-8")
+    results = run_rule_tests(path, lambda book: load_book(book).rules, ROOT / "rules.yaml")
+    assert [result.differences for result in results] == [[]]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    links = [link for link in _LINK.findall(page.read_text("utf-8")) if "://" not in link]
+    assert [link for link in links if not (page.parent / link).exists()] == []
