@@ -101,7 +101,8 @@ class Uncertain(DeliveryError):
     """Whether the provider took the message is not known."""
 
 
-_PHONE = re.compile(r"\+?\d[\d .()-]{6,}\d")
+_IP = r"\d{1,3}(?:\.\d{1,3}){3}(?![\d.])"
+_PHONE = re.compile(rf"(?<!\d)(?<!\d\.)(?!{_IP})\+?\d[\d .()-]{{6,}}\d")
 _EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 
 

@@ -6,7 +6,7 @@ steps that it started with, whatever is published meanwhile.
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -392,14 +392,3 @@ def _read_distance(options: Pairs) -> float:
         value.fail("write a distance such as 60 km or 500 m")
         return 100.0
     return float(match[1]) / (1000.0 if match[2] == "m" else 1.0)
-
-
-def walk_steps(steps: Sequence[Step]) -> Iterator[Step]:
-    """Yield every step, also those inside others."""
-    for step in steps:
-        yield step
-        if isinstance(step, Dispatch | Wait):
-            yield from walk_steps(step.otherwise)
-        elif isinstance(step, Parallel):
-            for branch in step.branches:
-                yield from walk_steps(branch)
