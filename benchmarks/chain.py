@@ -17,7 +17,7 @@ import paho.mqtt.client as paho
 from benchmarks.figures import Figure, percentile, report
 from simulators.broker import free_port, start_broker
 from simulators.carrier import Carrier, Sent
-from simulators.engine_process import APART, EngineProcess
+from simulators.engine_process import EngineProcess
 from simulators.fleet import connect
 from simulators.mailbox import Mailbox
 
@@ -49,7 +49,7 @@ def measure(count: int) -> list[float]:
     """Return the milliseconds from publish to hand-over, one for each of `count` alarms."""
     with tempfile.TemporaryDirectory(prefix="prevenant-chain-") as name:
         folder = Path(name)
-        broker, url = start_broker(folder / "broker", **APART)
+        broker, url = start_broker(folder / "broker")
         carrier, mailbox = TimedCarrier(), Mailbox()
         carrier.start()
         mailbox.start()

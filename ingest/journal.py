@@ -5,11 +5,13 @@ slower the disk, the more frames arrive meanwhile, and the larger the next batch
 processor's snapshots, each with the last batch that it has seen.
 """
 
+import fcntl
 import sqlite3
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import msgspec
 
@@ -74,6 +76,21 @@ class Journal:
             raise self._error(error) from error
         self._seq = row[0] or 0
         self._latest = row[1] or 0.0
+        self._claim: IO[bytes] | None = None
+
+    def claim(self) -> bool:
+        """Become the only process that appends, until `close` or this process's end.
+
+        Returns whether nobody else has it.
+        """
+        claim = self._path.with_name(f"{self._path.name}.lock").open("wb")
+        try:
+            fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            claim.close()
+            return False
+        self._claim = claim
+        return True
 
     @property
     def last_seq(self) -> int:
@@ -146,6 +163,8 @@ class Journal:
         """Close the file; everything appended is durable already."""
         self._writer.close()
         self._snapshots.close()
+        if self._claim is not None:
+            self._claim.close()
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(

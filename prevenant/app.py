@@ -7,6 +7,7 @@ console  API, webhooks and pages
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -36,6 +37,7 @@ from workflows.runtime import Runtime
 log = structlog.get_logger()
 
 _PATIENCE = timedelta(seconds=3)
+_CLAIM_EVERY_S = 0.1
 
 
 class Engine:
@@ -47,12 +49,12 @@ class Engine:
         self.book: Book = load_book(settings.book)
         self._socket = _bind(settings)
         self.address = "http://{}:{}".format(*self._socket.getsockname()[:2])
+        self._journal = _claim_journal(settings)
         self.store = Store(settings.database_url)
         self.store.upgrade()
         self.new_admin_token = ensure_admin_token(
             self.store, settings.admin_token.get_secret_value(), self.clock.now()
         )
-        self._journal = Journal(settings.journal)
         self.host = EmbeddedHost(self.store, self.clock, self._journal, self.book.rules)
         self._listener = Listener(
             settings.mqtt_url,
@@ -112,6 +114,22 @@ class Engine:
         thread = threading.Thread(target=guarded, name=name, daemon=True)
         self._threads.append(thread)
         thread.start()
+
+
+def _claim_journal(settings: Settings) -> Journal:
+    """Open the journal, which one engine at a time may have; one that is ending gets a moment."""
+    journal = Journal(settings.journal)
+    give_up_at = time.monotonic() + _PATIENCE.total_seconds()
+    while not journal.claim():
+        if time.monotonic() > give_up_at:
+            journal.close()
+            message = (
+                f"another engine uses the journal {settings.journal}; "
+                "stop it, or set PREVENANT_JOURNAL to another file"
+            )
+            raise SettingsError(message)
+        time.sleep(_CLAIM_EVERY_S)
+    return journal
 
 
 def _make_server(app: FastAPI) -> uvicorn.Server:

@@ -9,15 +9,15 @@ import time
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 from prevenant.errors import ConfigurationError
+from simulators.processes import start_process
 
 _PATIENCE_S = 10.0
 
 
 def start_broker(
-    folder: Path, kind: str = "", port: int = 0, **process: Any
+    folder: Path, kind: str = "", port: int = 0
 ) -> tuple[subprocess.Popen[bytes], str]:
     """Start a broker that keeps its sessions in `folder`; return its process and its address.
 
@@ -36,11 +36,7 @@ def start_broker(
         # amqtt refuses MQTT 5, and loses what a persistent session missed.
         command = [sys.executable, "-m", "simulators.amqtt_broker", str(port)]
         url = f"mqtt://127.0.0.1:{port}?protocol=3.1.1"
-    log = (folder / "broker.log").open("ab")
-    broker = subprocess.Popen(  # noqa: S603  the command is ours
-        command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, **process
-    )
-    log.close()
+    broker = start_process(command, folder / "broker.log")
     _wait_for_port(port, broker, folder)
     return broker, url
 

@@ -4,6 +4,7 @@ The engine runs as the process that a user would run; everything else reaches it
 SMTP. All of them live on one clock that runs faster. What was reached is kept in `var/demo`.
 """
 
+import fcntl
 import importlib.resources
 import json
 import os
@@ -26,11 +27,12 @@ import requests
 from rich.console import Console
 
 from prevenant.clock import ScaledClock
+from prevenant.errors import ConfigurationError
 from prevenant.settings import shipped_book
 from simulators import people
 from simulators.broker import find_mosquitto, free_port, start_broker
 from simulators.carrier import Carrier
-from simulators.engine_process import APART, EngineProcess
+from simulators.engine_process import EngineProcess
 from simulators.faults import DEMO
 from simulators.fleet import Fleet, connect, demo_devices
 from simulators.mailbox import Mailbox
@@ -49,6 +51,7 @@ def run_demo(
     *, headless: bool, until_told: bool, fresh: bool, speed: float, broker: str = ""
 ) -> int:
     """Run the demo until Ctrl-C, or until everybody was told; return the exit status."""
+    _be_the_only_one()
     if fresh:
         shutil.rmtree(_FOLDER, ignore_errors=True)
     _FOLDER.mkdir(parents=True, exist_ok=True)
@@ -87,7 +90,7 @@ class Demo:
                 "[yellow]mosquitto is not installed, so amqtt stands in, which loses what a "
                 "persistent session missed. Better: apt-get install mosquitto[/]"
             )
-        self._broker, mqtt_url = start_broker(_FOLDER / "broker", self._broker_kind, **APART)
+        self._broker, mqtt_url = start_broker(_FOLDER / "broker", self._broker_kind)
         carrier = Carrier(self._clock).start()
         carrier.answers_to, carrier.key_for = people.answers_to, people.key_for
         mailbox = Mailbox().start()
@@ -179,6 +182,19 @@ class Demo:
     def _keep_state(self, storyteller: Storyteller) -> None:
         self._state |= {"now": self._clock.now().isoformat(), "told": storyteller.heard}
         _save_state(self._state)
+
+
+def _be_the_only_one() -> None:
+    """Take the folder until this process ends. Raises ConfigurationError where another demo has it."""
+    _FOLDER.parent.mkdir(parents=True, exist_ok=True)
+    lock = os.open(_FOLDER.with_suffix(".lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        message = (
+            "a demo is running in this folder already: end it with Ctrl-C, then start this one"
+        )
+        raise ConfigurationError(message) from None
 
 
 def demo_data() -> Path:

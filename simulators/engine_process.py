@@ -8,18 +8,15 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import requests
 
 from prevenant.errors import ConfigurationError
 from simulators.carrier import Carrier
 from simulators.mailbox import Mailbox
+from simulators.processes import start_process
 
 NUMBER, SENDER = "+33939980000", "service@prevenant.example"
-
-# Children do not get the terminal's Ctrl-C: whoever started them ends them in order.
-APART: dict[str, Any] = {"start_new_session": True}
 
 _READY_WITHIN_S, _STOPS_WITHIN_S = 60.0, 3.0
 
@@ -52,17 +49,8 @@ class EngineProcess:
 
     def start(self, command: Sequence[str] = ("-m", "prevenant", "run")) -> None:
         """Start the process; `command` is given to Python."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         self.carrier.inbound_url = f"{self.url}/webhooks/twilio/sms"
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(  # noqa: S603  our own command
-                [sys.executable, *command],
-                env=self.environment(),
-                stdout=log,
-                stderr=log,
-                stdin=subprocess.DEVNULL,
-                **APART,
-            )
+        self.process = start_process([sys.executable, *command], self.log, self.environment())
 
     def run(self, *arguments: str) -> str:
         """Run another `prevenant` command with the same settings; return what it prints."""
@@ -73,7 +61,7 @@ class EngineProcess:
             capture_output=True,
             text=True,
             check=False,
-            **APART,
+            start_new_session=True,
         )
         if done.returncode:
             raise ConfigurationError(done.stderr.strip() or done.stdout.strip())

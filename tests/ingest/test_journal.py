@@ -65,3 +65,12 @@ def test_a_file_that_is_no_journal_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "journal.db").write_text("this is a text and no database " * 100)
     with pytest.raises(JournalError, match="PREVENANT_JOURNAL"):
         Journal(tmp_path / "journal.db")
+
+
+def test_one_process_at_a_time_has_the_journal(journal: Journal, tmp_path: Path) -> None:
+    other = Journal(tmp_path / "deep" / "journal.db")
+    assert journal.claim()
+    assert not other.claim()
+    journal.close()
+    assert other.claim()
+    other.close()
