@@ -36,6 +36,14 @@ class DeviceState(msgspec.Struct):
     """One for each `near` of the type."""
     ended: dict[str, float] = {}
     """Onsets of alarms, by rule, that began and ended at the present observed time."""
+    judged: Signature = ()
+    """The whole signature, with `nears`, at which the alarms stand; empty where none was judged."""
+    timed: set[int] = set()
+    """The rules, by number, whose alarm has a timer: each reading that agrees may move it."""
+
+    def whole_signature(self) -> Signature:
+        """Return the signature with the truths of `near`."""
+        return self.signature + tuple([near.truth for near in self.nears])
 
 
 class _Lane:
@@ -124,9 +132,12 @@ class Processor:
         for name, key, packed in state["devices"]:
             if name in self._lanes:
                 self._restore_device(name, key, packed, now, transitions)
-        if state["rules"] != self._book.fingerprint:
-            for lane in self._lanes.values():
-                for device in lane.devices.values():
+        same_rules = state["rules"] == self._book.fingerprint
+        for lane in self._lanes.values():
+            for device in lane.devices.values():
+                if same_rules:
+                    device.judged = device.whole_signature()
+                else:
                     self._evaluate(lane, device, now, transitions)
         return transitions
 
@@ -148,7 +159,7 @@ class Processor:
         state.signature = signature
         if changed and plan.nears:
             self._move_nears(lane, state)
-        if changed or state.alarms:
+        if changed or state.timed:
             self._evaluate(lane, state, reading.received_at, transitions)
         if self._history.keeps(reading.type):
             self._history.add(reading)
@@ -157,35 +168,47 @@ class Processor:
     def _evaluate(
         self, lane: _Lane, state: DeviceState, now: float, transitions: list[Transition]
     ) -> None:
+        """Weigh the device's last reading for every rule that it can concern."""
         evidence = Evidence(state.reading.observed_at, state.reading.received_at, now)
-        truths = lane.plan.truths(state.signature + tuple([near.truth for near in state.nears]))
-        for number, (when, clear) in enumerate(truths):
+        signature = state.whole_signature() if state.nears else state.signature
+        touched = lane.plan.touched(state.judged, signature)
+        state.judged = signature
+        for number in sorted({*touched, *state.timed}):
+            truths = lane.plan.truths(number, signature)
             rule = lane.rules[number]
             alarm = state.alarms.get(rule.name)
-            if alarm is None and when is not True:
+            if alarm is None and truths[0] is not True:
                 continue
             if alarm is None and rule.name in state.ended:
                 # The onset is part of an alarm's identity: the next one at the same time is another.
                 onset = max(evidence.observed, state.ended[rule.name] + _MICROSECOND)
                 again = Evidence(onset, evidence.received, now)
-                step = take_evidence(None, (when, clear), again, lane.holds[number])
+                step = take_evidence(None, truths, again, lane.holds[number])
             else:
-                step = take_evidence(alarm, (when, clear), evidence, lane.holds[number])
-            self._settle(rule, state, step, transitions)
+                step = take_evidence(alarm, truths, evidence, lane.holds[number])
+            self._settle(lane, number, state, step, transitions)
 
     def _settle(
-        self, rule: Rule, state: DeviceState, step: Step, transitions: list[Transition]
+        self,
+        lane: _Lane,
+        number: int,
+        state: DeviceState,
+        step: Step,
+        transitions: list[Transition],
     ) -> None:
         """Keep the alarm's new state, its timer, and what has to be told of it."""
         alarm, change = step
+        rule = lane.rules[number]
+        state.timed.discard(number)
         if alarm is None:
             state.alarms.pop(rule.name, None)
             if change is not None:
                 state.ended[rule.name] = change.onset
         else:
             state.alarms[rule.name] = alarm
-            due = alarm.due_at(Holds(rule.for_s, rule.clear_for_s))
+            due = alarm.due_at(lane.holds[number])
             if due is not None:
+                state.timed.add(number)
                 self._schedule(due, state.reading.type, state.reading.device_id, rule.name)
         if change is not None:
             fields = self._book.devices[rule.on].fields
@@ -225,7 +248,7 @@ class Processor:
             return
         number = lane.index[rule_name]
         step = take_time(alarm, now, lane.holds[number])
-        self._settle(lane.rules[number], state, step, transitions)
+        self._settle(lane, number, state, step, transitions)
 
     def _move_nears(self, lane: _Lane, state: DeviceState) -> None:
         """Where the rest of a condition changed, move the moment of its `near` to this reading."""
@@ -290,9 +313,9 @@ class Processor:
                 if alarm.phase != PENDING:
                     transitions.append(_orphan(name, state.reading, alarm, now))
                 continue
-            rule = lane.rules[lane.index[name]]
-            due = alarm.due_at(Holds(rule.for_s, rule.clear_for_s))
+            due = alarm.due_at(lane.holds[lane.index[name]])
             if due is not None:
+                state.timed.add(lane.index[name])
                 self._schedule(due, type_name, key, name)
         for near, moment in zip(lane.plan.nears, state.nears, strict=True):
             self._watchers[state.reading.site_id, near.type].add((type_name, key))

@@ -1,27 +1,32 @@
 """Which conditions can have changed: a reading's *signature* among the breakpoints of a device type.
 
 Every comparison of a quantity with a constant is a breakpoint of that quantity. A signature is the
-tuple of positions between breakpoints. Readings with equal signatures make the same conditions true,
-so that the truth of all rules is worked out once per signature and then remembered.
+tuple of positions between breakpoints. Readings with equal signatures make the same conditions true;
+between two signatures, only the rules whose breakpoints lie between them can differ. So the cost of a
+reading grows with the breakpoints that it crosses, and not with the number of rules.
 """
 
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
 from prevenant.domain import DeviceType, Reading
 from rules.expression import (
+    All,
     Atom,
     Comparison,
     Condition,
     Field,
     Flag,
     Near,
+    Not,
     Quantity,
     Same,
+    Some,
     Truth,
     atom_truth,
     atoms_of,
@@ -30,9 +35,7 @@ from rules.expression import (
 )
 
 Signature = tuple[Any, ...]
-Truths = tuple[tuple[Truth, Truth], ...]
-
-_MEMO_SIZE = 20_000
+TruthAt = Callable[[Signature], Truth]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,31 +63,58 @@ class Plan:
             for atom in atoms_of(condition)
         )
         self.nears = [atom for atom in atoms if isinstance(atom, Near)]
-        self._memo: dict[Signature, Truths] = {}
         self._slots: list[Callable[[Reading], Any]] = []
-        self._truth_of: dict[Atom, Callable[[Signature], Truth]] = {}
+        self._crossed: list[list[list[int]]] = []
+        """For each slot and each of its breakpoints, the rules that change there."""
+        self._rules_of: list[list[int]] = []
+        """For each slot, the rules that look at it."""
+        self._truth_of: dict[Atom, TruthAt] = {}
+        rules_by_atom = _rules_by_atom(conditions)
         comparisons = [atom for atom in atoms if isinstance(atom, Comparison)]
         for quantity in _distinct(atom.quantity for atom in comparisons):
-            self._add_quantity(quantity, [a for a in comparisons if a.quantity == quantity])
+            of_quantity = [a for a in comparisons if a.quantity == quantity]
+            self._add_quantity(quantity, of_quantity, rules_by_atom)
         for atom in atoms:
             if isinstance(atom, Flag | Same):
                 self._truth_of[atom] = _entry(len(self._slots))
-                self._slots.append(_truth_getter(atom))
+                self._add_slot(_truth_getter(atom), [], rules_by_atom[atom])
         for number, near in enumerate(self.nears):
             self._truth_of[near] = _entry(len(self._slots) + number)
+        self._rules_of += [rules_by_atom[near] for near in self.nears]
+        self._crossed += [[] for _ in self.nears]
+        self._every_rule = range(len(conditions))
+        self._whens = [compile_condition(one.when, self._truth_of) for one in conditions]
+        self._clears = [
+            None if one.clear is None else compile_condition(one.clear, self._truth_of)
+            for one in conditions
+        ]
 
     def signature(self, reading: Reading) -> Signature:
         """Return the positions of `reading`, without those of `near`."""
         return tuple([slot(reading) for slot in self._slots])
 
-    def truths(self, signature: Signature) -> Truths:
-        """Return for every rule the truth of `when` and of `clear` at a whole signature."""
-        truths = self._memo.get(signature)
-        if truths is None:
-            if len(self._memo) >= _MEMO_SIZE:
-                self._memo.clear()
-            truths = self._memo[signature] = self._work_out(signature)
-        return truths
+    def touched(self, before: Signature, after: Signature) -> Collection[int]:
+        """Return the rules, by number, whose truth may differ between two whole signatures."""
+        if not before:
+            return self._every_rule
+        rules: set[int] = set()
+        for slot, (old, new) in enumerate(zip(before, after, strict=True)):
+            if old is new or old == new:
+                continue
+            crossed = self._crossed[slot]
+            if not crossed or old is None or new is None:
+                rules.update(self._rules_of[slot])
+            else:
+                rules.update(*crossed[min(old, new) : max(old, new)])
+        return rules
+
+    def truths(self, rule: int, signature: Signature) -> tuple[Truth, Truth]:
+        """Return the truth of `when` and of `clear` of a rule at a whole signature."""
+        when = self._whens[rule](signature)
+        clear = self._clears[rule]
+        if clear is None:
+            return when, None if when is None else not when
+        return when, clear(signature)
 
     def rest_of(self, near: Near, signature: Signature) -> list[Truth]:
         """Return the truths beside `near` in the rules that use it: its moment is their last change."""
@@ -97,25 +127,67 @@ class Plan:
             if not isinstance(atom, Near)
         ]
 
-    def _work_out(self, signature: Signature) -> Truths:
-        known = {atom: truth(signature) for atom, truth in self._truth_of.items()}
-        rows = []
-        for compiled in self.conditions:
-            when = evaluate(compiled.when, known.__getitem__)
-            if compiled.clear is None:
-                clear = None if when is None else not when
-            else:
-                clear = evaluate(compiled.clear, known.__getitem__)
-            rows.append((when, clear))
-        return tuple(rows)
-
-    def _add_quantity(self, quantity: Quantity, comparisons: Sequence[Comparison]) -> None:
+    def _add_quantity(
+        self,
+        quantity: Quantity,
+        comparisons: Sequence[Comparison],
+        rules_by_atom: Mapping[Atom, list[int]],
+    ) -> None:
         cuts = sorted({cut for atom in comparisons for cut in _cuts(atom)})
+        crossed: list[list[int]] = [[] for _ in cuts]
         slot = len(self._slots)
-        self._slots.append(_position_getter(quantity, cuts))
         for atom in comparisons:
             low, *high = (bisect_left(cuts, cut) for cut in _cuts(atom))
             self._truth_of[atom] = _between(slot, low, high[0] if high else math.inf)
+            for number in (low, *high):
+                crossed[number] += rules_by_atom[atom]
+        rules = _distinct(rule for atom in comparisons for rule in rules_by_atom[atom])
+        self._add_slot(_position_getter(quantity, cuts), crossed, rules)
+
+    def _add_slot(
+        self, getter: Callable[[Reading], Any], crossed: list[list[int]], rules: list[int]
+    ) -> None:
+        self._slots.append(getter)
+        self._crossed.append(crossed)
+        self._rules_of.append(rules)
+
+
+def compile_condition(condition: Condition, truth_of: Mapping[Atom, TruthAt]) -> TruthAt:
+    """Return a function from a whole signature to the truth of `condition`."""
+    match condition:
+        case Not(inner):
+            truth_at = compile_condition(inner, truth_of)
+            return lambda signature: None if (truth := truth_at(signature)) is None else not truth
+        case All(parts) | Some(parts):
+            # `or` is `and` with everything turned round.
+            ends = isinstance(condition, Some)
+            return _joined([compile_condition(part, truth_of) for part in parts], ends=ends)
+        case _:
+            return truth_of[condition]
+
+
+def _joined(parts: Sequence[TruthAt], *, ends: bool) -> TruthAt:
+    """Return `ends` where one part is that, else unknown where one is unknown, else the opposite."""
+
+    def truth_at(signature: Signature) -> Truth:
+        unknown = False
+        for part in parts:
+            truth = part(signature)
+            if truth is ends:
+                return ends
+            unknown = unknown or truth is None
+        return None if unknown else not ends
+
+    return truth_at
+
+
+def _rules_by_atom(conditions: Sequence[Compiled]) -> Mapping[Atom, list[int]]:
+    rules: dict[Atom, list[int]] = defaultdict(list)
+    for number, compiled in enumerate(conditions):
+        both = [compiled.when, *([] if compiled.clear is None else [compiled.clear])]
+        for atom in _distinct(atom for condition in both for atom in atoms_of(condition)):
+            rules[atom].append(number)
+    return rules
 
 
 def value_lookup(reading: Reading, this: Reading | None = None) -> Callable[[Field], Any]:

@@ -23,7 +23,7 @@ def truth(condition: str, **values: Any) -> bool | None:
     parsed = parse_condition(condition, ROOM, TYPES)
     reading = Reading("room", "t2", "t2/R1", 0.0, 0.0, SimpleNamespace(**{**EMPTY, **values}))
     plan = Plan(ROOM, [Compiled(parsed, None)])
-    by_signature = plan.truths(plan.signature(reading))[0][0]
+    by_signature = plan.truths(0, plan.signature(reading))[0]
     assert by_signature is holds(parsed, reading, reading)
     return by_signature
 

@@ -9,7 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prevenant.domain import Reading, Transition
+from rules.book import RuleBook
+from rules.expression import Truth
 from rules.processor import Processor
+from rules.signature import Signature
 from tests.rules.books import make_book, reading
 
 BOOK = make_book("""
@@ -74,6 +77,61 @@ def test_any_split_and_any_crash_give_the_same_transitions(
     assert decide(readings, cuts, crashes=True) == whole
     one_by_one = list(range(1, len(readings)))
     assert decide(readings, one_by_one, crashes=True) == whole
+
+
+MANY = make_book(
+    """
+  held: {on: door, when: open, for: 60s}
+  forced: {on: door, when: "open and not near(reader, granted and door == this.device, 5s)"}
+  odd: {on: door, when: "battery < 30 or open", clear: "battery > 40 and not open", for: 5s}
+  shut: {on: door, when: "not open and battery == 25"}
+  cold: {on: room, when: "temperature < wanted + 1 or 7 <= temperature < 9", clear_for: 10s}
+"""
+    + "".join(
+        f"  low{n}: {{on: door, when: battery < {n}, clear: battery > {n + 7}}}\n"
+        for n in range(0, 60, 5)
+    )
+)
+
+
+class Thorough(Processor):
+    """Weighs every rule for every reading."""
+
+    def __init__(self, book: RuleBook) -> None:
+        super().__init__(book)
+        for lane in self._lanes.values():
+            every_rule = range(len(lane.rules))
+            lane.plan.touched = lambda *_, all_=every_rule: all_  # type: ignore[method-assign]
+
+
+@settings(max_examples=300)
+@given(streams())
+def test_weighing_only_the_rules_between_two_signatures_changes_nothing(
+    readings: list[Reading],
+) -> None:
+    quick, thorough = Processor(MANY), Thorough(MANY)
+    for one in readings:
+        now = one.received_at
+        assert quick.process([one], now) == thorough.process([one], now)
+    assert quick.advance(END) == thorough.advance(END)
+
+
+def test_a_reading_that_crosses_no_breakpoint_weighs_no_rule() -> None:
+    rules = "".join(f"  r{n}: {{on: door, when: battery < {n}}}\n" for n in range(1_000))
+    processor = Processor(make_book(rules))
+    plan, weighed = processor._lanes["door"].plan, list[int]()
+    truths = plan.truths
+
+    def noted(rule: int, signature: Signature) -> tuple[Truth, Truth]:
+        weighed.append(rule)
+        return truths(rule, signature)
+
+    plan.truths = noted  # type: ignore[method-assign]
+    for second, battery in enumerate([500.2, 500.7, 500.1, 502.5]):
+        processor.process([reading(BOOK, "door", "t/1", second, battery=battery)], second)
+        if second == 0:
+            weighed.clear()
+    assert weighed == [501, 502]
 
 
 @given(streams())
