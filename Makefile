@@ -4,6 +4,7 @@
 #   make check     formatting, lint, types, layers, the rule book
 #   make wheel     build the wheel and try it in a clean environment
 #   make bench     BENCH=chain runs benchmarks/chain.py
+#   make bench-peers installs what benchmarks compare with
 #   make migration NAME="Give shifts a name" writes it from the tables that the code declares
 
 SHELL := /bin/bash
@@ -17,7 +18,7 @@ BENCH ?= chain
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 APT := DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=120
 
-.PHONY: demo test check wheel bench format migration servers broker clean
+.PHONY: demo test check wheel bench bench-peers format migration servers broker clean
 
 demo: $(VENV)/.demo broker
 	@$(BIN)/prevenant demo $(ARGS)
@@ -43,6 +44,11 @@ wheel: $(VENV)/.dev broker
 
 bench: $(VENV)/.dev broker
 	$(BIN)/python -m benchmarks.$(BENCH) $(ARGS)
+
+bench-peers: $(VENV)/.dev servers
+	@command -v mosquitto_sub >/dev/null || $(MAKE) --no-print-directory apt-mosquitto-clients
+	@command -v npm >/dev/null || $(MAKE) --no-print-directory apt-npm
+	npm install --silent --no-save --no-audit --no-fund --prefix .peers node-red@4
 
 migration: $(VENV)/.dev
 	$(BIN)/python -m tests.new_migration "$(NAME)"

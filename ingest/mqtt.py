@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import paho.mqtt.client as paho
 import structlog
+from paho.mqtt import MQTTException
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
@@ -28,9 +29,12 @@ RETAINED = 1
 """Flag: the broker had kept the message from before."""
 
 _CHUNK_BYTES = 256 * 1024
-_PUBLISH, _PUBACK = 0x30, 0x40
+_PUBLISH, _PUBLISH_MASK, _QOS_1 = 0x30, 0xF4, 0x02
+"""The mask leaves out QoS 1, so that it finds QoS 0 and 1: QoS 2 is paho's, and never asked for."""
+_PUBACK, _PUBACK_2 = 0x40, b"\x40\x02"
+_LAST_7_BITS = 0x7F
 _SESSION_EXPIRY_S = 7 * 86_400
-_RECEIVE_MAXIMUM = 5_000
+_RECEIVE_MAXIMUM, _ALIASES = 5_000, 1_000
 _PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
 _V311 = MQTTProtocolVersion.MQTTv311
 _V5 = MQTTProtocolVersion.MQTTv5
@@ -60,10 +64,12 @@ class BatchClient(paho.Client):
         )
         self._on_batch = on_batch
         self._unsplit = bytearray()
+        self._aliases: dict[int, bytes] = {}
 
     def reconnect(self) -> MQTTErrorCode:
         """Connect again; half a packet of the old connection is forgotten."""
         self._unsplit.clear()
+        self._aliases.clear()
         return super().reconnect()
 
     def loop_read(self, max_packets: int = 1) -> MQTTErrorCode:
@@ -87,50 +93,82 @@ class BatchClient(paho.Client):
     def _take_packets(self) -> MQTTErrorCode:
         """Split all whole packets off; what is left waits for the next chunk."""
         frames: list[Frame] = []
-        acknowledgements = bytearray()
-        buffer = bytes(self._unsplit)
-        start, code = 0, MQTTErrorCode.MQTT_ERR_SUCCESS
-        while code == MQTTErrorCode.MQTT_ERR_SUCCESS:
-            bounds = _packet_bounds(buffer, start)
-            if bounds is None:
-                break
-            body, end = bounds
-            if end < 0:
-                code = MQTTErrorCode.MQTT_ERR_PROTOCOL
-                break
-            command = buffer[start]
-            if command & 0xF0 == _PUBLISH and command & 0x06 != 0x04:  # noqa: PLR2004  QoS 2 is paho's
-                try:
-                    frames.append(self._split_publish(command, buffer, body, end, acknowledgements))
-                except (IndexError, ValueError):
-                    code = MQTTErrorCode.MQTT_ERR_PROTOCOL
-            else:
-                code = self._leave_to_paho(command, buffer[body:end])
-            start = end
-        del self._unsplit[:start]
+        packet_ids: list[bytes] = []
+        taken, code = self._split(bytes(self._unsplit), frames, packet_ids)
+        del self._unsplit[:taken]
         if frames:
             self._on_batch(frames)
-        if acknowledgements and self._sock is not None:
-            self._packet_queue(_PUBACK, acknowledgements, 0, 0)
+        if packet_ids and self._sock is not None:
+            acknowledgements = _PUBACK_2 + _PUBACK_2.join(packet_ids)
+            self._packet_queue(_PUBACK, bytearray(acknowledgements), 0, 0)
         if code != MQTTErrorCode.MQTT_ERR_SUCCESS:
             return self._loop_rc_handle(code)
         return code
 
-    def _split_publish(
-        self, command: int, buffer: bytes, body: int, end: int, acknowledgements: bytearray
-    ) -> Frame:
-        position = body + 2 + int.from_bytes(buffer[body : body + 2])
-        topic = buffer[body + 2 : position]
-        if command & 0x06:
-            acknowledgements += b"\x40\x02" + buffer[position : position + 2]
-            position += 2
-        if self._protocol == _V5:
-            size, position = _varint(buffer, position)
-            position += size
-        if position > end:
-            message = "the packet is shorter than its parts"
-            raise ValueError(message)
-        return topic, buffer[position:end], command & RETAINED
+    def _split(  # noqa: C901, PLR0912  written out for its speed, see below
+        self, buffer: bytes, frames: list[Frame], packet_ids: list[bytes]
+    ) -> tuple[int, MQTTErrorCode]:
+        """Add every whole PUBLISH to `frames`; return where the rest begins, and what is wrong there.
+
+        Every message of every device passes here: the loop is written out, and calls what is rare.
+        """
+        start, size, has_properties = 0, len(buffer), self._protocol == _V5
+        try:
+            while start + 1 < size:
+                command, length, body = buffer[start], buffer[start + 1], start + 2
+                if length > _LAST_7_BITS:
+                    if body < size and buffer[body] <= _LAST_7_BITS:
+                        length, body = length - 0x80 + (buffer[body] << 7), body + 1
+                    else:
+                        length, body = _long_length(buffer, start + 1)
+                end = body + length
+                if end > size:
+                    break
+                if command & _PUBLISH_MASK == _PUBLISH:
+                    position = body + 2 + (buffer[body] << 8) + buffer[body + 1]
+                    topic = buffer[body + 2 : position]
+                    packet_id = position
+                    if command & _QOS_1:
+                        position += 2
+                    if has_properties:
+                        if buffer[position]:
+                            topic, position = self._read_properties(
+                                topic, buffer[position:end], position
+                            )
+                        else:
+                            position += 1
+                    if position > end or not topic:
+                        return start, MQTTErrorCode.MQTT_ERR_PROTOCOL
+                    frames.append((topic, buffer[position:end], command & RETAINED))
+                    if command & _QOS_1:
+                        packet_ids.append(buffer[packet_id : packet_id + 2])
+                else:
+                    code = self._leave_to_paho(command, buffer[body:end])
+                    if code != MQTTErrorCode.MQTT_ERR_SUCCESS:
+                        return end, code
+                start = end
+        except (IndexError, KeyError, ValueError):
+            return start, MQTTErrorCode.MQTT_ERR_PROTOCOL
+        return start, MQTTErrorCode.MQTT_ERR_SUCCESS
+
+    def _read_properties(self, topic: bytes, rest: bytes, position: int) -> tuple[bytes, int]:
+        """Return the topic, which may be an alias, and where the payload begins.
+
+        `rest` is the packet from its properties on, and `position` where that stands in the buffer.
+
+        Raises ValueError, IndexError or KeyError where the broker broke the protocol.
+        """
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+        try:
+            _, taken = properties.unpack(rest)  # type: ignore[no-untyped-call]
+        except MQTTException as error:
+            raise ValueError from error
+        alias = getattr(properties, "TopicAlias", None)
+        if alias is None:
+            return topic, position + taken
+        if topic:
+            self._aliases[alias] = topic
+        return self._aliases[alias], position + taken
 
     def _leave_to_paho(self, command: int, packet: bytes) -> MQTTErrorCode:
         self._in_packet = {
@@ -200,6 +238,7 @@ class Listener:
             properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
             properties.SessionExpiryInterval = _SESSION_EXPIRY_S
             properties.ReceiveMaximum = _RECEIVE_MAXIMUM
+            properties.TopicAliasMaximum = _ALIASES
             self._client.connect_async(
                 self._host, self._port, keepalive=30, clean_start=False, properties=properties
             )
@@ -265,25 +304,17 @@ def _remedy(code: Any) -> str:
     return "see the broker's own log"
 
 
-def _packet_bounds(buffer: bytes, start: int) -> tuple[int, int] | None:
-    """Return where a packet's body begins and ends; None if it is not whole yet, (0, -1) if broken."""
-    length, shift = 0, 0
-    for position in range(start + 1, min(start + 5, len(buffer))):
-        byte = buffer[position]
-        length |= (byte & 0x7F) << shift
-        if byte < 0x80:  # noqa: PLR2004  the last byte of a length has no continuation bit
-            end = position + 1 + length
-            return (position + 1, end) if end <= len(buffer) else None
-        shift += 7
-    return (0, -1) if len(buffer) - start > 4 else None  # noqa: PLR2004  lengths have 4 bytes
+def _long_length(buffer: bytes, start: int) -> tuple[int, int]:
+    """Return the length of a packet's body, and where that begins; beyond `buffer` if not known yet.
 
-
-def _varint(buffer: bytes, position: int) -> tuple[int, int]:
-    value, shift = 0, 0
-    while True:
-        byte = buffer[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:  # noqa: PLR2004  as above
-            return value, position
-        shift += 7
+    Raises ValueError for a length of more than four bytes.
+    """
+    length = 0
+    for number, byte in enumerate(buffer[start : start + 4]):
+        length |= (byte & _LAST_7_BITS) << 7 * number
+        if byte <= _LAST_7_BITS:
+            return length, start + number + 1
+    if len(buffer) - start >= 4:  # noqa: PLR2004  lengths have 4 bytes at most
+        message = "a length has more than four bytes"
+        raise ValueError(message)
+    return 0, len(buffer) + 1

@@ -3,8 +3,7 @@
 from collections.abc import Iterable
 
 from prevenant.domain import DeviceType, device_key
-
-_CACHE_SIZE = 200_000
+from prevenant.errors import Undecodable
 
 Identity = tuple[DeviceType, str, str]
 """The device's type, its site, and its installation-wide identity."""
@@ -60,7 +59,6 @@ class Topics:
 
     def __init__(self, device_types: Iterable[DeviceType]) -> None:
         self._patterns = [TopicPattern(device_type) for device_type in device_types]
-        self._known: dict[bytes, Identity] = {}
 
     @property
     def subscriptions(self) -> list[str]:
@@ -69,21 +67,19 @@ class Topics:
         roots = {filter_[:-2] for filter_ in wanted if filter_.endswith("/#")}
         return [f for f in wanted if f.endswith("/#") or f.split("/")[0] not in roots]
 
-    def identify(self, topic: bytes) -> Identity | None:
-        """Return whom `topic` belongs to, or None where no pattern matches."""
-        identity = self._known.get(topic)
-        if identity is None:
-            try:
-                levels = topic.decode().split("/")
-            except UnicodeDecodeError:
-                return None
-            found = (pattern.identify(levels) for pattern in self._patterns)
-            identity = next((one for one in found if one), None)
+    def identify(self, topic: bytes) -> Identity:
+        """Return whom `topic` belongs to. Raises Undecodable where no pattern matches."""
+        try:
+            levels = topic.decode().split("/")
+        except UnicodeDecodeError:
+            message = "the topic is no UTF-8"
+            raise Undecodable(message) from None
+        for pattern in self._patterns:
+            identity = pattern.identify(levels)
             if identity is not None:
-                if len(self._known) >= _CACHE_SIZE:
-                    self._known.clear()
-                self._known[topic] = identity
-        return identity
+                return identity
+        message = "no device type of the book has this topic"
+        raise Undecodable(message)
 
 
 def _is_open(level: str) -> bool:

@@ -68,13 +68,18 @@ class Engine:
         self.channels = make_channels(settings)
         self._outbox = Outbox(self.store, self.clock, self.channels)
         self._app = make_api(Services(settings, self.store, self.clock, self.book.templates))
-        self._app.state.is_listening = self._listener.connected.is_set
+        self._app.state.is_listening = self.listening.is_set
         add_console(self._app)
         self._server = _make_server(self._app)
         self._threads: list[threading.Thread] = []
         self.ended = threading.Event()
         """Set when the engine has been told to stop, or when a part of it has failed."""
         self.failed = False
+
+    @property
+    def listening(self) -> threading.Event:
+        """Set while the broker has confirmed our subscriptions."""
+        return self._listener.connected
 
     def start(self) -> None:
         """Recover what an earlier process left, then start every part."""

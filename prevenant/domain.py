@@ -69,7 +69,7 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
     observed_at: float
     received_at: float
     values: Any
-    """Of the device type's `values_type`."""
+    """Of the device type's `values_type`. Numbers are finite: decoding sees to it."""
     retained: bool = False
     """The broker kept it and it has no time of its own: it counts for a device not heard before."""
 

@@ -57,6 +57,8 @@ class _Lane:
         )
         self.index = {rule.name: number for number, rule in enumerate(self.rules)}
         self.devices: dict[str, DeviceState] = {}
+        self.is_kept = False
+        """Whether readings of this type may answer another type's `near`."""
 
 
 class Processor:
@@ -75,6 +77,8 @@ class Processor:
                 for near in sorted(lane.plan.nears, key=lambda n: n.within_s)
             }
         )
+        for name, lane in self._lanes.items():
+            lane.is_kept = self._history.keeps(name)
         self._watchers: dict[tuple[str, str], set[tuple[str, str]]] = defaultdict(set)
         """By (site, type of the neighbour): the devices whose `near` it may answer."""
         self.late = 0
@@ -87,9 +91,26 @@ class Processor:
         could be heard may tell of a change within it.
         """
         transitions: list[Transition] = []
+        deadlines, lanes = self._deadlines, self._lanes
         for reading in readings:
-            self._advance(min(reading.received_at, now), transitions)
-            self._take(reading, transitions)
+            if deadlines and deadlines[0][0] <= reading.received_at:
+                self._advance(min(reading.received_at, now), transitions)
+            lane = lanes[reading.type]
+            state = lane.devices.get(reading.device_id)
+            signature = lane.plan.signature(reading)
+            if (
+                state is None
+                or signature != state.signature
+                or state.timed
+                or state.ended
+                or lane.is_kept
+                or reading.retained
+                or reading.observed_at < state.reading.observed_at
+            ):
+                self._take(lane, state, reading, signature, transitions)
+            else:
+                # Nothing can have changed: so it is with nearly every reading.
+                state.reading = reading
         self._advance(now, transitions)
         return transitions
 
@@ -141,27 +162,31 @@ class Processor:
                     self._evaluate(lane, device, now, transitions)
         return transitions
 
-    def _take(self, reading: Reading, transitions: list[Transition]) -> None:
-        lane = self._lanes[reading.type]
-        plan = lane.plan
-        signature = plan.signature(reading)
-        state = lane.devices.get(reading.device_id)
+    def _take(
+        self,
+        lane: _Lane,
+        state: DeviceState | None,
+        reading: Reading,
+        signature: Signature,
+        transitions: list[Transition],
+    ) -> None:
         if state is None:
-            nears = [nearby.NearState() for _ in plan.nears]
+            nears = [nearby.NearState() for _ in lane.plan.nears]
             state = lane.devices[reading.device_id] = DeviceState(reading, (), {}, nears)
         elif reading.retained or reading.observed_at < state.reading.observed_at:
             self.late += 1
             return
         if state.ended and reading.observed_at > state.reading.observed_at:
             state.ended.clear()
-        changed = signature != state.signature
         state.reading = reading
-        state.signature = signature
-        if changed and plan.nears:
-            self._move_nears(lane, state)
-        if changed or state.timed:
+        if signature != state.signature:
+            state.signature = signature
+            if lane.plan.nears:
+                self._move_nears(lane, state)
             self._evaluate(lane, state, reading.received_at, transitions)
-        if self._history.keeps(reading.type):
+        elif state.timed:
+            self._evaluate(lane, state, reading.received_at, transitions)
+        if lane.is_kept:
             self._history.add(reading)
             self._answer_watchers(reading, transitions)
 

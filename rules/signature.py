@@ -71,13 +71,19 @@ class Plan:
         self._truth_of: dict[Atom, TruthAt] = {}
         rules_by_atom = _rules_by_atom(conditions)
         comparisons = [atom for atom in atoms if isinstance(atom, Comparison)]
-        for quantity in _distinct(atom.quantity for atom in comparisons):
+        quantities = _distinct(atom.quantity for atom in comparisons)
+        fields = [quantity for quantity in quantities if isinstance(quantity, Field)]
+        self._numbers_of = _getter([field.name for field in fields])
+        self._cuts: list[list[float]] = []
+        """For each of the fields that come first, its breakpoints."""
+        for quantity in [*fields, *[one for one in quantities if not isinstance(one, Field)]]:
             of_quantity = [a for a in comparisons if a.quantity == quantity]
             self._add_quantity(quantity, of_quantity, rules_by_atom)
         for atom in atoms:
             if isinstance(atom, Flag | Same):
                 self._truth_of[atom] = _entry(len(self._slots))
                 self._add_slot(_truth_getter(atom), [], rules_by_atom[atom])
+        self._others = self._slots[len(fields) :]
         for number, near in enumerate(self.nears):
             self._truth_of[near] = _entry(len(self._slots) + number)
         self._rules_of += [rules_by_atom[near] for near in self.nears]
@@ -91,7 +97,14 @@ class Plan:
 
     def signature(self, reading: Reading) -> Signature:
         """Return the positions of `reading`, without those of `near`."""
-        return tuple([slot(reading) for slot in self._slots])
+        try:
+            # Every reading passes here, and most have all their fields: no call of ours for each.
+            positions = tuple(map(bisect_right, self._cuts, self._numbers_of(reading.values)))
+        except TypeError:
+            return tuple([slot(reading) for slot in self._slots])
+        if self._others:
+            return (*positions, *[slot(reading) for slot in self._others])
+        return positions
 
     def touched(self, before: Signature, after: Signature) -> Collection[int]:
         """Return the rules, by number, whose truth may differ between two whole signatures."""
@@ -142,6 +155,8 @@ class Plan:
             for number in (low, *high):
                 crossed[number] += rules_by_atom[atom]
         rules = _distinct(rule for atom in comparisons for rule in rules_by_atom[atom])
+        if isinstance(quantity, Field):
+            self._cuts.append(cuts)
         self._add_slot(_position_getter(quantity, cuts), crossed, rules)
 
     def _add_slot(
@@ -220,19 +235,17 @@ def _cuts(atom: Comparison) -> list[float]:
     return {">=": [atom.bound], ">": [above], "==": [atom.bound, above]}[atom.operator]
 
 
+def _getter(names: Sequence[str]) -> Callable[[Any], Sequence[Any]]:
+    """Return how to get the attributes `names` at once."""
+    if len(names) > 1:
+        return attrgetter(*names)
+    return lambda values: [getattr(values, name) for name in names]
+
+
 def _position_getter(quantity: Quantity, cuts: list[float]) -> Callable[[Reading], Any]:
-    if isinstance(quantity, Field):
-        get = attrgetter(f"values.{quantity.name}")
-
-        def field_position(reading: Reading) -> int | None:
-            number = get(reading)
-            return None if number is None or math.isnan(number) else bisect_right(cuts, number)
-
-        return field_position
-
     def position(reading: Reading) -> int | None:
         number = quantity_value(quantity, value_lookup(reading))
-        return None if number is None or math.isnan(number) else bisect_right(cuts, number)
+        return None if number is None else bisect_right(cuts, number)
 
     return position
 

@@ -89,7 +89,7 @@ class World:
         with self.engine.store.write() as session:
             import_folder(session, DEMO_DATA)
         self.engine.start()
-        wait_until(self.engine._listener.connected.is_set, "subscription")
+        wait_until(self.engine.listening.is_set, "subscription")
         wait_until(lambda: self.engine._server.started, "web server")
         self._client: paho.Client = connect(broker.url)
         self._published = 0
