@@ -42,7 +42,7 @@ def _wire_type(device_type: DeviceType) -> tuple[type[msgspec.Struct], Callable[
     wire = device_type.values_type
     name = device_type.time_field
     if device_type.field(name) is None:
-        stamp = (name, float | str | None, None)
+        stamp = (name, Any, None)
         wire = msgspec.defstruct(wire.__name__, [stamp], bases=(wire,), gc=False)
     return wire, attrgetter(name)
 

@@ -45,11 +45,11 @@ class Engine:
 
     def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
         self.settings = settings
-        self.clock = clock or settings.make_clock()
         self.book: Book = load_book(settings.book)
         self._socket = _bind(settings)
         self.address = "http://{}:{}".format(*self._socket.getsockname()[:2])
         self._journal = _claim_journal(settings)
+        self.clock = clock or settings.make_clock(self._journal.latest)
         self.store = Store(settings.database_url)
         self.store.upgrade()
         self.new_admin_token = ensure_admin_token(

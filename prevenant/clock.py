@@ -31,12 +31,17 @@ class SystemClock:
     clock (an operator, NTP, a virtual machine resumed) fires no timer early or late. Towards a wall clock
     that differs it slews by 1 ms a second. A difference of a day or more means that the clock was
     not set when the process began, and is adopted at once.
+
+    `not_before`, in seconds since 1970, is where an earlier process left off: a wall clock that was put
+    back meanwhile, by less than a day, does not put this one back.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, not_before: float = 0.0) -> None:
         self._lock = threading.Lock()
         self._steady = _boot_seconds()
-        self._offset = time.time() - self._steady
+        wall = time.time()
+        begin = not_before if 0.0 < not_before - wall < _ADOPT_S else wall
+        self._offset = begin - self._steady
 
     def now(self) -> datetime:
         """Return the present in UTC."""

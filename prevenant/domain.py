@@ -48,6 +48,8 @@ class DeviceType:
     max_late_s: float = 86_400.0
     """How far behind arrival a device's own timestamp is believed."""
     max_payload_bytes: int = 65_536
+    max_rate: int = 100
+    """How many changes of one device are weighed in a second of its own time."""
 
     def field(self, name: str) -> FieldType | None:
         """Return the field called `name`, or None."""

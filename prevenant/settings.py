@@ -153,9 +153,9 @@ class Settings(BaseSettings):
         """The port part of `http`; 0 lets the machine choose."""
         return int(self.http.rpartition(":")[2])
 
-    def make_clock(self) -> Clock:
-        """Return the clock that the engine runs on."""
-        return ScaledClock.parse(self.clock) if self.clock else SystemClock()
+    def make_clock(self, not_before: float = 0.0) -> Clock:
+        """Return the clock that the engine runs on, which goes on from `not_before`."""
+        return ScaledClock.parse(self.clock) if self.clock else SystemClock(not_before)
 
 
 def load_settings() -> Settings:

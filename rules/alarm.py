@@ -134,4 +134,7 @@ def _take_active(
 
 
 def _agree(state: AlarmState, evidence: Evidence) -> None:
-    state.observed, state.received, state.suspended = evidence.observed, evidence.received, False
+    """Take note of a reading that agrees; one observed at the same moment again is no news of it."""
+    if evidence.observed != state.observed or state.suspended:
+        state.observed, state.received = evidence.observed, evidence.received
+        state.suspended = False

@@ -17,7 +17,17 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _FIELD_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 _KINDS: dict[str, type] = {"bool": bool, "string": str, "number": float}
-_DEVICE_KEYS = {"topic", "fields", "time", "max_skew", "max_late", "max_payload", "silent_after"}
+_RATE = re.compile(r"([1-9][0-9]*) ?/ ?s")
+_DEVICE_KEYS = {
+    "topic",
+    "fields",
+    "time",
+    "max_skew",
+    "max_late",
+    "max_payload",
+    "max_rate",
+    "silent_after",
+}
 _RULE_KEYS = {"on", "when", "for", "clear", "clear_for", "severity", "workflow", "message"}
 
 
@@ -119,7 +129,20 @@ def _read_device(name: str, value: Value) -> DeviceType | None:
         max_skew_s=keys.duration_s("max_skew", 60.0),
         max_late_s=keys.duration_s("max_late", 86_400.0),
         max_payload_bytes=int(keys.number("max_payload", 65_536)),
+        max_rate=_read_rate(keys.get("max_rate")),
     )
+
+
+def _read_rate(value: Value | None) -> int:
+    """Return how many changes a second are weighed; 100 where the book does not say."""
+    text = value.raw() if value else None
+    if value is None or text is None:
+        return 100
+    match = _RATE.fullmatch(text.strip())
+    if match is None:
+        value.fail(f"{text!r} is no rate: write how many changes a second, as in 100/s")
+        return 100
+    return int(match[1])
 
 
 def _check_topic(topic: str, value: Value) -> None:

@@ -20,9 +20,12 @@ from rules import nearby
 from rules.alarm import PENDING, AlarmState, Change, Evidence, Holds, Step, take_evidence, take_time
 from rules.book import Rule, RuleBook
 from rules.explain import reason_of
+from rules.flood import Flood
 from rules.signature import Compiled, Plan, Signature
 
 _MICROSECOND = 1e-6
+_FLOOD = "*"
+"""Stands for a rule where the timer is that of a held reading."""
 
 
 class DeviceState(msgspec.Struct):
@@ -40,6 +43,9 @@ class DeviceState(msgspec.Struct):
     """The whole signature, with `nears`, at which the alarms stand; empty where none was judged."""
     timed: set[int] = set()
     """The rules, by number, whose alarm has a timer: each reading that agrees may move it."""
+    flood: Flood | None = None
+    is_holding: bool = False
+    """Whether a newer reading is held back, because the device changes too often."""
 
     def whole_signature(self) -> Signature:
         """Return the signature with the truths of `near`."""
@@ -57,6 +63,7 @@ class _Lane:
         )
         self.index = {rule.name: number for number, rule in enumerate(self.rules)}
         self.devices: dict[str, DeviceState] = {}
+        self.max_rate = book.devices[type_name].max_rate
         self.is_kept = False
         """Whether readings of this type may answer another type's `near`."""
 
@@ -68,7 +75,8 @@ class Processor:
         self._book = book
         self._lanes = {name: _Lane(book, name) for name in book.devices}
         self._deadlines: list[tuple[float, str, str, str]] = []
-        """A heap of (due, type, device, rule); for a `near` the rule is empty. Old entries are passed."""
+        """A heap of (due, type, device, rule); the rule is empty for a `near`, `*` for a held reading. Old
+        entries are passed."""
         self._scheduled: dict[tuple[str, str, str], float] = {}
         self._history = nearby.History(
             {
@@ -83,6 +91,8 @@ class Processor:
         """By (site, type of the neighbour): the devices whose `near` it may answer."""
         self.late = 0
         """Readings that came after a newer one of their device: recorded, not evaluated."""
+        self.floods: dict[str, int] = {}
+        """By device: how many readings were not weighed because it changes too often."""
 
     def process(self, readings: Iterable[Reading], now: float) -> list[Transition]:
         """Take readings in the order in which they were received, then the time up to `now`.
@@ -103,6 +113,7 @@ class Processor:
                 or signature != state.signature
                 or state.timed
                 or state.ended
+                or state.is_holding
                 or lane.is_kept
                 or reading.retained
                 or reading.observed_at < state.reading.observed_at
@@ -119,6 +130,11 @@ class Processor:
         transitions: list[Transition] = []
         self._advance(now, transitions)
         return transitions
+
+    def take_floods(self) -> dict[str, int]:
+        """Return `floods` and begin anew."""
+        floods, self.floods = self.floods, {}
+        return floods
 
     def next_deadline(self) -> float | None:
         """Return when `advance` may next have something to do, or None."""
@@ -173,9 +189,35 @@ class Processor:
         if state is None:
             nears = [nearby.NearState() for _ in lane.plan.nears]
             state = lane.devices[reading.device_id] = DeviceState(reading, (), {}, nears)
-        elif reading.retained or reading.observed_at < state.reading.observed_at:
+        elif reading.retained or reading.observed_at < _newest(state).observed_at:
             self.late += 1
             return
+        may_change = signature != state.signature or lane.is_kept or state.is_holding
+        if may_change and self._is_held(lane, state, reading):
+            return
+        self._weigh(lane, state, reading, signature, transitions)
+
+    def _is_held(self, lane: _Lane, state: DeviceState, reading: Reading) -> bool:
+        """Return whether the device changes too often for this reading to be weighed now."""
+        flood = state.flood
+        if flood is None:
+            flood = state.flood = Flood()
+        was_holding, shed = state.is_holding, flood.shed
+        state.is_holding = not flood.admits(reading, lane.max_rate)
+        if state.is_holding and not was_holding:
+            self._schedule(flood.due, reading.type, reading.device_id, _FLOOD)
+        if flood.shed > shed:
+            self.floods[reading.device_id] = self.floods.get(reading.device_id, 0) + 1
+        return state.is_holding
+
+    def _weigh(
+        self,
+        lane: _Lane,
+        state: DeviceState,
+        reading: Reading,
+        signature: Signature,
+        transitions: list[Transition],
+    ) -> None:
         if state.ended and reading.observed_at > state.reading.observed_at:
             state.ended.clear()
         state.reading = reading
@@ -255,10 +297,26 @@ class Processor:
             del self._scheduled[key]
             lane = self._lanes[type_name]
             state = lane.devices[device_id]
-            if rule_name:
+            if rule_name == _FLOOD:
+                self._release(lane, state, due, transitions)
+            elif rule_name:
                 self._end_hold(lane, state, rule_name, due, transitions)
             else:
                 self._end_nears(lane, state, due, transitions)
+
+    def _release(
+        self, lane: _Lane, state: DeviceState, now: float, transitions: list[Transition]
+    ) -> None:
+        """Weigh the reading that was held, unless a newer one took its place."""
+        flood = state.flood
+        if flood is None or flood.held is None:
+            return
+        if flood.due > now:
+            self._schedule(flood.due, state.reading.type, state.reading.device_id, _FLOOD)
+            return
+        held, state.is_holding = flood.release(), False
+        if held is not None:
+            self._weigh(lane, state, held, lane.plan.signature(held), transitions)
 
     def _end_hold(
         self,
@@ -320,17 +378,21 @@ class Processor:
         self, type_name: str, key: str, packed: Any, now: float, transitions: list[Transition]
     ) -> None:
         lane = self._lanes[type_name]
-        reading, alarms, nears, ended = packed
+        reading, alarms, nears, ended, flood = packed
         state = DeviceState(
             self._unpack_reading(reading),
             (),
             {name: msgspec.convert(alarm, AlarmState) for name, alarm in alarms.items()},
             [msgspec.convert(near, nearby.NearState) for near in nears],
             ended,
+            flood=flood and self._unpack_flood(flood),
         )
         if len(state.nears) != len(lane.plan.nears):
             state.nears = [nearby.NearState() for _ in lane.plan.nears]
         state.signature = lane.plan.signature(state.reading)
+        if state.flood is not None and state.flood.held is not None:
+            state.is_holding = True
+            self._schedule(state.flood.due, type_name, key, _FLOOD)
         lane.devices[key] = state
         for name, alarm in list(state.alarms.items()):
             if name not in lane.index:
@@ -347,14 +409,38 @@ class Processor:
             if moment.truth is None and moment.rest:
                 self._schedule(moment.received + near.within_s, type_name, key, "")
 
+    def _unpack_flood(self, packed: Any) -> Flood:
+        second, weighed, held, due, shed = packed
+        return Flood(second, weighed, held and self._unpack_reading(held), due, shed)
+
     def _unpack_reading(self, packed: Any) -> Reading:
         reading = Reading(*packed)
         values_type = self._book.devices[reading.type].values_type
         return msgspec.structs.replace(reading, values=msgspec.convert(reading.values, values_type))
 
 
+def _newest(state: DeviceState) -> Reading:
+    """Return the newest reading of a device, weighed or held."""
+    held = state.flood.held if state.flood else None
+    return held or state.reading
+
+
 def _packed(state: DeviceState) -> Any:
-    return (pack_reading(state.reading), state.alarms, state.nears, state.ended)
+    flood = state.flood
+    return (
+        pack_reading(state.reading),
+        state.alarms,
+        state.nears,
+        state.ended,
+        flood
+        and (
+            flood.second,
+            flood.weighed,
+            flood.held and pack_reading(flood.held),
+            flood.due,
+            flood.shed,
+        ),
+    )
 
 
 def pack_reading(reading: Reading) -> Any:

@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 from sqlmodel import Session, select
@@ -40,6 +40,7 @@ _SNAPSHOT_EVERY = timedelta(seconds=5)
 _PAUSE_S = 1.0
 _BACKLOG_S = 2.0
 """How long after the broker is back the messages that it kept are waited for, in real seconds."""
+_FLOODS_NAMED = 20
 _DEAF_AT_MOST_S = 60.0
 """After so many real seconds without the broker, timers run all the same."""
 
@@ -121,10 +122,10 @@ class EmbeddedHost:
                     self._let_time_pass()
                 else:
                     self._decide(batch)
+                self._keep_snapshot_if_due()
             except StoreUnavailable:
                 # Only while stopping: what was not written is decided again from the journal.
                 return
-            self._keep_snapshot_if_due()
         self._keep_snapshot()
 
     def stop(self) -> None:
@@ -183,8 +184,26 @@ class EmbeddedHost:
 
     def _keep_snapshot_if_due(self) -> None:
         if self._clock.seconds_until(self._snapshot_due) == 0:
+            self._name_floods()
             self._keep_snapshot()
             self._snapshot_due = self._clock.now() + _SNAPSHOT_EVERY
+
+    def _name_floods(self) -> None:
+        """Say which devices changed too often, and how many of their readings were not weighed."""
+        floods = self._processor.take_floods()
+        if not floods:
+            return
+        at = self._clock.now()
+        worst = sorted(floods, key=lambda name: floods[name], reverse=True)
+        lines = [
+            f"{name} changes too often: {floods[name]} of its readings were not weighed"
+            for name in worst[:_FLOODS_NAMED]
+        ]
+        if worst[_FLOODS_NAMED:]:
+            rest = sum(floods[name] for name in worst[_FLOODS_NAMED:])
+            lines.append(f"{len(worst) - len(lines)} more devices do: {rest} readings")
+        log.warning("devices change too often", devices=len(floods), worst=worst[0])
+        self._retrying(lambda session: _tell_all(session, at, lines))
 
     def _keep_snapshot(self) -> None:
         if self._seq == self._snapshot_seq:
@@ -260,6 +279,11 @@ def write_transition(session: Session, transition: Transition) -> None:
     session.add(alarm)
     session.flush()
     _tell(session, transition, alarm.id or 0)
+
+
+def _tell_all(session: Session, at: datetime, lines: Sequence[str]) -> None:
+    for line in lines:
+        add_timeline(session, at, "device.flood", line)
 
 
 def _tell(session: Session, transition: Transition, alarm_id: int) -> None:

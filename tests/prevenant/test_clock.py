@@ -37,6 +37,19 @@ def test_a_step_of_the_wall_clock_moves_no_deadline(
     assert abs(clock.now() - (NOON + timedelta(seconds=60))) <= timedelta(seconds=0.1)
 
 
+@pytest.mark.parametrize("put_back", [3600, -3600])
+def test_a_process_goes_on_where_the_one_before_it_left_off(
+    monkeypatch: pytest.MonkeyPatch, put_back: float
+) -> None:
+    machine = Machine(monkeypatch)
+    left_off = machine.wall
+    machine.wall -= put_back
+    clock = SystemClock(not_before=left_off)
+    machine.run(50)
+    expected = max(left_off, left_off - put_back) + 50
+    assert clock.now().timestamp() == pytest.approx(expected, abs=0.1)
+
+
 def test_it_follows_a_wall_clock_that_differs_slowly(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine(monkeypatch)
     clock = SystemClock()

@@ -21,10 +21,11 @@ devices:
 """
 
 
-def make_book(rules: str) -> RuleBook:
+def make_book(rules: str, max_rate: str = "100/s") -> RuleBook:
     """Return a book of the devices above with these rules. Raises BookError."""
     problems: list[Problem] = []
-    document = read_yaml(f"{DEVICES}\nrules:\n{rules}", problems, "rules.yaml")
+    devices = DEVICES.replace("    fields:", f"    max_rate: {max_rate}\n    fields:")
+    document = read_yaml(f"{devices}\nrules:\n{rules}", problems, "rules.yaml")
     pairs = document.mapping() if document else None
     assert pairs is not None, problems
     sections = {name: [value] for name, value in pairs}

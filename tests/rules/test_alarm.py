@@ -48,6 +48,12 @@ MINUTE = Holds(for_s=60.0, clear_for_s=0.0)
         ("one that disagrees", [(0, True), (30, False), (40, True)], [("raised", 100)]),
         ("over in time", [(0, True), (59, False)], []),
         ("raised and cleared", [(0, True), (90, False)], [("raised", 60), ("cleared", 90)]),
+        ("one that comes again", [(0, True), (0, True, 50)], [("raised", 60)]),
+        (
+            "a device whose clock stands still",
+            [(0, True, n) for n in range(0, 60, 9)],
+            [("raised", 60)],
+        ),
         ("unknown stops the timer", [(0, True), (30, None)], []),
         ("unknown forgets nothing", [(0, True), (30, None), (70, True)], [("raised", 70)]),
         ("unknown does not clear", [(0, True), (90, None)], [("raised", 60)]),
