@@ -49,14 +49,18 @@ class Load:
 
     def begin(self) -> None:
         """Let it publish."""
-        assert self.publisher.stdin is not None
-        self.publisher.stdin.write("go\n")
-        self.publisher.stdin.flush()
+        _write_line(self.publisher, "go")
+
+    def end(self) -> str:
+        """Let it publish no more; return how many messages it has sent."""
+        _write_line(self.publisher, "stop")
+        assert self.publisher.stdout is not None
+        return self.publisher.stdout.readline()
 
 
 @contextmanager
-def loaded(qos: int, count: int = 0) -> Iterator[Load]:
-    """Run a broker, and a publisher of so many messages; 0 is for ever."""
+def loaded(qos: int, count: int = 0, rate: int = 0) -> Iterator[Load]:
+    """Run a broker, and a publisher of `count` messages, `rate` a second; 0 is without a limit."""
     program = find_mosquitto()
     if program is None:
         sys.exit("this benchmark needs mosquitto: apt-get install mosquitto")
@@ -65,9 +69,9 @@ def loaded(qos: int, count: int = 0) -> Iterator[Load]:
         options = "allow_anonymous true\nmax_queued_messages 0\nmax_inflight_messages 0\n"
         (folder / "conf").write_text(f"listener {port} 127.0.0.1\n{options}", "utf-8")
         broker = subprocess.Popen([program, "-c", str(folder / "conf")], stderr=subprocess.DEVNULL)
-        publisher = _start_python("benchmarks.publisher", str(port), str(qos), str(count))
+        publisher = _start_python("benchmarks.publisher", *map(str, (port, qos, count, rate)))
         try:
-            _wait_for_ready(publisher)
+            _wait_for(publisher, "ready")
             yield Load(port, folder, publisher)
         finally:
             for process in (publisher, broker):
@@ -111,11 +115,29 @@ def run_mosquitto_sub(qos: int, count: int) -> Taken:
         return Taken(count / seconds, (usage.ru_utime + usage.ru_stime) / count * 1e6)
 
 
+def run_memory(seconds: float, rate: int) -> dict[str, float]:
+    """Let the engine run at full speed at QoS 1; return its memory's growth, and what was lost."""
+    with loaded(1, rate=rate) as load:
+        url = f"mqtt://127.0.0.1:{load.port}"
+        engine = _start_python("benchmarks.listening_memory", url, str(load.folder), str(seconds))
+        try:
+            _wait_for(engine, "ready")
+            load.begin()
+            _wait_for(engine, "stop")
+            _write_line(engine, load.end())
+            said, _ = engine.communicate(timeout=_PATIENCE_S)
+        finally:
+            engine.kill()
+            engine.wait()
+        result: dict[str, float] = json.loads(said.splitlines()[-1])
+        return result
+
+
 def _let(load: Load, module: str, *arguments: str) -> Taken:
     """Run a contender that says `ready` when it listens and gives its figures at the end."""
     contender = _start_python(module, *arguments)
     try:
-        _wait_for_ready(contender)
+        _wait_for(contender, "ready")
         load.begin()
         said, _ = contender.communicate(timeout=_PATIENCE_S)
     finally:
@@ -134,13 +156,19 @@ def _start_python(module: str, *arguments: str) -> "subprocess.Popen[str]":
     )
 
 
-def _wait_for_ready(process: "subprocess.Popen[str]") -> None:
+def _wait_for(process: "subprocess.Popen[str]", word: str) -> None:
     assert process.stdout is not None
     for line in process.stdout:
-        if line.strip() == "ready":
+        if line.strip() == word:
             return
-    message = f"{process.args!r} ended before it was ready"
+    message = f"{process.args!r} ended before it was {word}"
     raise RuntimeError(message)
+
+
+def _write_line(process: "subprocess.Popen[str]", line: str) -> None:
+    assert process.stdin is not None
+    process.stdin.write(f"{line.strip()}\n")
+    process.stdin.flush()
 
 
 CONTENDERS: Mapping[str, Callable[[int, int], Taken]] = {
@@ -170,6 +198,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--scale", type=float, default=1.0, help="share of the usual messages")
+    parser.add_argument(
+        "--minutes", type=float, default=10.0, help="of the run for memory; 0: none"
+    )
     options = parser.parse_args(arguments)
     figures: list[Figure] = []
     contenders = present()
@@ -182,7 +213,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             rounds.append({name: CONTENDERS[name](qos, _share(name, count)) for name in order})
             _say(qos, number, rounds[-1])
         conditions = {"qos": qos, "readings": count, "payload_bytes": 150, "devices": 1000}
-        figures += compare(rounds, qos, conditions)
+        figures += compare(rounds, qos, conditions) if rounds else []
+    if options.minutes:
+        figures += flat(run_memory(options.minutes * 60, full_speed(figures)), options.minutes)
     report("listen", figures)
 
 
@@ -204,6 +237,28 @@ def compare(
             costs = [one["prevenant"].cpu_us / one[name].cpu_us for one in rounds]
             figures.append(median_of(f"cpu_over_{name}_qos{qos}", costs, "ratio", conditions))
     return figures
+
+
+def full_speed(figures: Sequence[Figure]) -> int:
+    """Return how many readings a second the engine took at QoS 1; 0 where that was not measured."""
+    return round(sum(one.value for one in figures if one.name == "qos1_prevenant"))
+
+
+def flat(measured: Mapping[str, float], minutes: float) -> list[Figure]:
+    """Return the figures of the long run."""
+    conditions = {
+        "qos": 1,
+        "minutes": minutes,
+        "store_blocked_s": 30,
+        "readings": measured["sent"],
+        "readings_per_s": round(measured["rate"]),
+        "resident_mb": round(measured["rss_mb"]),
+    }
+    return [
+        Figure("memory_growth_10min", measured["growth"], "ratio", conditions=conditions),
+        Figure("memory_highest_10min", measured["highest"], "ratio", conditions=conditions),
+        Figure("lost_10min", measured["lost"], "readings", conditions=conditions),
+    ]
 
 
 def _share(name: str, count: int) -> int:

@@ -16,8 +16,8 @@ from prevenant.settings import Settings
 THRESHOLDS = 1_000
 
 
-def write_book(path: Path) -> None:
-    """Write a rule book of 1,000 thresholds on one device type."""
+def write_book(path: Path, more: str = "") -> None:
+    """Write a rule book of 1,000 thresholds on one device type, and more rules."""
     fields = ", ".join(f"{name}: number" for name in FIELDS)
     rules = [
         f"  r{number}: {{on: unit, when: {FIELDS[number % len(FIELDS)]} > "
@@ -26,7 +26,7 @@ def write_book(path: Path) -> None:
     ]
     path.write_text(
         "devices:\n  unit:\n    topic: bench/{site}/units/{device}\n"
-        f"    fields: {{{fields}, serial: string?}}\nrules:\n" + "\n".join(rules) + "\n",
+        f"    fields: {{{fields}, serial: string?}}\nrules:\n" + "\n".join(rules) + "\n" + more,
         "utf-8",
     )
 
@@ -36,11 +36,11 @@ def _bound(number: int) -> float:
     return (30.0 if number % len(FIELDS) == 0 else 2_000.0) + number // len(FIELDS)
 
 
-def listen(url: str, folder: Path, count: int) -> dict[str, float]:
-    """Run the engine until it has decided on `count` readings; return seconds and processor seconds."""
+def make_engine(url: str, folder: Path, more_rules: str = "") -> Engine:
+    """Return an engine whose files are all in `folder`."""
     book = folder / "bench.yaml"
-    write_book(book)
-    engine = Engine(
+    write_book(book, more_rules)
+    return Engine(
         Settings(
             book=book,
             mqtt_url=url,
@@ -49,6 +49,11 @@ def listen(url: str, folder: Path, count: int) -> dict[str, float]:
             http="127.0.0.1:0",
         )
     )
+
+
+def listen(url: str, folder: Path, count: int) -> dict[str, float]:
+    """Run the engine until it has decided on `count` readings; return its rate, and what each took."""
+    engine = make_engine(url, folder)
     engine.start()
     engine.listening.wait()
     print("ready", flush=True)  # noqa: T201  for the one who started us

@@ -1,6 +1,7 @@
 """One process that publishes as fast as the broker takes it: frames made beforehand, plain sockets.
 
-python -m benchmarks.publisher PORT QOS COUNT      waits for a line, then publishes so many (0: for ever)
+python -m benchmarks.publisher PORT QOS COUNT RATE      waits for a line, then publishes so many (0: until
+another line comes), so many a second (0: as fast as the broker takes them), and says how many it has sent
 """
 
 import itertools
@@ -10,6 +11,7 @@ import socket
 import struct
 import sys
 import threading
+import time
 
 DEVICES, VARIETY = 1_000, 40
 FIELDS = ("temperature", "humidity", "current", "vibration", "pressure")
@@ -57,8 +59,8 @@ def connect(port: int, client_id: str = "bench-publisher") -> socket.socket:
     return link
 
 
-def publish(port: int, qos: int, count: int) -> None:
-    """Publish in turns; the broker's own reading is the only limit."""
+def publish(port: int, qos: int, count: int, rate: int) -> None:
+    """Publish in turns."""
     ids = itertools.cycle(range(1, 65_536))
     frames = [publish_frame(t, p, qos, next(ids)) for t, p in payloads()]
     writes = [
@@ -69,10 +71,23 @@ def publish(port: int, qos: int, count: int) -> None:
     threading.Thread(target=_forget_what_comes, args=(link,), daemon=True).start()
     print("ready", flush=True)  # noqa: T201  for the one who started us
     sys.stdin.readline()
+    told_to_stop = threading.Event()
+    threading.Thread(target=_wait_for_line, args=(told_to_stop,), daemon=True).start()
+    sent, began = 0, time.monotonic()
     for write in itertools.islice(itertools.cycle(writes), count // FRAMES_A_WRITE or None):
         link.sendall(write)
-    if count:
-        sys.stdin.readline()
+        sent += FRAMES_A_WRITE
+        if told_to_stop.is_set():
+            break
+        if rate:
+            time.sleep(max(0.0, began + sent / rate - time.monotonic()))
+    print(sent, flush=True)  # noqa: T201  as above
+    told_to_stop.wait()
+
+
+def _wait_for_line(told: threading.Event) -> None:
+    sys.stdin.readline()
+    told.set()
 
 
 def _forget_what_comes(link: socket.socket) -> None:
@@ -91,6 +106,6 @@ def _length(size: int) -> bytes:
 
 if __name__ == "__main__":
     try:
-        publish(*(int(text) for text in sys.argv[1:4]))
+        publish(*(int(text) for text in sys.argv[1:5]))
     except (BrokenPipeError, ConnectionResetError, KeyboardInterrupt):
         sys.exit(0)
