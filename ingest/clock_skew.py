@@ -32,7 +32,10 @@ def stamp_seconds(stamp: Any) -> float | None:
     where they name no zone.
     """
     if isinstance(stamp, int | float) and not isinstance(stamp, bool):
-        return _number_seconds(float(stamp))
+        try:
+            return _number_seconds(float(stamp))
+        except OverflowError:
+            return None
     if isinstance(stamp, str):
         try:
             moment = datetime.fromisoformat(stamp)

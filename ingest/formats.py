@@ -1,20 +1,72 @@
-"""How payloads of one device type become values: read, checked, and with the device's own time."""
+"""How payloads of one device type become values: read, checked, and with the device's own time.
 
+A plain type (one JSON object, with the fields under their own names) is read by msgspec straight into
+its struct. Every other format is parsed into objects, lists and scalars first, and then mapped.
+"""
+
+import csv
+import io
 from collections.abc import Callable
 from operator import attrgetter
 from typing import Any
 
+import cbor2
 import msgspec
 
+from ingest.mapping import make_mapping
 from prevenant.domain import DeviceType
 from prevenant.errors import Undecodable
 
 Reader = Callable[[bytes], tuple[Any, Any]]
 """From a payload to the values and the device's own timestamp, or None. Raises Undecodable."""
 
+Parser = Callable[[bytes], Any]
+"""From a payload to objects, lists and scalars. Raises Undecodable."""
+
+_DEEPEST = 100
+
 
 def make_reader(device_type: DeviceType) -> Reader:
-    """Return how to read the payloads of a device type."""
+    """Return how to read payloads that hold one reading."""
+    if device_type.is_plain:
+        return _make_plain_reader(device_type)
+    parse, read = make_parser(device_type), make_mapping(device_type)
+
+    def read_payload(payload: bytes) -> tuple[Any, Any]:
+        root = parse(payload)
+        return read(root, root)
+
+    return read_payload
+
+
+def make_parser(device_type: DeviceType) -> Parser:
+    """Return how to parse payloads of the type's format, within its bounds."""
+    limit = device_type.max_payload_bytes
+    parse, what = {
+        "json": (msgspec.json.Decoder().decode, "JSON"),
+        "msgpack": (msgspec.msgpack.Decoder().decode, "MessagePack"),
+        "cbor": (_parse_cbor, "CBOR"),
+        "number": (_parse_text, "a number"),
+        "text": (_parse_text, "text"),
+        "csv": (_make_line_parser(device_type.separator), "a CSV line"),
+    }[device_type.format]
+
+    def parse_payload(payload: bytes) -> Any:
+        if len(payload) > limit:
+            raise Undecodable(_too_large(payload, limit))
+        try:
+            return parse(payload)
+        except RecursionError:
+            message = "the payload is nested too deeply"
+            raise Undecodable(message) from None
+        except Exception as error:  # noqa: BLE001  hostile bytes may break a parser in any way
+            message = f"this is not {what}: {_plain(str(error))}"
+            raise Undecodable(message) from None
+
+    return parse_payload
+
+
+def _make_plain_reader(device_type: DeviceType) -> Reader:
     names = [field.name for field in device_type.fields]
     wire, stamp_of = _wire_type(device_type)
     read = msgspec.json.Decoder(wire).decode
@@ -23,8 +75,7 @@ def make_reader(device_type: DeviceType) -> Reader:
 
     def read_payload(payload: bytes) -> tuple[Any, Any]:
         if len(payload) > limit:
-            message = f"the payload has {len(payload)} bytes, more than the {limit} of max_payload"
-            raise Undecodable(message)
+            raise Undecodable(_too_large(payload, limit))
         try:
             values = read(payload)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -45,6 +96,42 @@ def _wire_type(device_type: DeviceType) -> tuple[type[msgspec.Struct], Callable[
         stamp = (name, Any, None)
         wire = msgspec.defstruct(wire.__name__, [stamp], bases=(wire,), gc=False)
     return wire, attrgetter(name)
+
+
+def _parse_cbor(payload: bytes) -> Any:
+    stream = io.BytesIO(payload)
+    decoder = cbor2.CBORDecoder(
+        stream, tag_hook=_refuse, semantic_decoders={35: _refuse}, max_depth=_DEEPEST
+    )
+    item = decoder.decode()
+    if stream.read(1):
+        message = "bytes follow its end"
+        raise ValueError(message)
+    return item
+
+
+def _refuse(*_: Any) -> Any:
+    message = "a tag that is not known here"
+    raise ValueError(message)
+
+
+def _parse_text(payload: bytes) -> Any:
+    return payload.decode().strip()
+
+
+def _make_line_parser(separator: str) -> Parser:
+    def parse(payload: bytes) -> list[str]:
+        lines = list(csv.reader(io.StringIO(payload.decode()), delimiter=separator, strict=True))
+        if len(lines) != 1:
+            message = f"{len(lines)} lines where one is expected"
+            raise ValueError(message)
+        return [cell.strip() for cell in lines[0]]
+
+    return parse
+
+
+def _too_large(payload: bytes, limit: int) -> str:
+    return f"the payload has {len(payload)} bytes, more than the {limit} of max_payload"
 
 
 def _why(error: Exception) -> str:

@@ -2,19 +2,18 @@
 
 from collections.abc import Iterable
 
-from prevenant.domain import DeviceType, device_key
+from prevenant.domain import DeviceType
 from prevenant.errors import Undecodable
 
 Identity = tuple[DeviceType, str, str]
-"""The device's type, its site, and its installation-wide identity."""
+"""The device's type, its site and its name; empty where the topic does not name them."""
 
 
 class TopicPattern:
     """A topic pattern of the book, such as `airport/{site}/doors/{device}`."""
 
-    def __init__(self, device_type: DeviceType) -> None:
-        self.device_type = device_type
-        self._levels = device_type.topic.split("/")
+    def __init__(self, pattern: str) -> None:
+        self._levels = pattern.split("/")
 
     @property
     def subscription(self) -> str:
@@ -23,17 +22,20 @@ class TopicPattern:
         This is wider than the pattern on purpose: a device that speaks on a mistaken topic beside
         the others is then seen in quarantine instead of never.
         """
-        fixed: list[str] = []
-        for level in self._levels:
-            if level == "+" or level.startswith("{"):
-                break
-            fixed.append(level)
-        if not fixed:
+        if _is_open(self._levels[0]):
             return "/".join("+" if _is_open(level) else level for level in self._levels)
-        return f"{fixed[0]}/#"
+        return f"{self._levels[0]}/#"
 
-    def identify(self, levels: list[str]) -> Identity | None:
-        """Return whom a topic of these levels belongs to, or None if the pattern does not match."""
+    def match(self, topic: bytes) -> tuple[str, str] | None:
+        """Return the site and the device that a topic names, or None if it is another pattern's.
+
+        Raises Undecodable where the topic is no text.
+        """
+        try:
+            levels = topic.decode().split("/")
+        except UnicodeDecodeError:
+            message = "the topic is no UTF-8"
+            raise Undecodable(message) from None
         if len(levels) != len(self._levels):
             return None
         names = {"site": "", "device": ""}
@@ -44,7 +46,7 @@ class TopicPattern:
                 names[expected[1:-1]] = level
             elif expected not in {"+", level}:
                 return None
-        return self.device_type, names["site"], device_key(names["site"], names["device"])
+        return names["site"], names["device"]
 
     def overlaps(self, other: "TopicPattern") -> bool:
         """Return whether one topic could match both patterns."""
@@ -58,26 +60,24 @@ class Topics:
     """All topic patterns of a book."""
 
     def __init__(self, device_types: Iterable[DeviceType]) -> None:
-        self._patterns = [TopicPattern(device_type) for device_type in device_types]
+        self._patterns = [(one, TopicPattern(one.topic)) for one in device_types]
+        self._all = [pattern for _, pattern in self._patterns] + [
+            TopicPattern(one.status.topic) for one, _ in self._patterns if one.status
+        ]
 
     @property
     def subscriptions(self) -> list[str]:
         """What to subscribe to, each once, nothing that another one covers."""
-        wanted = dict.fromkeys(pattern.subscription for pattern in self._patterns)
+        wanted = dict.fromkeys(pattern.subscription for pattern in self._all)
         roots = {filter_[:-2] for filter_ in wanted if filter_.endswith("/#")}
         return [f for f in wanted if f.endswith("/#") or f.split("/")[0] not in roots]
 
     def identify(self, topic: bytes) -> Identity:
         """Return whom `topic` belongs to. Raises Undecodable where no pattern matches."""
-        try:
-            levels = topic.decode().split("/")
-        except UnicodeDecodeError:
-            message = "the topic is no UTF-8"
-            raise Undecodable(message) from None
-        for pattern in self._patterns:
-            identity = pattern.identify(levels)
-            if identity is not None:
-                return identity
+        for device_type, pattern in self._patterns:
+            names = pattern.match(topic)
+            if names is not None:
+                return device_type, *names
         message = "no device type of the book has this topic"
         raise Undecodable(message)
 

@@ -13,7 +13,8 @@ from notify.templating import LANGUAGES, Templates, read_templates
 from prevenant.document import Value, read_document, suggest
 from prevenant.domain import DeviceType
 from prevenant.errors import BookError, Problem
-from rules.book import Rule, RuleBook, read_devices, read_rules
+from rules.book import Rule, RuleBook, read_rules
+from rules.devices import read_devices
 from workflows.definition import TemplateUse, Workflow, read_workflows
 from workflows.runtime import Route
 
@@ -88,12 +89,12 @@ def _collect(
 def _check_topics(sections: list[Value], book: RuleBook) -> None:
     """Two device types whose topics could be the same make a message ambiguous."""
     places = {name: value for section in sections for name, value in section.mapping() or ()}
-    patterns = [TopicPattern(device_type) for device_type in book.devices.values()]
-    for number, pattern in enumerate(patterns):
-        for earlier in patterns[:number]:
-            if pattern.overlaps(earlier):
-                name = pattern.device_type.name
-                other = earlier.device_type
+    patterns = [(one, TopicPattern(one.topic)) for one in book.devices.values()]
+    patterns += [(one, TopicPattern(one.status.topic)) for one, _ in patterns if one.status]
+    for number, (device_type, pattern) in enumerate(patterns):
+        for other, earlier in patterns[:number]:
+            if pattern.overlaps(earlier) and other.name != device_type.name:
+                name = device_type.name
                 places[name].named(f"device type {name!r}").fail(
                     f"its topic can be the same as that of {other.name!r} ({other.topic}): "
                     "make a level of one of them different"

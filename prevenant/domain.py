@@ -1,11 +1,14 @@
 """The words that all parts share, as values. DESIGN-level vocabulary: see docs/words.md."""
 
+import re
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cache
 from typing import Any
 
 import msgspec
+
+_STEP = re.compile(r"""\.?([^\s.\[\]"']+)|\[(-?\d+)\]|\[(?:"([^"]+)"|'([^']+)')\]""")
 
 
 class Severity(IntEnum):
@@ -24,14 +27,78 @@ class Severity(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class PayloadPath:
+    """Where a value stands in a payload: keys of objects, and indices of lists."""
+
+    steps: tuple[str | int, ...]
+    from_root: bool = False
+    """Whether it counts from the whole payload also where a payload holds several readings."""
+
+    @classmethod
+    def parse(cls, text: str) -> "PayloadPath":
+        """Read a path such as `data[0].t`, `payload.serial` or `["air temperature"].value`.
+
+        Raises ValueError with the forms that are expected.
+        """
+        steps: list[str | int] = []
+        position = 0
+        while match := _STEP.match(text, position):
+            key, index, *quoted = match.groups()
+            steps.append(int(index) if index else key or quoted[0] or quoted[1])
+            position = match.end()
+        if not steps or position < len(text):
+            message = f"{text!r} is no path: write one such as data[0].t or payload.serial"
+            raise ValueError(message)
+        from_root = steps[0] == "payload" and not text.startswith(("[", "."))
+        return cls(tuple(steps[1:] if from_root else steps), from_root)
+
+    def find(self, payload: Any) -> Any:
+        """Return what stands there in `payload`, or None where a part of the path is missing."""
+        for step in self.steps:
+            if isinstance(payload, list):
+                if not isinstance(step, int) or not -len(payload) <= step < len(payload):
+                    return None
+                payload = payload[step]
+            elif isinstance(payload, dict):
+                payload = payload.get(step)
+            else:
+                return None
+        return payload
+
+
+@dataclass(frozen=True, slots=True)
 class FieldType:
-    """One field of a device type: what its values are and in which unit."""
+    """One field of a device type: what its values are, in which unit, and how they are sent."""
 
     name: str
     kind: type
     """`float`, `bool` or `str`."""
     unit: str | None = None
     optional: bool = False
+    path: PayloadPath | None = None
+    """None: under the field's own name."""
+    scale: float = 1.0
+    offset: float = 0.0
+    """A number is what was sent, times `scale`, plus `offset`."""
+    enum: tuple[tuple[str, Any], ...] = ()
+    """What is sent, as text, and the value that it means; empty: the value itself is sent."""
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the value is sent as it is, under the field's own name."""
+        return (self.path, self.scale, self.offset, self.enum) == (None, 1.0, 0.0, ())
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Where devices say whether they are online: by their last will, or by themselves."""
+
+    topic: str
+    """A pattern, as that of the readings."""
+    online: str = "online"
+    offline: str = "offline"
+    path: PayloadPath | None = None
+    """Where the word stands in a JSON payload; None: it is the payload."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +117,27 @@ class DeviceType:
     max_payload_bytes: int = 65_536
     max_rate: int = 100
     """How many changes of one device are weighed in a second of its own time."""
+    format: str = "json"
+    separator: str = ","
+    """Between the columns of a CSV line."""
+    time_path: PayloadPath | None = None
+    """None: the device's own time stands under `time_field`."""
+    readings_path: PayloadPath | None = None
+    """Where a payload holds the list of its readings; None: it is one."""
+    identity: tuple[tuple[str, PayloadPath], ...] = ()
+    """Where the payload names `site` or `device`, if the topic does not."""
+    status: Status | None = None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether a payload is one JSON object with the fields and the time under their own names."""
+        return (
+            self.format == "json"
+            and not self.identity
+            and self.time_path is None
+            and self.readings_path is None
+            and all(field.is_plain for field in self.fields)
+        )
 
     def field(self, name: str) -> FieldType | None:
         """Return the field called `name`, or None."""
@@ -74,6 +162,18 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
     """Of the device type's `values_type`. Numbers are finite: decoding sees to it."""
     retained: bool = False
     """The broker kept it and it has no time of its own: it counts for a device not heard before."""
+
+
+class Presence(msgspec.Struct, frozen=True):
+    """What a device, its broker or its gateway said of whether it can be heard."""
+
+    type: str
+    site_id: str
+    device_id: str
+    online: bool
+    at: float
+    """Seconds since 1970."""
+    reason: str
 
 
 class Transition(msgspec.Struct, frozen=True):

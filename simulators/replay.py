@@ -38,6 +38,12 @@ def replay_csv(
     Rows without a readable time follow each other once a second of the record. Raises ConfigurationError.
     """
     frame = _read(file)
+    if not device_type.is_plain:
+        message = (
+            f"{device_type.name} does not publish its fields as one JSON object: "
+            "replay a device type without format, from, identity or readings"
+        )
+        raise ConfigurationError(message)
     columns = _read_fields(fields, device_type, [str(c) for c in frame.columns], file)
     topic = _topic(device_type, device)
     client = connect(url)

@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 
+import msgspec
 import structlog
 from sqlmodel import Session, select
 
@@ -102,7 +103,9 @@ class EmbeddedHost:
         snapshot = self._journal.load_snapshot()
         if snapshot is not None:
             self._seq = self._snapshot_seq = snapshot.seq
-            self._write(self._processor.restore(snapshot.state, snapshot.taken_at))
+            state = msgspec.msgpack.decode(snapshot.state)
+            self._decoder.restore(state["decoder"])
+            self._write(self._processor.restore(state["processor"], snapshot.taken_at))
         count = 0
         for batch in self._journal.read(self._seq):
             self._decide(batch)
@@ -146,8 +149,9 @@ class EmbeddedHost:
         return max(patience, self._hearing.deaf_for_s()) if self._hearing.is_deaf() else patience
 
     def _decide(self, batch: Batch) -> None:
-        readings, rejected = self._decoder.decode_batch(batch.frames, batch.received_at)
-        transitions = self._processor.process(readings, batch.timers_until)
+        decoded = self._decoder.decode_batch(batch.frames, batch.received_at)
+        transitions = self._processor.process(decoded.readings, batch.timers_until)
+        rejected = decoded.rejected
         if rejected:
             received_at = from_epoch(batch.received_at)
             self._retrying(lambda session: quarantine(session, batch.seq, received_at, rejected))
@@ -209,8 +213,9 @@ class EmbeddedHost:
         if self._seq == self._snapshot_seq:
             return
         now = epoch_seconds(self._clock.now())
+        state = {"processor": self._processor.snapshot(), "decoder": self._decoder.snapshot()}
         try:
-            self._journal.save_snapshot(Snapshot(self._seq, now, self._processor.snapshot()))
+            self._journal.save_snapshot(Snapshot(self._seq, now, msgspec.msgpack.encode(state)))
         except JournalError as error:
             log.error("no snapshot kept", reason=str(error))
         else:

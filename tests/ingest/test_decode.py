@@ -24,8 +24,8 @@ SENSOR = DeviceType("sensor", "plain/+/{device}", (FieldType("value", float),), 
 
 
 def read(payload: bytes, topic: bytes = b"airport/t2/doors/D1", flags: int = 0) -> Any:
-    readings, rejected = Decoder([DOOR, SENSOR]).decode_batch([(topic, payload, flags)], NOW)
-    return readings[0] if readings else rejected[0]
+    decoded = Decoder([DOOR, SENSOR]).decode_batch([(topic, payload, flags)], NOW)
+    return decoded.readings[0] if decoded.readings else decoded.rejected[0]
 
 
 def test_a_reading_carries_its_device_its_site_and_its_fields() -> None:
@@ -72,11 +72,10 @@ def test_a_retained_reading_is_marked_unless_it_has_a_time_of_its_own() -> None:
 
 @given(st.binary(max_size=400), st.binary(max_size=60))
 def test_no_bytes_make_the_decoder_fail(payload: bytes, topic: bytes) -> None:
-    readings, rejected = Decoder([DOOR]).decode_batch(
-        [(topic, payload, 0), (b"airport/t/doors/d", payload, 0)], NOW
-    )
-    assert len(readings) + len(rejected) == 2
-    assert all(one.reason for one in rejected)
+    frames = [(topic, payload, 0), (b"airport/t/doors/d", payload, 0)]
+    decoded = Decoder([DOOR]).decode_batch(frames, NOW)
+    assert len(decoded.readings) + len(decoded.rejected) == 2
+    assert all(one.reason for one in decoded.rejected)
 
 
 @given(
@@ -106,6 +105,6 @@ def test_subscriptions_cover_the_neighbourhood_of_the_patterns() -> None:
     ],
 )
 def test_patterns_know_whether_they_overlap(first: str, second: str, overlap: bool) -> None:
-    one, other = TopicPattern(DeviceType("x", first, ())), TopicPattern(DeviceType("y", second, ()))
+    one, other = TopicPattern(first), TopicPattern(second)
     assert one.overlaps(other) is overlap
     assert other.overlaps(one) is overlap

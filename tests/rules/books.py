@@ -5,7 +5,8 @@ from typing import Any
 from prevenant.document import read_yaml
 from prevenant.domain import Reading
 from prevenant.errors import BookError, Problem
-from rules.book import RuleBook, read_devices, read_rules
+from rules.book import RuleBook, read_rules
+from rules.devices import read_devices
 
 DEVICES = """
 devices:

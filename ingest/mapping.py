@@ -1,0 +1,209 @@
+"""From a parsed payload to the values of one device type, as the rule book maps its fields."""
+
+import math
+from collections.abc import Callable
+from datetime import datetime
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+from prevenant.domain import DeviceType, FieldType, PayloadPath
+from prevenant.errors import Undecodable
+
+Mapping = Callable[[Any, Any], tuple[Any, Any]]
+"""From the whole payload, and the part of it that is the reading, to the values and the timestamp."""
+
+_BARE = {"number", "text"}
+_WRITTEN = {"number", "text", "csv"}
+"""Formats without kinds: everything in them is text."""
+_WORDS = {
+    **dict.fromkeys(("true", "on", "yes", "open", "1"), True),
+    **dict.fromkeys(("false", "off", "no", "closed", "0"), False),
+}
+_LONGEST_NAME = 200
+
+
+def make_mapping(device_type: DeviceType) -> Mapping:
+    """Return how to take the values out of a payload. The mapping raises Undecodable."""
+    values_type = device_type.values_type
+    getters = [
+        (field.name, _place_of(device_type, number, field), _reader_of(device_type, field))
+        for number, field in enumerate(device_type.fields)
+    ]
+    stamp_of = _stamp_of(device_type)
+    names = ", ".join(field.name for field in device_type.fields)
+
+    def read(root: Any, part: Any) -> tuple[Any, Any]:
+        if part is None or not isinstance(part, _PARTS[device_type.format]):
+            message = f"expected {_shown_kind(device_type.format)}, got {_kind_of(part)}"
+            raise Undecodable(message)
+        values = []
+        for name, place, convert in getters:
+            raw = place(root, part)
+            try:
+                values.append(None if raw is None else convert(raw))
+            except (Undecodable, OverflowError) as error:
+                message = f"{name}: {error}"
+                raise Undecodable(message) from None
+        if all(value is None for value in values):
+            message = f"it has none of the fields of {device_type.name}: {names}"
+            raise Undecodable(message)
+        return values_type(*values), stamp_of(root, part)
+
+    return read
+
+
+def read_name(what: str, value: Any) -> str:
+    """Return the name of a site or device that stands in a payload. Raises Undecodable."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, str) or not value.strip():
+        message = f"the payload does not name the {what}: {_kind_of(value)}"
+        raise Undecodable(message)
+    if len(value) > _LONGEST_NAME or not value.isprintable() or set(value) & set("/+#"):
+        message = (
+            f"{value[:40]!r} cannot name a {what}: it has a slash, +, # or too many characters"
+        )
+        raise Undecodable(message)
+    return value
+
+
+def read_word(what: str, value: Any) -> str:
+    """Return a scalar of a payload as the text that an enum has. Raises Undecodable."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    if isinstance(value, str | int | float):
+        return str(value)
+    message = f"expected {what}, got {_kind_of(value)}"
+    raise Undecodable(message)
+
+
+def convert_value(field: FieldType, raw: Any) -> Any:
+    """Return what a field's value means: checked, scaled, or looked up. None where it is no number.
+
+    Raises Undecodable with what was expected.
+    """
+    if field.enum:
+        word = read_word("a value of its enum", raw)
+        known = dict(field.enum)
+        if word not in known:
+            message = f"{word[:40]!r} is not in its enum: {', '.join(known)}"
+            raise Undecodable(message)
+        return known[word]
+    if field.kind is float:
+        return _number(field, raw)
+    if not isinstance(raw, field.kind):
+        message = f"expected {field.kind.__name__}, got {_kind_of(raw)}"
+        raise Undecodable(message)
+    return raw
+
+
+def _number(field: FieldType, raw: Any) -> float | None:
+    if isinstance(raw, bool) or not isinstance(raw, int | float | Decimal | Fraction):
+        message = f"expected a number, got {_kind_of(raw)}"
+        raise Undecodable(message)
+    number = float(raw) * field.scale + field.offset
+    return number if math.isfinite(number) else None
+
+
+def _written(field: FieldType) -> Callable[[Any], Any]:
+    """Return how to read a field that is text on the wire."""
+
+    def read(raw: Any) -> Any:
+        text = str(raw)
+        if field.enum or field.kind is str:
+            return convert_value(field, text)
+        if field.kind is bool:
+            if text.lower() not in _WORDS:
+                message = f"{text[:40]!r} is neither true nor false"
+                raise Undecodable(message)
+            return _WORDS[text.lower()]
+        try:
+            number = float(text)
+        except ValueError:
+            message = f"expected a number, got {text[:40]!r}"
+            raise Undecodable(message) from None
+        return _number(field, number)
+
+    return read
+
+
+def _reader_of(device_type: DeviceType, field: FieldType) -> Callable[[Any], Any]:
+    if device_type.format in _WRITTEN:
+        return _written(field)
+    return lambda raw: convert_value(field, raw)
+
+
+def _place_of(device_type: DeviceType, number: int, field: FieldType) -> Callable[[Any, Any], Any]:
+    """Return how to find a field's raw value."""
+    if device_type.format in _BARE:
+        return lambda _root, part: part or None
+    if device_type.format == "csv":
+        column = number if field.path is None else _column(field.path)
+        return lambda _root, part: _cell(part, column)
+    return _finder(field.path or PayloadPath((field.name,)))
+
+
+def _stamp_of(device_type: DeviceType) -> Callable[[Any, Any], Any]:
+    path = device_type.time_path
+    if device_type.format in _BARE:
+        return lambda _root, _part: None
+    if device_type.format == "csv":
+        if path is None:
+            return lambda _root, _part: None
+        column = _column(path)
+        return lambda _root, part: _numeric(_cell(part, column))
+    find = _finder(path or PayloadPath((device_type.time_field,)))
+    return lambda root, part: _plain_stamp(find(root, part))
+
+
+def _finder(path: PayloadPath) -> Callable[[Any, Any], Any]:
+    if path.from_root:
+        return lambda root, _part: path.find(root)
+    return lambda _root, part: path.find(part)
+
+
+def _plain_stamp(stamp: Any) -> Any:
+    if isinstance(stamp, datetime):
+        return stamp.timestamp()
+    return float(stamp) if isinstance(stamp, Decimal) else stamp
+
+
+def _numeric(text: str | None) -> Any:
+    try:
+        return float(text or "")
+    except ValueError:
+        return text
+
+
+def _column(path: PayloadPath) -> int:
+    """Return the index of a column, which the book counts from 1."""
+    return int(path.steps[0]) - 1
+
+
+def _cell(row: list[str], column: int) -> str | None:
+    """Return a cell; an empty one is missing."""
+    return (row[column] or None) if column < len(row) else None
+
+
+_PARTS: dict[str, type | tuple[type, ...]] = {
+    "json": (dict, list),
+    "msgpack": (dict, list),
+    "cbor": (dict, list),
+    "number": str,
+    "text": str,
+    "csv": list,
+}
+
+
+def _shown_kind(format_name: str) -> str:
+    return {"number": "a number", "text": "text", "csv": "a line"}.get(format_name, "object")
+
+
+def _kind_of(value: Any) -> str:
+    if value is None:
+        return "nothing"
+    names = {"dict": "object", "list": "array"}
+    return names.get(type(value).__name__, type(value).__name__)

@@ -1,0 +1,129 @@
+"""Hostile bytes at every decoder: each frame is accounted for, numbers are finite, memory is bounded."""
+
+import json
+import math
+import tracemalloc
+
+import cbor2
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ingest.decode import Decoder
+from ingest.sparkplug import Payload
+from prevenant.book import load_book
+
+NOW = 1_800_000_000.0
+BOOK = """
+devices:
+  plain: {topic: 'json/{device}', fields: {a: celsius, b: string, c: bool}}
+  mapped: {topic: 'mapped/{device}', time: m.t, fields: {a: {unit: celsius, from: 'm.x[1]'}, c: bool}}
+  packed: {topic: 'msgpack/{device}', format: msgpack, fields: {a: celsius, b: string, c: bool}}
+  cbor: {topic: 'cbor/{device}', format: cbor, fields: {a: celsius, b: string, c: bool}}
+  number: {topic: 'number/{device}', format: number, fields: {a: celsius}}
+  text: {topic: 'text/{device}', format: text, fields: {b: string}}
+  csv: {topic: 'csv/{device}', format: csv, time: 4, fields: {a: celsius, b: string, c: bool}}
+  many: {topic: many, readings: r, identity: {device: n}, fields: {a: celsius}}
+  pump: {topic: 'spBv1.0/{site}/+/+/{device}', format: sparkplug, fields: {a: celsius}}
+  status: {topic: 'status/{device}', fields: {a: celsius}, status: 'status/{device}/is'}
+"""
+TOPICS = [
+    *(f"{name}/1" for name in ("json", "mapped", "msgpack", "cbor", "number", "text", "csv")),
+    *(f"spBv1.0/s/{kind}/n/d" for kind in ("DBIRTH", "DDATA", "DDEATH")),
+    *(f"spBv1.0/s/{kind}/n" for kind in ("NBIRTH", "NDATA", "NDEATH")),
+    "many",
+    "status/1/is",
+]
+
+SENT = {"a": 21.5, "b": "x", "c": True, "observed_at": NOW, "m": {"x": [1, 2], "t": 5}, "n": "1"}
+BIRTH = Payload(timestamp=1, seq=0)
+BIRTH.metrics.add(name="a", alias=1, datatype=10, double_value=2.0)
+GOOD = [
+    json.dumps(SENT).encode(),
+    json.dumps({"r": [SENT, SENT]}).encode(),
+    msgspec.msgpack.encode(SENT),
+    cbor2.dumps(SENT),
+    BIRTH.SerializeToString(),
+    b"21.5,x,on,1800000000",
+    b"21.5",
+]
+BOMBS = {
+    "msgpack array": b"\xdd\xff\xff\xff\xff",
+    "msgpack map": b"\xdf\xff\xff\xff\xff" + b"\xa1a" * 30,
+    "msgpack depth": b"\x91" * 60_000,
+    "cbor array": b"\x9b\x7f" + b"\xff" * 7,
+    "cbor bytes": b"\x5b\x7f" + b"\xff" * 7,
+    "cbor depth": b"\x81" * 60_000,
+    "cbor big number": b"\xa1\x61a\xc4\x82\x1b" + b"\x7f" * 8 + b"\x01",
+    "cbor float": b"\xa1\x61a\xc5\x82\x1a\x7f\xff\xff\xff\x01",
+    "cbor cycle": b"\xd8\x1c\xa1\x61a\xd8\x1d\x00",
+    "json depth": b"[" * 60_000,
+    "json objects": b'{"a":' * 10_000,
+    "json number": b'{"a": 1' + b"0" * 60_000 + b"}",
+    "json stamp": b'{"a": 1, "observed_at": 1' + b"0" * 5_000 + b"}",
+    "csv quotes": b'"' * 60_000,
+    "csv commas": b"," * 60_000,
+    "zero bytes": b"\x00" * 60_000,
+    "number": b"9" * 60_000,
+    "lone surrogate": b'{"a": 1, "b": "\\ud800"}',
+    "byte order mark": b'\xef\xbb\xbf{"a": 1}',
+}
+
+
+@pytest.fixture(scope="module")
+def decoder(tmp_path_factory: pytest.TempPathFactory) -> Decoder:
+    path = tmp_path_factory.mktemp("book") / "rules.yaml"
+    path.write_text(BOOK, "utf-8")
+    return Decoder(load_book(path).rules.devices.values())
+
+
+def account(decoder: Decoder, payload: bytes) -> None:
+    """Decode `payload` on every topic and check that nothing of it is lost or poisonous."""
+    for topic in TOPICS:
+        decoded = decoder.decode_batch([(topic.encode(), payload, 0)], NOW)
+        said = [*decoded.readings, *decoded.rejected, *decoded.presences]
+        assert said or topic.startswith(("spBv1.0", "many")), topic
+        for reading in decoded.readings:
+            for value in msgspec.structs.astuple(reading.values):
+                assert not isinstance(value, float) or math.isfinite(value)
+            assert NOW - 86_400 <= reading.observed_at <= NOW + 60
+            assert reading.device_id
+        for rejected in decoded.rejected:
+            assert rejected.reason
+            assert len(rejected.reason) < 2_000
+
+
+@st.composite
+def mutated(draw: st.DrawFn) -> bytes:
+    """Draw a good payload with some bytes changed, cut out or doubled."""
+    data = bytearray(draw(st.sampled_from(GOOD)))
+    for _ in range(draw(st.integers(1, 8))):
+        at = draw(st.integers(0, max(0, len(data) - 1)))
+        what = draw(st.sampled_from(["change", "cut", "double", "insert"]))
+        if what == "change" and data:
+            data[at] = draw(st.integers(0, 255))
+        elif what == "cut":
+            del data[at : at + draw(st.integers(1, 9))]
+        elif what == "double":
+            data[at:at] = data[at : at + 20]
+        else:
+            data[at:at] = draw(st.binary(max_size=9))
+    return bytes(data)
+
+
+@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(payload=st.one_of(st.binary(max_size=300), mutated()))
+def test_any_bytes_on_any_topic_are_accounted_for(decoder: Decoder, payload: bytes) -> None:
+    account(decoder, payload)
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_a_bomb_costs_no_memory(decoder: Decoder, bomb: str) -> None:
+    tracemalloc.start()
+    try:
+        account(decoder, BOMBS[bomb])
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 32_000_000

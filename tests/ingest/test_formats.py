@@ -1,0 +1,270 @@
+"""Every format and every way in which a payload can be mapped, by the book that describes it."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cbor2
+import msgspec
+import pytest
+
+from ingest.decode import Decoded, Decoder
+from prevenant.book import load_book
+
+NOW = 1_800_000_000.0
+UNIT = b"plant/s1/units/u1"
+
+
+@pytest.fixture
+def book(tmp_path: Path) -> Any:
+    """Return how to make a decoder from the lines that describe one device type."""
+
+    def make(lines: str) -> Decoder:
+        path = tmp_path / "rules.yaml"
+        path.write_text(f"devices:\n  unit: {{{lines}}}\n", "utf-8")
+        return Decoder(load_book(path).rules.devices.values())
+
+    return make
+
+
+def decode(decoder: Decoder, *payloads: bytes, topic: bytes = UNIT) -> Decoded:
+    return decoder.decode_batch([(topic, payload, 0) for payload in payloads], NOW)
+
+
+def values(decoded: Decoded) -> list[dict[str, Any]]:
+    assert decoded.rejected == []
+    return [msgspec.structs.asdict(one.values) for one in decoded.readings]
+
+
+def reasons(decoded: Decoded) -> list[str]:
+    assert decoded.readings == []
+    return [one.reason for one in decoded.rejected]
+
+
+TOPIC = "topic: 'plant/{site}/units/{device}'"
+FIELDS = "fields: {temperature: celsius, running: bool, mode: string}"
+SENT = {"temperature": 21.5, "running": True, "mode": "cool", "observed_at": NOW - 5}
+
+
+@pytest.mark.parametrize(
+    ("format_", "payload"),
+    [
+        ("json", json.dumps(SENT).encode()),
+        ("msgpack", msgspec.msgpack.encode(SENT)),
+        ("cbor", cbor2.dumps(SENT)),
+        ("csv, time: 4", b'21.5,on,"cool",%d\r\n' % (NOW - 5)),
+        ("csv, time: 4", b"21.5, true, cool, 2027-01-15T07:59:55Z"),
+        ("csv, separator: tab, time: 4", b"21.5\t1\tcool\t%d" % (NOW - 5)),
+        ("csv, separator: ;, time: 4", b"21.5;yes;cool;%d" % ((NOW - 5) * 1000)),
+    ],
+)
+def test_the_same_reading_in_every_format(book: Any, format_: str, payload: bytes) -> None:
+    decoded = decode(book(f"{TOPIC}, format: {format_}, {FIELDS}"), payload)
+    assert values(decoded) == [{"temperature": 21.5, "running": True, "mode": "cool"}] or (
+        values(decoded)[0].items() >= {"temperature": 21.5, "running": True, "mode": "cool"}.items()
+    )
+    assert decoded.readings[0].observed_at == NOW - 5
+    assert decoded.readings[0].device_id == "s1/u1"
+
+
+@pytest.mark.parametrize(
+    ("format_", "field", "payload", "value"),
+    [
+        ("number", "celsius", b"21.5", 21.5),
+        ("number", "celsius", b" -3e1\n", -30.0),
+        ("number", "{unit: celsius, scale: 0.1}", b"215", 21.5),
+        ("number", "bool", b"1", True),
+        ("text", "string", b"open", "open"),
+        ("text", "bool", b"OFF", False),
+        ("text", "{kind: bool, enum: {auf: true, zu: false}}", b"zu", False),
+        ("text", "{kind: number, enum: {low: 1, high: 2}}", b"high", 2.0),
+        ("text", "string", "é".encode(), "é"),
+    ],
+)
+def test_bare_values(book: Any, format_: str, field: str, payload: bytes, value: Any) -> None:
+    decoder = book(f"{TOPIC}, format: {format_}, fields: {{it: {field}}}")
+    assert values(decode(decoder, payload)) == [{"it": value}]
+
+
+@pytest.mark.parametrize(
+    ("field", "payload", "value"),
+    [
+        ("{unit: celsius, from: 'payload.data[0].t'}", {"data": [{"t": 5}]}, 5.0),
+        ("{unit: celsius, from: 'data[-1].t'}", {"data": [{"t": 4}, {"t": 5}]}, 5.0),
+        ("{unit: celsius, from: '[\"air temp\"].v'}", {"air temp": {"v": 5}}, 5.0),
+        ("{unit: celsius, from: raw, scale: 0.1, offset: -40}", {"raw": 450}, 5.0),
+        ("{unit: celsius, sent: fahrenheit}", {"it": 41}, 5.0),
+        ("{unit: celsius, sent: kelvin, scale: 0.01}", {"it": 27815}, 5.0),
+        ("{unit: bar, sent: kilopascal}", {"it": 500}, 5.0),
+        ("{kind: bool, enum: {0: false, 1: true}}", {"it": 1}, True),
+        ("{kind: bool, enum: {0: false, 1: true}}", {"it": 1.0}, True),
+        ("{kind: string, enum: {true: on, false: off}}", {"it": False}, "off"),
+        ("{kind: string, enum: {7: alarm}}", {"it": "7"}, "alarm"),
+    ],
+)
+def test_a_field_is_mapped(book: Any, field: str, payload: Any, value: Any) -> None:
+    decoder = book(f"{TOPIC}, fields: {{it: {field}}}")
+    (read,) = values(decode(decoder, json.dumps(payload).encode()))
+    assert read == {"it": pytest.approx(value) if isinstance(value, float) else value}
+
+
+@pytest.mark.parametrize(
+    "payload", [{}, {"data": []}, {"data": [{}]}, {"data": [{"t": None}]}, {"data": 3}]
+)
+def test_a_part_of_a_path_that_is_missing_leaves_the_field_unknown(
+    book: Any, payload: dict[str, Any]
+) -> None:
+    decoder = book(f"{TOPIC}, fields: {{it: {{unit: celsius, from: 'data[0].t'}}, b: percent}}")
+    (read,) = values(decode(decoder, json.dumps(payload | {"b": 9}).encode()))
+    assert read == {"it": None, "b": 9.0}
+
+
+@pytest.mark.parametrize(
+    ("lines", "payload", "reason"),
+    [
+        ("format: number, fields: {it: celsius}", b"warm", "it: expected a number, got 'warm'"),
+        ("format: number, fields: {it: celsius}", b"", "none of the fields"),
+        ("format: number, fields: {it: celsius}", b"nan", "none of the fields"),
+        ("format: text, fields: {it: bool}", b"perhaps", "it: 'perhaps' is neither true nor false"),
+        ("format: text, fields: {it: string}", b"\xff", "this is not text"),
+        ("format: csv, fields: {a: celsius, b: celsius}", b"1,x", "b: expected a number, got 'x'"),
+        ("format: csv, fields: {a: celsius}", b"1\n2\n", "2 lines where one is expected"),
+        ("format: csv, fields: {a: celsius}", b'"1', "this is not a CSV line"),
+        (
+            "format: msgpack, fields: {a: celsius}",
+            b"\xdd\xff\xff\xff\xff",
+            "this is not MessagePack",
+        ),
+        ("format: msgpack, fields: {a: celsius}", b"\x05", "expected object, got int"),
+        ("format: msgpack, fields: {a: celsius}", b"\x91" * 9_000, "nested too deeply"),
+        ("format: cbor, fields: {a: celsius}", b"\x9b" + b"\xff" * 8, "this is not CBOR"),
+        (
+            "format: cbor, fields: {a: celsius}",
+            cbor2.dumps({"a": 1}) + b"x",
+            "bytes follow its end",
+        ),
+        (
+            "format: cbor, fields: {a: celsius}",
+            cbor2.dumps({"a": cbor2.CBORTag(35, "(")}),
+            "not CBOR",
+        ),
+        ("fields: {a: {unit: celsius, from: b}}", b'{"b": "1"}', "a: expected a number, got str"),
+        ("fields: {a: {unit: celsius, from: b}}", b'{"b": true}', "a: expected a number, got bool"),
+        ("fields: {a: {unit: celsius, from: b}}", b'{"b": 1e999}', "this is not JSON"),
+        ("fields: {a: {unit: celsius, from: b}}", b'{"b": 1%s}' % (b"0" * 400), "a: int too large"),
+        ("fields: {a: {kind: bool, enum: {1: true}}}", b'{"a": 2}', "a: '2' is not in its enum: 1"),
+        (
+            "fields: {a: {kind: bool, enum: {1: true}}}",
+            b'{"a": [2]}',
+            "a: expected a value of its enum",
+        ),
+        ("max_payload: 10, format: text, fields: {a: string}", b"x" * 11, "more than the 10"),
+    ],
+)
+def test_what_cannot_be_read_says_why(book: Any, lines: str, payload: bytes, reason: str) -> None:
+    (found,) = reasons(decode(book(f"{TOPIC}, {lines}"), payload))
+    assert reason in found
+
+
+@pytest.mark.parametrize("encode", [msgspec.msgpack.encode, cbor2.dumps], ids=["msgpack", "cbor"])
+@pytest.mark.parametrize("odd", [float("nan"), float("inf"), float("-inf")])
+def test_what_is_no_number_is_missing(book: Any, encode: Any, odd: float) -> None:
+    format_ = "msgpack" if encode is msgspec.msgpack.encode else "cbor"
+    decoder = book(f"{TOPIC}, format: {format_}, fields: {{a: celsius, b: celsius}}")
+    assert values(decode(decoder, encode({"a": odd, "b": 1}))) == [{"a": None, "b": 1.0}]
+
+
+GATEWAY = (
+    "topic: gateways/+/up, identity: {device: payload.serial, site: payload.place}, "
+    "time: meta.ts, fields: {it: {unit: celsius, from: t}}"
+)
+
+
+def test_a_payload_names_its_device(book: Any) -> None:
+    sent = {"serial": 4711, "place": "s9", "t": 5, "meta": {"ts": (NOW - 9) * 1000}}
+    decoded = decode(book(GATEWAY), json.dumps(sent).encode(), topic=b"gateways/g1/up")
+    assert values(decoded) == [{"it": 5.0}]
+    (reading,) = decoded.readings
+    assert (reading.device_id, reading.site_id, reading.observed_at) == ("s9/4711", "s9", NOW - 9)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        (None, "does not name the device: nothing"),
+        ("", "does not name the device"),
+        ("a/b", "cannot name a device"),
+        ("#", "cannot name a device"),
+        ("a\x00", "cannot name a device"),
+        ("x" * 201, "cannot name a device"),
+        ([1], "does not name the device: array"),
+        (True, "does not name the device: bool"),
+    ],
+)
+def test_a_payload_that_does_not_name_its_device_says_so(book: Any, name: Any, reason: str) -> None:
+    payload = json.dumps({"serial": name, "place": "s9", "t": 5}).encode()
+    (found,) = reasons(decode(book(GATEWAY), payload, topic=b"gateways/g1/up"))
+    assert reason in found
+
+
+def test_a_gateway_sends_several_readings_at_once_and_a_wrong_one_stops_none(book: Any) -> None:
+    decoder = book(
+        "topic: 'gateways/{site}', readings: payload.values, identity: {device: id}, "
+        "time: at, fields: {it: {unit: celsius, from: t}, mains: {kind: bool, from: payload.mains}}"
+    )
+    parts: Sequence[Any] = [
+        {"id": "a", "t": 1, "at": NOW - 2},
+        {"id": "b", "t": "hot"},
+        {"t": 3},
+        "nonsense",
+        {"id": "c", "t": 4},
+    ]
+    payload = json.dumps({"mains": True, "values": parts}).encode()
+    decoded = decode(decoder, payload, payload, topic=b"gateways/s1")
+    found = [(one.device_id, one.values.it, one.values.mains) for one in decoded.readings]
+    assert found == [("s1/a", 1.0, True), ("s1/c", 4.0, True)] * 2
+    assert decoded.readings[0].observed_at == NOW - 2
+    rejected = decoded.rejected[0]
+    assert "reading 1: it: expected a number, got str; reading 2: " in rejected.reason
+    assert "reading 3: expected object, got str" in rejected.reason
+    assert [one.position for one in decoded.rejected] == [0, 1]
+
+
+def test_a_list_that_is_not_there_says_so(book: Any) -> None:
+    decoder = book("topic: 'g/{device}', readings: values, fields: {it: celsius}")
+    (found,) = reasons(decode(decoder, b'{"value": []}', topic=b"g/1"))
+    assert "no list of readings" in found
+
+
+STATUS = "status: {topic: 'plant/{site}/units/{device}/status', online: 'on', offline: 'off'}"
+
+
+@pytest.mark.parametrize(
+    ("status", "payload", "online"),
+    [
+        ("status: 'plant/{site}/units/{device}/status'", b"online", True),
+        ("status: 'plant/{site}/units/{device}/status'", b"offline\n", False),
+        (STATUS, b"off", False),
+        (
+            STATUS.replace("}", ", from: state.now}", 3)
+            .replace("{site, from: state.now}", "{site}")
+            .replace("{device, from: state.now}", "{device}"),
+            b'{"state": {"now": "on"}}',
+            True,
+        ),
+    ],
+)
+def test_a_status_topic_tells_whether_a_device_is_online(
+    book: Any, status: str, payload: bytes, online: bool
+) -> None:
+    decoder = book(f"{TOPIC}, {FIELDS}, {status}")
+    decoded = decode(decoder, payload, topic=UNIT + b"/status")
+    assert (decoded.readings, decoded.rejected) == ([], [])
+    assert [(one.device_id, one.online) for one in decoded.presences] == [("s1/u1", online)]
+
+
+def test_a_status_that_is_another_word_says_so(book: Any) -> None:
+    decoder = book(f"{TOPIC}, {FIELDS}, {STATUS}")
+    (found,) = reasons(decode(decoder, b"dying", topic=UNIT + b"/status"))
+    assert found == "the status 'dying' is neither 'on' nor 'off'"
