@@ -17,7 +17,7 @@ from benchmarks.listening_engine import make_engine
 
 _WARM_UP, _BLOCKED_S, _LAST = 0.1, 30.0, 0.1
 """Memory is compared between the end of the warm-up and the last tenth of the time."""
-_SAMPLE_S, _PATIENCE_S = 0.5, 240.0
+_SAMPLE_S, _PATIENCE_S = 0.5, 30.0
 _AT_ONCE = """
   hot: {on: unit, when: temperature > 34, severity: minor}
 """
@@ -43,9 +43,11 @@ def listen(url: str, folder: Path, seconds: float) -> dict[str, float]:
     blocked.join()
     print("stop", flush=True)  # noqa: T201  as above
     sent = int(sys.stdin.readline())
-    give_up_at = time.monotonic() + _PATIENCE_S
-    while engine.host.frames < sent and time.monotonic() < give_up_at:
-        time.sleep(0.1)
+    decided, patience = -1, _PATIENCE_S
+    while engine.host.frames < sent and patience > 0:
+        patience = _PATIENCE_S if engine.host.frames > decided else patience - _SAMPLE_S
+        decided = engine.host.frames
+        time.sleep(_SAMPLE_S)
     lost = sent - engine.host.frames
     engine.stop()
     first = [rss for share, rss in samples if _WARM_UP <= share < 2 * _WARM_UP]

@@ -123,7 +123,7 @@ class Engine:
 
 def _claim_journal(settings: Settings) -> Journal:
     """Open the journal, which one engine at a time may have; one that is ending gets a moment."""
-    journal = Journal(settings.journal)
+    journal = Journal(settings.journal, settings.journal_keep_s, settings.journal_max_bytes)
     give_up_at = time.monotonic() + _PATIENCE.total_seconds()
     while not journal.claim():
         if time.monotonic() > give_up_at:

@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,12 +20,14 @@ from pydantic_settings import (
 )
 
 from prevenant.clock import Clock, ScaledClock, SystemClock
+from prevenant.durations import parse_duration
 from prevenant.errors import SettingsError
 
 PREFIX = "PREVENANT_"
 TOML_FILE = "prevenant.toml"
 
 _MQTT_SCHEMES = ("mqtt", "mqtts", "ws", "wss")
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kKmMgGtT])B?")
 _SMTP_SCHEMES = ("smtp", "smtps", "smtp+starttls")
 
 
@@ -58,6 +61,28 @@ def _smtp_url(text: SecretStr) -> SecretStr:
     if text.get_secret_value():
         _url(text.get_secret_value(), _SMTP_SCHEMES, "smtp+starttls://user:password@host:587")
     return text
+
+
+def _duration(text: str) -> str:
+    if text:
+        parse_duration(text)
+    return text
+
+
+def _size(text: str) -> str:
+    if text:
+        parse_size(text)
+    return text
+
+
+def parse_size(text: str) -> int:
+    """Return the number of bytes that a text such as `10GB` names. Raises ValueError with the form."""
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        message = f"{text!r} is no size: write one such as 500MB or 10GB"
+        raise ValueError(message)
+    factor = {"k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12}[match[2].lower()]
+    return round(float(match[1]) * factor)
 
 
 def _clock(text: str) -> str:
@@ -104,6 +129,12 @@ class Settings(BaseSettings):
         default="sqlite:///var/prevenant.db", description="the store, or postgresql+psycopg://…"
     )
     journal: Path = Field(default=Path("var/journal.db"), description="durable log of readings")
+    journal_keep: Annotated[str, AfterValidator(_duration)] = Field(
+        default="30d", description="how long the journal keeps readings; empty: for ever"
+    )
+    journal_max_size: Annotated[str, AfterValidator(_size)] = Field(
+        default="10GB", description="how much the journal may take on the disk; empty: any size"
+    )
     http: Annotated[str, AfterValidator(_http_address)] = Field(
         default="127.0.0.1:8080", description="where API and console listen"
     )
@@ -152,6 +183,16 @@ class Settings(BaseSettings):
     def http_port(self) -> int:
         """The port part of `http`; 0 lets the machine choose."""
         return int(self.http.rpartition(":")[2])
+
+    @property
+    def journal_keep_s(self) -> float:
+        """`journal_keep` in seconds; 0 for ever."""
+        return parse_duration(self.journal_keep) if self.journal_keep else 0.0
+
+    @property
+    def journal_max_bytes(self) -> int:
+        """`journal_max_size` in bytes; 0 for any."""
+        return parse_size(self.journal_max_size) if self.journal_max_size else 0
 
     def make_clock(self, not_before: float = 0.0) -> Clock:
         """Return the clock that the engine runs on, which goes on from `not_before`."""

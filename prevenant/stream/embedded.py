@@ -22,7 +22,8 @@ import structlog
 from sqlmodel import Session, select
 
 from ingest.decode import Decoder
-from ingest.journal import Batch, Journal, Snapshot
+from ingest.journal import Journal, Snapshot
+from ingest.journal_file import Batch, Damage
 from ingest.mqtt import Frame
 from ingest.quarantine import quarantine
 from prevenant.clock import Clock, epoch_seconds, from_epoch
@@ -59,6 +60,7 @@ class EmbeddedHost:
         self._stopping = threading.Event()
         self._arriving = threading.Lock()
         """Held from a batch's time of arrival until it is in the journal."""
+        self._refused = threading.Event()
         self._hearing = Hearing()
         self._timers_until = 0.0
         self._seq = 0
@@ -85,10 +87,17 @@ class EmbeddedHost:
                     batch = self._journal.append(frames, now, until)
                 break
             except JournalError as error:
-                log.error("journal refuses", reason=str(error))
+                if not self._refused.is_set():
+                    log.error("journal refuses, so the broker has to keep", reason=str(error))
+                self._refused.set()
                 if self._stopping.wait(_PAUSE_S):
                     raise
+        self._refused.clear()
         self._batches.put(batch)
+
+    def is_refused(self) -> bool:
+        """Return whether the journal cannot be written at present."""
+        return self._refused.is_set()
 
     def hear(self, *, connected: bool) -> None:
         """Take note that the broker can be heard from now on, or no more."""
@@ -107,11 +116,17 @@ class EmbeddedHost:
             self._decoder.restore(state["decoder"])
             self._write(self._processor.restore(state["processor"], snapshot.taken_at))
         count = 0
-        for batch in self._journal.read(self._seq):
-            self._decide(batch)
-            count += 1
+        for one in self._journal.read(self._seq):
+            if isinstance(one, Damage):
+                self._journal.damages.append(one)
+                self._journal.keep_damage(one)
+            else:
+                self._decide(one)
+                count += 1
         log.info("recovered", snapshot=self._snapshot_seq, batches_read_again=count)
+        self._seq = self._journal.last_seq
         self._timers_until = self._journal.latest
+        self._name_damages()
 
     def run(self) -> None:
         """Decide until `stop`. `recover` has to come first."""
@@ -189,8 +204,26 @@ class EmbeddedHost:
     def _keep_snapshot_if_due(self) -> None:
         if self._clock.seconds_until(self._snapshot_due) == 0:
             self._name_floods()
+            self._name_damages()
             self._keep_snapshot()
+            self._drop_old()
             self._snapshot_due = self._clock.now() + _SNAPSHOT_EVERY
+
+    def _name_damages(self) -> None:
+        """Say what the journal has lost, in the log and where people look."""
+        damages = [str(damage) for damage in self._journal.take_damages()]
+        for line in damages:
+            log.error("readings are lost", what=line)
+        if damages:
+            at = self._clock.now()
+            self._retrying(lambda session: _tell_all(session, at, "journal.damaged", damages))
+
+    def _drop_old(self) -> None:
+        try:
+            with self._arriving:
+                self._journal.drop_old(epoch_seconds(self._clock.now()))
+        except JournalError as error:
+            log.error("nothing dropped from the journal", reason=str(error))
 
     def _name_floods(self) -> None:
         """Say which devices changed too often, and how many of their readings were not weighed."""
@@ -207,7 +240,7 @@ class EmbeddedHost:
             rest = sum(floods[name] for name in worst[_FLOODS_NAMED:])
             lines.append(f"{len(worst) - len(lines)} more devices do: {rest} readings")
         log.warning("devices change too often", devices=len(floods), worst=worst[0])
-        self._retrying(lambda session: _tell_all(session, at, lines))
+        self._retrying(lambda session: _tell_all(session, at, "device.flood", lines))
 
     def _keep_snapshot(self) -> None:
         if self._seq == self._snapshot_seq:
@@ -286,9 +319,9 @@ def write_transition(session: Session, transition: Transition) -> None:
     _tell(session, transition, alarm.id or 0)
 
 
-def _tell_all(session: Session, at: datetime, lines: Sequence[str]) -> None:
+def _tell_all(session: Session, at: datetime, kind: str, lines: Sequence[str]) -> None:
     for line in lines:
-        add_timeline(session, at, "device.flood", line)
+        add_timeline(session, at, kind, line)
 
 
 def _tell(session: Session, transition: Transition, alarm_id: int) -> None:

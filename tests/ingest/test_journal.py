@@ -1,10 +1,13 @@
+import random
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from ingest.journal import Journal, Snapshot
+from ingest.journal_file import Batch, Damage, connect_read_only
 from ingest.mqtt import Frame
 from prevenant.errors import JournalError
 
@@ -24,13 +27,13 @@ def test_what_is_appended_is_read_again_in_order(journal: Journal, tmp_path: Pat
     journal.append(FRAMES[:1], 101.0, timers_until=90.0)
     journal.close()
     again = Journal(tmp_path / "deep" / "journal.db")
-    batches = list(again.read(0))
+    batches = [one for one in again.read(0) if isinstance(one, Batch)]
     assert [(b.seq, b.received_at, b.timers_until) for b in batches] == [
         (1, 100.0, 100.0),
         (2, 101.0, 90.0),
     ]
     assert batches[0].frames == FRAMES
-    assert [batch.seq for batch in again.read(1)] == [2]
+    assert [one.seq for one in again.read(1) if isinstance(one, Batch)] == [2]
     assert again.last_seq == 2
     again.close()
 
@@ -52,13 +55,182 @@ def test_every_commit_waits_for_the_disk(journal: Journal) -> None:
     assert journal._writer.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
-def test_a_damaged_batch_is_reported_and_not_passed_over(journal: Journal, tmp_path: Path) -> None:
-    journal.append(FRAMES, 100.0)
-    with sqlite3.connect(tmp_path / "deep" / "journal.db") as other:
-        other.execute("UPDATE batch SET frames = zeroblob(20)")
-    other.close()
-    with pytest.raises(JournalError, match=r"batch 1 .* is damaged"):
-        list(journal.read(0))
+def write_to(path: Path, statement: str) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute(statement)
+        other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def test_a_damaged_batch_is_reported_with_what_is_lost_and_the_next_is_read(
+    journal: Journal, tmp_path: Path
+) -> None:
+    for second in (100.0, 101.0, 102.0):
+        journal.append(FRAMES, second)
+    write_to(
+        tmp_path / "deep" / "journal.db", "UPDATE batch SET frames = zeroblob(9) WHERE seq = 2"
+    )
+    found = list(journal.read(0))
+    assert [one.seq for one in found if isinstance(one, Batch)] == [1, 3]
+    assert found[1] == Damage(2, 2, 2, 101.0, 101.0, "its checksum does not match")
+    assert str(found[1]) == "batch 2 of the journal, 2 readings: its checksum does not match"
+
+
+def test_missing_batches_are_reported(journal: Journal, tmp_path: Path) -> None:
+    for second in range(5):
+        journal.append(FRAMES, float(second))
+    write_to(tmp_path / "deep" / "journal.db", "DELETE FROM batch WHERE seq IN (2, 3)")
+    assert [one for one in journal.read(1) if isinstance(one, Damage)] == [
+        Damage(2, 3, None, None, 3.0, "they are missing")
+    ]
+    assert [one for one in journal.read(0) if isinstance(one, Damage)] == [
+        Damage(2, 3, None, 0.0, 3.0, "they are missing")
+    ]
+
+
+def test_a_damaged_snapshot_is_reported_and_not_used(journal: Journal, tmp_path: Path) -> None:
+    journal.save_snapshot(Snapshot(1, 100.0, b"one"))
+    write_to(tmp_path / "deep" / "journal.db", "UPDATE snapshot SET state = x'00'")
+    assert journal.load_snapshot() is None
+    (damage,) = journal.take_damages()
+    assert "all that the journal holds is decided again" in str(damage)
+    assert journal.take_damages() == []
+
+
+def fill(path: Path, batches: int = 60) -> None:
+    """Write a journal with a snapshot after batch 20, all of it in its main file."""
+    journal = Journal(path)
+    journal.claim()
+    for number in range(1, batches + 1):
+        journal.append([(b"a/b", b"%06d" % number * 500, 0)], float(number))
+    journal.save_snapshot(Snapshot(20, 20.0, b"state"))
+    journal.close()
+
+
+def numbers(journal: Journal, after: int) -> tuple[list[int], list[Damage]]:
+    batches, damages = [], []
+    for one in journal.read(after):
+        if isinstance(one, Batch):
+            assert one.frames[0][1] == b"%06d" % one.seq * 500
+            batches.append(one.seq)
+        else:
+            damages.append(one)
+    return batches, damages
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_damaged_file_is_set_aside_and_everything_readable_is_kept(
+    tmp_path: Path, seed: int
+) -> None:
+    path = tmp_path / "journal.db"
+    fill(path)
+    noise = random.Random(seed)
+    data = bytearray(path.read_bytes())
+    for _ in range(3):
+        # One page of 4 KiB, but not the first: that is another test.
+        page = noise.randrange(1, len(data) // 4096)
+        data[page * 4096 : page * 4096 + 4096] = noise.randbytes(4096)
+    path.write_bytes(data)
+
+    journal = Journal(path)
+    assert journal.claim()
+    snapshot = journal.load_snapshot()
+    batches, damages = numbers(journal, 20 if snapshot else 0)
+    damages += journal.take_damages()
+    added = journal.append([(b"a/b", b"new", 0)], 1_000.0)
+    assert added.seq > 60
+    first = 21 if snapshot else 1
+    lost = {n for one in damages for n in range(one.first_seq, one.last_seq + 1)}
+    missing = set(range(first, 61)) - set(batches)
+    is_known = not any("is not known" in one.reason for one in damages)
+    assert missing <= lost if is_known else lost, f"seed {seed}"
+    journal.close()
+
+
+@pytest.mark.parametrize("kept", [0, 100, 4096, 20_000])
+def test_a_file_cut_short_is_set_aside_and_the_engine_goes_on(tmp_path: Path, kept: int) -> None:
+    path = tmp_path / "journal.db"
+    fill(path)
+    path.write_bytes(path.read_bytes()[:kept])
+    journal = Journal(path)
+    assert journal.claim()
+    list(journal.read(0))
+    added = journal.append([(b"a/b", b"new", 0)], 1_000.0)
+    assert [one for one in journal.read(added.seq - 1) if isinstance(one, Batch)] == [added]
+    if kept:
+        assert journal.take_damages() != []
+        assert (tmp_path / "journal.db.damaged-1").exists()
+    journal.close()
+
+
+def test_damage_found_while_appending_stops_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    fill(path)
+    journal = Journal(path, max_bytes=1)
+    journal.claim()
+    data = bytearray(path.read_bytes())
+    data[4096:] = b"\xff" * (len(data) - 4096)
+    path.write_bytes(data)
+    added = journal.append([(b"a/b", b"new", 0)], 1_000.0)
+    assert added.seq == 61
+    assert journal.take_damages() != []
+    journal.close()
+
+
+def test_what_is_too_old_leaves_when_something_comes(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.db", keep_s=60.0)
+    for second in range(100):
+        journal.append(FRAMES, float(second))
+    for number in range(100, 200):
+        journal.save_snapshot(Snapshot(number, float(number), b""))
+        journal.append(FRAMES, float(number))
+    oldest = next(iter(journal.read(0)))
+    assert isinstance(oldest, Batch)
+    assert oldest.received_at == 199 - 60
+    journal.close()
+
+
+def test_what_is_too_old_leaves_also_when_nothing_comes(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.db", keep_s=60.0)
+    journal.append(FRAMES, 0.0)
+    journal.save_snapshot(Snapshot(1, 0.0, b""))
+    journal.drop_old(61.0)
+    assert list(journal.read(0)) == []
+    journal.close()
+
+
+def test_the_file_does_not_outgrow_its_limit(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    journal = Journal(path, max_bytes=2_000_000)
+    for number in range(1, 601):
+        journal.append([(b"a/b", b"x" * 20_000, 0)], float(number))
+        journal.save_snapshot(Snapshot(number, float(number), b""))
+    journal.close()
+    assert path.stat().st_size < 2_500_000
+    assert path.stat().st_size > 1_500_000
+
+
+def test_what_is_not_decided_on_yet_is_kept_beyond_every_limit(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.db", keep_s=1.0, max_bytes=10_000)
+    for number in range(1, 101):
+        journal.append([(b"a/b", b"x" * 20_000, 0)], float(number))
+    assert len(list(journal.read(0))) == 100
+    journal.close()
+
+
+def test_a_long_reader_lets_the_log_shrink_again(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    journal = Journal(path)
+    journal.append(FRAMES, 0.0)
+    with closing(connect_read_only(path)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM batch").fetchone()
+        for number in range(60):
+            journal.append([(b"a/b", b"x" * 2_000_000, 0)], float(number))
+        assert path.with_name("journal.db-wal").stat().st_size > 100_000_000
+    for number in range(60, 70):
+        journal.append([(b"a/b", b"x" * 2_000_000, 0)], float(number))
+    assert path.with_name("journal.db-wal").stat().st_size <= 70_000_000
+    journal.close()
 
 
 def test_a_file_that_is_no_journal_says_what_to_do(tmp_path: Path) -> None:

@@ -1,0 +1,159 @@
+"""The journal's file: its tables, and how they are read, damaged or not, also beside a live engine."""
+
+import sqlite3
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from ingest.mqtt import Frame
+from prevenant.errors import JournalError
+
+VERSION = 1
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS batch (
+    seq INTEGER PRIMARY KEY,
+    received_at REAL NOT NULL,
+    timers_until REAL NOT NULL,
+    count INTEGER NOT NULL,
+    checksum INTEGER NOT NULL,
+    frames BLOB NOT NULL
+);
+CREATE TABLE IF NOT EXISTS snapshot (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    seq INTEGER NOT NULL,
+    taken_at REAL NOT NULL,
+    checksum INTEGER NOT NULL,
+    state BLOB NOT NULL
+);
+CREATE TABLE IF NOT EXISTS damage (
+    id INTEGER PRIMARY KEY,
+    first_seq INTEGER NOT NULL,
+    last_seq INTEGER NOT NULL,
+    frames INTEGER,
+    since REAL,
+    until REAL,
+    reason TEXT NOT NULL
+);
+"""
+
+_FRAMES = msgspec.msgpack.Decoder(list[tuple[bytes, bytes, int]])
+_BROKEN = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_ROW = "SELECT seq, received_at, timers_until, count, checksum, frames FROM batch"
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Frames that arrived together. Times are in seconds since 1970."""
+
+    seq: int
+    received_at: float
+    timers_until: float
+    """Up to when timers run before these frames are taken: not while we could not hear."""
+    frames: list[Frame]
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """Batches that cannot be read any more. Times are in seconds since 1970."""
+
+    first_seq: int
+    last_seq: int
+    frames: int | None
+    """How many readings are lost with them; None where that is lost, too."""
+    since: float | None
+    until: float | None
+    """Between which arrivals they stood, as far as is known."""
+    reason: str
+
+    def __str__(self) -> str:
+        numbers = f"batch {self.first_seq}"
+        if self.last_seq != self.first_seq:
+            numbers = f"batches {self.first_seq} to {self.last_seq}"
+        count = "an unknown number of" if self.frames is None else str(self.frames)
+        return f"{numbers} of the journal, {count} readings: {self.reason}"
+
+
+def is_broken(error: sqlite3.Error) -> bool:
+    """Return whether an error means that the file itself is damaged."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _BROKEN
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open the file for writing, so that every commit waits for the disk."""
+    connection = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    # What a long reader let grow is cut again at the next checkpoint.
+    connection.execute("PRAGMA journal_size_limit=67108864")
+    return connection
+
+
+def connect_read_only(path: Path) -> sqlite3.Connection:
+    """Open the file for reading, beside a live engine or in a place where nothing can be written.
+
+    Raises JournalError where it is missing or no journal.
+    """
+    if not path.is_file():
+        message = f"there is no journal {path}: name one with --journal FILE"
+        raise JournalError(message)
+    error: sqlite3.Error | None = None
+    # Beside nobody, in a place without write access, the file is only to be had as one that stands still.
+    for mode in ("mode=ro", "immutable=1"):
+        connection = sqlite3.connect(f"{path.resolve().as_uri()}?{mode}", uri=True, timeout=30)
+        try:
+            connection.execute("SELECT seq FROM batch LIMIT 1").fetchone()
+        except sqlite3.Error as refused:
+            connection.close()
+            error = refused
+        else:
+            return connection
+    message = f"{path} is no journal that can be read: {error}"
+    raise JournalError(message)
+
+
+def read_batches(
+    connection: sqlite3.Connection, after: int, *, is_whole: bool = False
+) -> Iterator[Batch | Damage]:
+    """Yield the batches after the one numbered `after`, oldest first, and what is lost between them.
+
+    With `is_whole`, the batch after `after` has to be there. Raises sqlite3.DatabaseError where the file
+    itself is damaged.
+    """
+    expected: int | None = after + 1 if is_whole else None
+    latest: float | None = None
+    for seq, received_at, timers_until, count, checksum, blob in connection.execute(
+        f"{_ROW} WHERE seq > ? ORDER BY seq", (after,)
+    ):
+        if expected is not None and seq != expected:
+            yield Damage(expected, seq - 1, None, latest, received_at, "they are missing")
+        expected, latest = seq + 1, received_at
+        frames = _read_frames(blob, checksum)
+        if frames is None:
+            reason = "its checksum does not match"
+            yield Damage(seq, seq, count, received_at, received_at, reason)
+        else:
+            yield Batch(seq, received_at, timers_until, frames)
+
+
+def read_one_by_one(connection: sqlite3.Connection, after: int, last: int) -> Iterator[Batch]:
+    """Yield every batch from `after` to `last` that a damaged file still holds."""
+    for seq in range(after + 1, last + 1):
+        try:
+            row = connection.execute(f"{_ROW} WHERE seq = ?", (seq,)).fetchone()
+        except sqlite3.Error:
+            continue
+        frames = _read_frames(row[5], row[4]) if row else None
+        if frames is not None:
+            yield Batch(row[0], row[1], row[2], frames)
+
+
+def _read_frames(blob: bytes, checksum: int) -> list[Frame] | None:
+    if not isinstance(blob, bytes) or zlib.crc32(blob) != checksum:
+        return None
+    try:
+        return _FRAMES.decode(blob)
+    except msgspec.MsgspecError:
+        return None

@@ -1,0 +1,151 @@
+"""`prevenant journal`: what it holds and its readings as tables, also beside a live engine."""
+
+import json
+import stat
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from ingest.journal import Journal, Snapshot
+from ingest.mqtt import RETAINED
+from prevenant.cli import app
+from prevenant.errors import ConfigurationError, JournalError
+
+NOON = 1_777_896_000.0
+"""2026-05-04, 12:00 UTC."""
+
+BOOK = """
+devices:
+  door: {topic: 'a/{site}/doors/{device}', fields: {open: bool, battery: percent, note: string?}}
+  room: {topic: 'a/{site}/rooms/{device}', format: number, fields: {temperature: celsius}}
+"""
+
+
+@pytest.fixture
+def journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Journal:
+    """Return a live journal in the working directory, with two doors, a room and rubbish."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rules.yaml").write_text(BOOK, "utf-8")
+    monkeypatch.setenv("PREVENANT_JOURNAL", "journal.db")
+    journal = Journal(Path("journal.db"))
+    late = b'{"open": false, "battery": 50, "observed_at": %d}' % (NOON - 3600)
+    journal.append([(b"a/t/doors/1", b'{"open": true, "battery": 51.5}', 0)], NOON)
+    journal.append([(b"a/t/doors/2", late, 0), (b"a/t/rooms/1", b"21.5", RETAINED)], NOON + 1)
+    journal.append([(b"a/t/doors/1", b'{"open": tr', 0), (b"b", b"\xff", 0)], NOON + 2)
+    journal.save_snapshot(Snapshot(2, NOON + 1, b"x"))
+    return journal
+
+
+def run(*arguments: str) -> Any:
+    return CliRunner().invoke(app, ["journal", *arguments], catch_exceptions=False)
+
+
+def test_stat_tells_what_it_holds_beside_a_live_engine(journal: Journal) -> None:
+    shown = run("stat", "--check")
+    assert shown.exit_code == 0
+    for words in ("batches    3, numbered 1 to 3", "readings   5", "after batch 2", "30d, 10GB"):
+        assert words in shown.output
+    assert "received   2026-05-04T12:00:00+00:00 to 2026-05-04T12:00:02+00:00" in shown.output
+    assert "every batch is whole" in shown.output
+    found = json.loads(run("stat", "--json").output)
+    assert (found["batches"], found["readings"], found["found"]) == (3, 5, None)
+    journal.close()
+
+
+def test_stat_finds_damage(journal: Journal) -> None:
+    journal._writer.execute("UPDATE batch SET frames = zeroblob(5) WHERE seq = 2")
+    shown = run("stat", "--check")
+    assert shown.exit_code == 1
+    assert "batch 2 of the journal, 2 readings: its checksum does not match" in shown.output
+    journal.close()
+
+
+@pytest.mark.parametrize("form", ["parquet", "csv"])
+def test_readings_become_tables(journal: Journal, tmp_path: Path, form: str) -> None:
+    shown = run("export", "--to", "out", "--format", form)
+    assert f"out/door.{form}: 2 rows" in shown.output
+    assert "2 messages could not be read" in shown.output
+    read: Any = pd.read_parquet if form == "parquet" else pd.read_csv
+    doors, rooms = (read(tmp_path / "out" / f"{name}.{form}") for name in ("door", "room"))
+    assert list(doors.columns) == [
+        "site",
+        "device",
+        "observed_at",
+        "received_at",
+        "retained",
+        "open",
+        "battery",
+        "note",
+    ]
+    assert doors["device"].tolist() == ["t/1", "t/2"]
+    assert doors["battery"].tolist() == [51.5, 50.0]
+    at = pd.to_datetime(doors["observed_at"], utc=True)
+    assert [moment.timestamp() for moment in at] == [NOON, NOON - 3600]
+    assert (rooms["temperature"][0], bool(rooms["retained"][0])) == (21.5, True)
+    assert sorted(one.name for one in Path("out").iterdir()) == [f"door.{form}", f"room.{form}"]
+    journal.close()
+
+
+@pytest.mark.parametrize(
+    ("options", "devices"),
+    [
+        (["--type", "door"], ["t/1", "t/2"]),
+        (["--device", "t/2"], ["t/2"]),
+        (["--since", "2026-05-04T12:00:00"], ["t/1"]),
+        (["--until", "2026-05-04T14:00:00+02:00"], ["t/2"]),
+        (["--since", "2026-05-04T11:00", "--until", "2026-05-04T11:00:01"], ["t/2"]),
+    ],
+)
+def test_a_selection(
+    journal: Journal, tmp_path: Path, options: list[str], devices: list[str]
+) -> None:
+    run("export", "--to", "out", *options)
+    found = pd.read_parquet(tmp_path / "out" / "door.parquet")
+    assert found["device"].tolist() == devices
+    journal.close()
+
+
+def test_raw_is_what_arrived(journal: Journal, tmp_path: Path) -> None:
+    assert "out/frames.parquet: 5 rows" in run("export", "--to", "out", "--raw").output
+    frames = pd.read_parquet(tmp_path / "out" / "frames.parquet")
+    assert frames["payload"].tolist()[-1] == b"\xff"
+    assert frames["topic"].tolist()[0] == "a/t/doors/1"
+    journal.close()
+
+
+def test_a_selection_without_readings_writes_nothing(journal: Journal) -> None:
+    assert "nothing was written" in run("export", "--to", "out", "--since", "1h").output
+    assert not Path("out").exists()
+    journal.close()
+
+
+def test_a_copy_in_a_place_without_write_access(journal: Journal, tmp_path: Path) -> None:
+    journal.close()
+    place = tmp_path / "archive"
+    place.mkdir()
+    (tmp_path / "journal.db").rename(place / "copy.db")
+    place.chmod(stat.S_IRUSR | stat.S_IXUSR)
+    assert "readings   5" in run("stat", "--journal", str(place / "copy.db")).output
+    place.chmod(stat.S_IRWXU)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "words"),
+    [
+        (["stat", "--journal", "none.db"], JournalError, "there is no journal none.db"),
+        (["stat", "--journal", "rules.yaml"], JournalError, "is no journal that can be read"),
+        (["export", "--to", "out", "--type", "dor"], ConfigurationError, "did you mean 'door'"),
+        (["export", "--to", "out", "--since", "soon"], ConfigurationError, "'soon' is no time"),
+        (["export", "--to", "out", "--format", "xls"], ConfigurationError, "parquet or csv"),
+        (["export", "--to", "rules.yaml"], ConfigurationError, "is a file: name a folder"),
+    ],
+)
+def test_what_cannot_be_done_says_why(
+    journal: Journal, arguments: list[str], error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        run(*arguments)
+    journal.close()
