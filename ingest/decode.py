@@ -18,6 +18,8 @@ _REMEMBERED = 200_000
 """Topics whose device is remembered."""
 _SHOWN_ELEMENTS = 5
 
+_REPLAYED, _ARRIVAL_SHIFT = 2, 8
+
 _Source = tuple[Reader, DeviceType, str, str, str]
 """How to read what comes on a topic; the device's type and its name, the site, the device."""
 
@@ -40,6 +42,16 @@ class Decoded:
     presences: list[Presence] = field(default_factory=list)
     requests: list[tuple[str, bytes]] = field(default_factory=list)
     """Topics and payloads that devices have to be sent."""
+
+
+def first_arrival(flags: int, received_at: float) -> int:
+    """Return the flags of a frame that is read again, with the time of its first arrival in them."""
+    return flags & RETAINED | _REPLAYED | round(received_at * 1000) << _ARRIVAL_SHIFT
+
+
+def _arrival(flags: int, received_at: float) -> float:
+    """Return when a frame arrived for the first time."""
+    return (flags >> _ARRIVAL_SHIFT) / 1000 if flags & _REPLAYED else received_at
 
 
 class _Slow(Protocol):
@@ -94,7 +106,7 @@ class Decoder:
             if stamp is None and not flags:
                 readings.append(Reading(name, site_id, device_id, received_at, received_at, values))
                 continue
-            observed, timed = observed_at(stamp, received_at, device_type)
+            observed, timed = observed_at(stamp, _arrival(flags, received_at), device_type)
             retained = flags & RETAINED != 0 and not timed
             readings.append(
                 Reading(name, site_id, device_id, observed, received_at, values, retained)
@@ -185,7 +197,7 @@ class _Composite:
         names = dict(self._names)
         for what, path in self._type.identity:
             names[what] = read_name(what, path.find(root if path.from_root else part))
-        observed, timed = observed_at(stamp, received_at, self._type)
+        observed, timed = observed_at(stamp, _arrival(flags, received_at), self._type)
         return Reading(
             self._type.name,
             names["site"],

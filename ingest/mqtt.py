@@ -246,6 +246,11 @@ class Listener:
             self._client.connect_async(self._host, self._port, keepalive=30)
         self._client.loop_forever(retry_first_connection=True)
 
+    def publish(self, topic: str, payload: bytes) -> None:
+        """Send devices something, once, from any thread; while the broker is away it is not sent."""
+        if self.connected.is_set():
+            self._client.publish(topic, payload, qos=0)
+
     def stop(self) -> None:
         """End `run`; the broker keeps the session."""
         self._stopping = True

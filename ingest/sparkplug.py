@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 SPARKPLUG = "sparkplug"
 
-_NAMESPACE = "spBv1.0"
+NAMESPACE = "spBv1.0"
 _REBIRTH = "Node Control/Rebirth"
 _REBIRTH_EVERY_S = 60.0
 _MOST_NODES = 100_000
@@ -125,7 +125,7 @@ class EdgeNodes:
     def at(self, topic: bytes) -> "_Topic | None":
         """Return what takes the messages of a Sparkplug topic, or None if it is no such topic."""
         levels = topic.decode(errors="replace").split("/")
-        if not self._types or levels[0] != _NAMESPACE:
+        if not self._types or levels[0] != NAMESPACE:
             return None
         return _Topic(self, levels)
 
@@ -288,7 +288,7 @@ class _Topic:
             datatype=_BOOLEAN,
             boolean_value=True,
         )
-        topic = f"{_NAMESPACE}/{self._levels[1]}/NCMD/{self._levels[3]}"
+        topic = f"{NAMESPACE}/{self._levels[1]}/NCMD/{self._levels[3]}"
         decoded.requests.append((topic, command.SerializeToString()))
 
 

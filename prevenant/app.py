@@ -32,6 +32,7 @@ from prevenant.errors import SettingsError
 from prevenant.settings import Settings
 from prevenant.store import Store
 from prevenant.stream.embedded import EmbeddedHost
+from prevenant.stream.replaying import QuarantineReplay
 from workflows.runtime import Runtime
 
 log = structlog.get_logger()
@@ -62,6 +63,10 @@ class Engine:
             self.host.accept,
             lambda connected: self.host.hear(connected=connected),
         )
+        self.host.publish = self._listener.publish
+        self._replay = QuarantineReplay(
+            settings, self.store, self.clock, self.book.rules, self.host.accept
+        )
         self._runtime = Runtime(
             self.store, self.clock, self.book.workflows, self.book.routes, self.book.templates
         )
@@ -85,6 +90,7 @@ class Engine:
         """Recover what an earlier process left, then start every part."""
         self.host.recover()
         self._spawn("decide", self.host.run)
+        self._spawn("replay", self._replay.run)
         self._spawn("route", self._runtime.run)
         self._spawn("engage", self._outbox.run)
         self._spawn("console", lambda: self._server.run(sockets=[self._socket]))
@@ -94,6 +100,7 @@ class Engine:
         """Stop every part and wait for it: first what comes in, last what goes out."""
         self.ended.set()
         self._listener.stop()
+        self._replay.stop()
         self.host.stop()
         self._runtime.stop()
         self._outbox.stop()

@@ -117,6 +117,8 @@ class DeviceType:
     max_payload_bytes: int = 65_536
     max_rate: int = 100
     """How many changes of one device are weighed in a second of its own time."""
+    silent_after_s: float = 0.0
+    """After so long without a reading a device counts as silent; 0 never."""
     format: str = "json"
     separator: str = ","
     """Between the columns of a CSV line."""

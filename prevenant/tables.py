@@ -10,6 +10,8 @@ from prevenant.store import UtcDateTime, wake
 
 CASE_EVENTS = "case-events"
 """The bell that rings when a case has something to hear."""
+QUARANTINE = "quarantine"
+"""The bell that rings when refused payloads are to be tried again."""
 TIMELINE = "timeline"
 """The bell that rings when the story goes on."""
 

@@ -86,7 +86,6 @@ def _read_device(name: str, value: Value) -> DeviceType | None:
     fields = _read_fields(fields_value, format_) if fields_value else ()
     if fields_value and format_ in _BARE and len(fields) > 1:
         fields_value.fail(f"a payload of format {format_} is one value: name one field")
-    keys.duration_s("silent_after", 0.0)
     time_field, time_path = _read_time(keys.get("time"), format_)
     if topic is None or not fields:
         return None
@@ -99,6 +98,7 @@ def _read_device(name: str, value: Value) -> DeviceType | None:
         max_late_s=keys.duration_s("max_late", 86_400.0),
         max_payload_bytes=int(keys.number("max_payload", 65_536)),
         max_rate=_read_rate(keys.get("max_rate")),
+        silent_after_s=keys.duration_s("silent_after", 0.0),
         format=format_,
         separator=_read_separator(keys.get("separator"), format_),
         time_path=time_path,

@@ -131,6 +131,16 @@ class Processor:
         self._advance(now, transitions)
         return transitions
 
+    def newest(self, type_name: str, device_id: str) -> Reading | None:
+        """Return the newest reading of a device, or None."""
+        state = self._lanes[type_name].devices.get(device_id)
+        return None if state is None else _newest(state)
+
+    def readings(self) -> list[Reading]:
+        """Return the newest reading of every device."""
+        lanes = self._lanes.values()
+        return [_newest(state) for lane in lanes for state in lane.devices.values()]
+
     def take_floods(self) -> dict[str, int]:
         """Return `floods` and begin anew."""
         floods, self.floods = self.floods, {}

@@ -1,4 +1,4 @@
-"""What the API tells of alarms, cases, messages and quarantine."""
+"""What the API tells of alarms, cases and messages."""
 
 from typing import Annotated, Any
 
@@ -6,7 +6,6 @@ from fastapi import APIRouter, Depends, HTTPException, Query, Request, status
 from fastapi.responses import StreamingResponse
 from sqlmodel import Session, col, select
 
-from ingest.quarantine import Quarantined
 from notify.message import Delivery, Message
 from prevenant.api.access import require_token
 from prevenant.api.live import main_zone, view_entry
@@ -54,24 +53,6 @@ def list_messages(request: Request, limit: Limit = 100) -> list[dict[str, Any]]:
     with request.app.state.store.read() as session:
         query = select(Message).order_by(col(Message.id).desc()).limit(limit)
         return [view_message(session, message) for message in session.exec(query)]
-
-
-@router.get("/quarantine")
-def list_quarantine(request: Request, limit: Limit = 100) -> list[dict[str, Any]]:
-    """Return refused payloads, the newest first, each with its reason."""
-    with request.app.state.store.read() as session:
-        query = select(Quarantined).order_by(col(Quarantined.id).desc()).limit(limit)
-        return [
-            {
-                "id": one.id,
-                "received_at": one.received_at,
-                "topic": one.topic,
-                "payload": one.payload.decode(errors="backslashreplace"),
-                "size": one.size,
-                "reason": one.reason,
-            }
-            for one in session.exec(query)
-        ]
 
 
 @router.get("/live")

@@ -1,9 +1,10 @@
 """The console's pages, rendered on the server; the board follows the story live."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 from fastapi import APIRouter, FastAPI, Form, Request, Response, status
 from fastapi.responses import HTMLResponse, RedirectResponse
@@ -13,13 +14,22 @@ from sqlmodel import Session, col, func, select
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ingest.quarantine import ask_for_replay, discard
 from notify import message as ledger
 from prevenant import __version__
 from prevenant.api.access import COOKIE, is_allowed, token_of
+from prevenant.api.devices import (
+    adopt_heard,
+    count_refused,
+    count_waiting,
+    find_devices,
+    find_refused,
+)
 from prevenant.api.live import local_time, main_zone, view_entry
 from prevenant.api.resources import view_case, view_message
 from prevenant.crm.directory import find_place
 from prevenant.domain import Severity
+from prevenant.errors import ConfigurationError
 from prevenant.tables import Alarm, TimelineEntry
 from workflows.tables import CLOSED, HANDED_OVER, OPEN, Case
 
@@ -27,6 +37,7 @@ router = APIRouter(include_in_schema=False)
 
 _STATIC = Path(__file__).parent / "static"
 _SHOWN_CASES, _SHOWN_STORY, _SHOWN_MESSAGES = 40, 60, 200
+_SHOWN_DEVICES, _SHOWN_REFUSED, _SHOWN_REASONS = 500, 200, 12
 _POLICY = (
     "default-src 'self'; img-src 'self' data:; "
     "frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
@@ -106,6 +117,59 @@ def show_case(request: Request, case_id: int) -> Response:
 def show_outbox(request: Request) -> Response:
     """Show every message and how it went."""
     return _for_known(request, "outbox.html", _outbox)
+
+
+@router.get("/devices")
+def show_devices(request: Request, problem: str = "") -> Response:
+    """Show every device that was heard, unknown ones first."""
+    now = request.app.state.clock.now()
+    return _for_known(request, "devices.html", lambda session: _devices(session, now, problem))
+
+
+@router.post("/devices/adopt")
+def adopt_device(
+    request: Request,
+    device: Annotated[str, Form()],
+    site: Annotated[str, Form()],
+    label: Annotated[str, Form()] = "",
+) -> Response:
+    """Make a device that was heard known to the CRM."""
+
+    def adopt(session: Session) -> None:
+        adopt_heard(session, request.app.state.clock.now(), device, site, label)
+
+    return _act(request, adopt, "/devices")
+
+
+@router.get("/quarantine")
+def show_quarantine(request: Request) -> Response:
+    """Show what could not be read."""
+    return _for_known(request, "quarantine.html", _quarantine)
+
+
+@router.post("/quarantine/replay")
+def replay_quarantine(request: Request) -> Response:
+    """Have everything that waits read again."""
+    return _act(request, lambda session: ask_for_replay(session, None), "/quarantine")
+
+
+@router.post("/quarantine/discard")
+def discard_quarantine(request: Request) -> Response:
+    """Set everything that waits aside for good."""
+    return _act(request, lambda session: discard(session, None), "/quarantine")
+
+
+def _act(request: Request, change: Callable[[Session], object], path: str) -> Response:
+    """Do what somebody with a token asked for, and show the page again with what went wrong."""
+    store = request.app.state.store
+    if not is_allowed(store, token_of(request)):
+        return RedirectResponse("/login", status.HTTP_303_SEE_OTHER)
+    try:
+        with store.write() as session:
+            change(session)
+    except ConfigurationError as error:
+        path = f"{path}?{urlencode({'problem': str(error)})}"
+    return RedirectResponse(path, status.HTTP_303_SEE_OTHER)
 
 
 def _remember(request: Request, token: str, path: str) -> Response:
@@ -207,3 +271,28 @@ def _outbox(session: Session) -> dict[str, Any]:
         view["time"] = local_time(message.created_at, zone)
         messages.append(view)
     return {"messages": messages}
+
+
+def _devices(session: Session, now: datetime, problem: str) -> dict[str, Any]:
+    zone = main_zone(session)
+    groups = []
+    for title, unknown in (("Unknown", True), ("Known", False)):
+        devices = find_devices(session, now, unknown=unknown, limit=_SHOWN_DEVICES)
+        for one in devices:
+            one["seen"] = local_time(one["last_seen_at"], zone) if one["last_seen_at"] else ""
+            one["shown"] = ", ".join(f"{name} {value}" for name, value in one["values"].items())
+        if devices:
+            groups.append((title, devices))
+    return {"groups": groups, "problem": problem}
+
+
+def _quarantine(session: Session) -> dict[str, Any]:
+    zone = main_zone(session)
+    refused = find_refused(session, limit=_SHOWN_REFUSED)
+    for one in refused:
+        one["time"] = local_time(one["received_at"], zone)
+    return {
+        "refused": refused,
+        "counts": count_refused(session)[:_SHOWN_REASONS],
+        "waiting": count_waiting(session),
+    }

@@ -26,6 +26,7 @@ from ingest.journal import Journal, Snapshot
 from ingest.journal_file import Batch, Damage
 from ingest.mqtt import Frame
 from ingest.quarantine import quarantine
+from ingest.registry import Registry
 from prevenant.clock import Clock, epoch_seconds, from_epoch
 from prevenant.domain import Severity, Transition
 from prevenant.errors import JournalError, StoreUnavailable
@@ -56,13 +57,20 @@ class EmbeddedHost:
         self._journal = journal
         self._decoder = Decoder(book.devices.values())
         self._processor = Processor(book)
+        self._registry = Registry(book.devices)
+        self.publish: Callable[[str, bytes], None] = lambda _topic, _payload: None
+        """How devices are sent something; the listener's, once there is one."""
         self._batches: queue.Queue[Batch | None] = queue.Queue(_QUEUED_BATCHES)
         self._stopping = threading.Event()
         self._arriving = threading.Lock()
         """Held from a batch's time of arrival until it is in the journal."""
+        self._in_order = threading.Lock()
+        """Held until a batch is queued: several accept, and batches are decided in the journal's order."""
         self._refused = threading.Event()
         self._hearing = Hearing()
         self._timers_until = 0.0
+        self._is_live = False
+        """Whether what is decided is new, and not read again."""
         self._seq = 0
         self._snapshot_seq = 0
         self._snapshot_due = clock.now()
@@ -79,21 +87,25 @@ class EmbeddedHost:
 
         While the disk refuses or too much waits, this blocks, and the broker holds back.
         """
+        with self._in_order:
+            self._batches.put(self._append(frames))
+
+    def _append(self, frames: Sequence[Frame]) -> Batch:
         while True:
             try:
                 with self._arriving:
                     now = epoch_seconds(self._clock.now())
                     until = self._timers_until if self._hearing.is_deaf() else now
                     batch = self._journal.append(frames, now, until)
-                break
             except JournalError as error:
                 if not self._refused.is_set():
                     log.error("journal refuses, so the broker has to keep", reason=str(error))
                 self._refused.set()
                 if self._stopping.wait(_PAUSE_S):
                     raise
-        self._refused.clear()
-        self._batches.put(batch)
+            else:
+                self._refused.clear()
+                return batch
 
     def is_refused(self) -> bool:
         """Return whether the journal cannot be written at present."""
@@ -123,6 +135,7 @@ class EmbeddedHost:
             else:
                 self._decide(one)
                 count += 1
+        self._registry.note(self._processor.readings())
         log.info("recovered", snapshot=self._snapshot_seq, batches_read_again=count)
         self._seq = self._journal.last_seq
         self._timers_until = self._journal.latest
@@ -130,6 +143,7 @@ class EmbeddedHost:
 
     def run(self) -> None:
         """Decide until `stop`. `recover` has to come first."""
+        self._is_live = True
         while not self._stopping.is_set():
             try:
                 batch = self._batches.get(timeout=self._patience())
@@ -166,12 +180,15 @@ class EmbeddedHost:
     def _decide(self, batch: Batch) -> None:
         decoded = self._decoder.decode_batch(batch.frames, batch.received_at)
         transitions = self._processor.process(decoded.readings, batch.timers_until)
+        self._registry.note(decoded.readings, decoded.presences)
         rejected = decoded.rejected
         if rejected:
             received_at = from_epoch(batch.received_at)
             self._retrying(lambda session: quarantine(session, batch.seq, received_at, rejected))
             log.info("quarantined", count=len(rejected), reason=rejected[0].reason)
         self._write(transitions)
+        for topic, payload in decoded.requests if self._is_live else ():
+            self.publish(topic, payload)
         self._seq = batch.seq
         self.frames += len(batch.frames)
 
@@ -205,9 +222,15 @@ class EmbeddedHost:
         if self._clock.seconds_until(self._snapshot_due) == 0:
             self._name_floods()
             self._name_damages()
+            self._register()
             self._keep_snapshot()
             self._drop_old()
             self._snapshot_due = self._clock.now() + _SNAPSHOT_EVERY
+
+    def _register(self) -> None:
+        """Write who was heard."""
+        self._retrying(lambda session: self._registry.write(session, self._processor.newest))
+        self._registry.written()
 
     def _name_damages(self) -> None:
         """Say what the journal has lost, in the log and where people look."""

@@ -3,31 +3,18 @@
 import logging
 import signal
 import sys
-from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import structlog
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from ingest.export import (
-    Selection,
-    describe_export,
-    describe_journal,
-    examine_journal,
-    export_frames,
-    export_readings,
-)
 from prevenant import __version__
 from prevenant.app import Engine, open_store
 from prevenant.book import load_book
+from prevenant.cli import devices, journal
+from prevenant.cli.shown import out, show_table
 from prevenant.crm.importing import import_folder
-from prevenant.document import suggest
-from prevenant.durations import parse_duration
 from prevenant.errors import ConfigurationError, CrmImportError, PrevenantError
 from prevenant.settings import describe_settings, load_settings
 from rules.testing import run_rule_tests
@@ -40,16 +27,14 @@ app = typer.Typer(
 )
 rules_app = typer.Typer(help="Check and test rule books.", no_args_is_help=True)
 crm_app = typer.Typer(help="Customers, sites, devices and technicians.", no_args_is_help=True)
-journal_app = typer.Typer(help="The durable log of readings.", no_args_is_help=True)
 simulate_app = typer.Typer(help="Stand in for devices.", no_args_is_help=True)
 app.add_typer(rules_app, name="rules")
 app.add_typer(crm_app, name="crm")
-app.add_typer(journal_app, name="journal")
+app.add_typer(devices.devices_app, name="devices")
+app.add_typer(devices.quarantine_app, name="quarantine")
+app.add_typer(journal.app, name="journal")
 app.add_typer(simulate_app, name="simulate")
 
-out = Console(highlight=False, soft_wrap=True)
-
-_WIDE = 240
 
 BookFile = Annotated[Path | None, typer.Argument(help="The rule book.", show_default="the setting")]
 
@@ -98,15 +83,7 @@ def run() -> None:
 @app.command()
 def settings() -> None:
     """Show every setting, its value and where it comes from; secrets stay hidden."""
-    table = Table(box=None, pad_edge=False)
-    table.add_column("setting", no_wrap=True)
-    table.add_column("value", overflow="fold")
-    table.add_column("from", no_wrap=True)
-    table.add_column("meaning", overflow="fold")
-    for row in describe_settings(load_settings()):
-        table.add_row(*row)
-    # A pipe has no width: there a line is a setting.
-    Console(highlight=False, width=None if out.is_terminal else _WIDE).print(table)
+    show_table(["setting", "value", "from", "meaning"], describe_settings(load_settings()))
 
 
 @rules_app.command("check")
@@ -151,92 +128,6 @@ def import_crm(
             session.rollback()
     shown = ", ".join(f"{count} {name}" for name, count in counts.items())
     out.print(f"{'would import' if dry_run else 'imported'} {shown}")
-
-
-JournalFile = Annotated[
-    Path | None, typer.Option("--journal", help="The journal.", show_default="the setting")
-]
-
-
-@journal_app.command("stat")
-def show_journal(
-    *,
-    journal: JournalFile = None,
-    check: Annotated[
-        bool, typer.Option("--check", help="Read all of it and compare the checksums.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-) -> None:
-    """Show what the journal holds, also beside a running engine; status 1 where it is damaged."""
-    current = load_settings()
-    found = examine_journal(journal or current.journal, check=check)
-    if as_json:
-        out.print_json(msgspec.json.encode(found).decode())
-    else:
-        limits = current.journal_keep or "for ever", current.journal_max_size or "any size"
-        for line in describe_journal(found, *limits):
-            out.print(line, markup=False)
-    raise typer.Exit(1 if found.found else 0)
-
-
-@journal_app.command("export")
-def export_journal(  # noqa: PLR0913  a command has as many options as it needs
-    to: Annotated[Path, typer.Option("--to", help="The folder for the files.")],
-    *,
-    journal: JournalFile = None,
-    book: Annotated[
-        Path | None, typer.Option(help="The rule book that says how to read it.")
-    ] = None,
-    since: Annotated[str, typer.Option(help="A time in ISO 8601, or how long ago: 24h.")] = "",
-    until: Annotated[str, typer.Option(help="A time in ISO 8601, or how long ago.")] = "",
-    device_type: Annotated[
-        list[str] | None, typer.Option("--type", help="Only devices of this type; repeatable.")
-    ] = None,
-    device: Annotated[
-        list[str] | None, typer.Option(help="Only this device, SITE/DEVICE; repeatable.")
-    ] = None,
-    raw: Annotated[bool, typer.Option("--raw", help="What arrived, as it was sent.")] = False,
-    form: Annotated[str, typer.Option("--format", help="parquet or csv.")] = "parquet",
-) -> None:
-    """Write the journal's readings as tables, one file for each device type."""
-    current = load_settings()
-    if form not in {"parquet", "csv"}:
-        message = f"there is no format {form!r}: write parquet or csv"
-        raise ConfigurationError(message)
-    if to.exists() and not to.is_dir():
-        message = f"{to} is a file: name a folder with --to"
-        raise ConfigurationError(message)
-    now = current.make_clock().now()
-    selection = Selection(
-        _moment(since, now) if since else 0.0,
-        _moment(until, now) if until else float("inf"),
-        frozenset(device_type or ()),
-        frozenset(device or ()),
-    )
-    source = journal or current.journal
-    if raw:
-        exported = export_frames(source, to, selection, form)
-    else:
-        types = load_book(book or current.book).rules.devices
-        for name in selection.types:
-            if name not in types:
-                message = f"the rule book has no device type {name!r}: {suggest(name, types)}"
-                raise ConfigurationError(message)
-        exported = export_readings(source, types, to, selection, form)
-    for line in describe_export(exported):
-        out.print(line, markup=False)
-
-
-def _moment(text: str, now: datetime) -> float:
-    """Return the time that a user named, in seconds since 1970."""
-    with suppress(ValueError):
-        return now.timestamp() - parse_duration(text)
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        message = f"{text!r} is no time: write one such as 2026-11-23T08:00, or how long ago: 24h"
-        raise ConfigurationError(message) from None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 @simulate_app.command("devices")
