@@ -6,21 +6,16 @@ the batch was taken. Connecting, authentication, TLS, keep-alive, reconnection a
 PUBLISH stay paho's. All that is touched of paho's insides stands in this file.
 """
 
-import ssl
+import random
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
 
 import paho.mqtt.client as paho
-import structlog
 from paho.mqtt import MQTTException
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
-from paho.mqtt.subscribeoptions import SubscribeOptions
-
-log = structlog.get_logger()
 
 Frame = tuple[bytes, bytes, int]
 """Topic, payload and flags of one message."""
@@ -30,21 +25,22 @@ RETAINED = 1
 
 _CHUNK_BYTES = 256 * 1024
 _PUBLISH, _PUBLISH_MASK, _QOS_1 = 0x30, 0xF4, 0x02
-"""The mask leaves out QoS 1, so that it finds QoS 0 and 1: QoS 2 is paho's, and never asked for."""
-_PUBACK, _PUBACK_2 = 0x40, b"\x40\x02"
+"""The mask leaves out QoS 1, so that it finds QoS 0 and 1; QoS 2 is rare and has its own way."""
+_KIND, _QOS, _QOS_2, _PUBREL = 0xF0, 0x06, 0x04, 0x62
+_PUBACK, _PUBREC, _PUBCOMP = 0x40, 0x50, 0x70
 _LAST_7_BITS = 0x7F
-_SESSION_EXPIRY_S = 7 * 86_400
-_RECEIVE_MAXIMUM, _ALIASES = 5_000, 1_000
-_PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
-_V311 = MQTTProtocolVersion.MQTTv311
-_V5 = MQTTProtocolVersion.MQTTv5
+_SHORTEST_WAIT_S, _LONGEST_WAIT_S = 0.5, 8.0
+V311 = MQTTProtocolVersion.MQTTv311
+V5 = MQTTProtocolVersion.MQTTv5
 
 
 class BatchClient(paho.Client):
-    """paho's client, which gives QoS 0 and 1 messages to `on_batch` in batches.
+    """paho's client, which gives messages to `on_batch` in batches.
 
-    A batch is acknowledged when `on_batch` returns. If it raises, nothing of the batch is acknowledged,
-    the error ends the loop, and the broker sends the batch again in the next connection.
+    A batch is acknowledged when `on_batch` returns: QoS 1 with PUBACK, QoS 2 with PUBREC. If it raises,
+    nothing of the batch is acknowledged, the error ends the loop, and the broker sends the batch again in
+    the next connection. What the broker repeats at QoS 2 is handed over once, as long as this client
+    lives; after a restart it may come again.
     """
 
     def __init__(
@@ -53,11 +49,12 @@ class BatchClient(paho.Client):
         protocol: MQTTProtocolVersion,
         on_batch: Callable[[Sequence[Frame]], None],
         transport: Any = "tcp",
+        noise: random.Random | None = None,
     ) -> None:
         super().__init__(
             CallbackAPIVersion.VERSION2,
             client_id,
-            clean_session=False if protocol == _V311 else None,
+            clean_session=False if protocol == V311 else None,
             protocol=protocol,
             transport=transport,
             manual_ack=True,
@@ -65,12 +62,44 @@ class BatchClient(paho.Client):
         self._on_batch = on_batch
         self._unsplit = bytearray()
         self._aliases: dict[int, bytes] = {}
+        self._held: set[bytes] = set()
+        """Packets of QoS 2 that we have, and whose release the broker has not sent yet."""
+        self._received: list[bytes] = []
+        """Packets of QoS 2 in the batch under way."""
+        self._noise = noise or random.Random()  # noqa: S311  spreads reconnections, keeps no secret
+        self._attempts = 0
+        self._hurry = threading.Event()
+        self.error: OSError | None = None
+        """Why the last attempt to connect failed."""
 
     def reconnect(self) -> MQTTErrorCode:
         """Connect again; half a packet of the old connection is forgotten."""
         self._unsplit.clear()
         self._aliases.clear()
-        return super().reconnect()
+        self.error = None
+        try:
+            return super().reconnect()
+        except OSError as error:
+            self.error = error
+            raise
+
+    def was_welcomed(self) -> None:
+        """Take note that the broker has accepted us: the next waits are short again."""
+        self._attempts = 0
+
+    def leave(self) -> None:
+        """Disconnect, and wait for nothing any more."""
+        self._hurry.set()
+        self.disconnect()
+
+    def reconnect_delay_s(self) -> float:
+        """Return how long to wait before the next attempt: longer each time, and never all at once."""
+        self._attempts += 1
+        longest = min(_LONGEST_WAIT_S, _SHORTEST_WAIT_S * 2**self._attempts)
+        return self._noise.uniform(_SHORTEST_WAIT_S / 2, longest)
+
+    def _reconnect_wait(self) -> None:
+        self._hurry.wait(self.reconnect_delay_s())
 
     def loop_read(self, max_packets: int = 1) -> MQTTErrorCode:
         """Read what has arrived, and hand over the messages in it as one batch."""
@@ -98,12 +127,19 @@ class BatchClient(paho.Client):
         del self._unsplit[:taken]
         if frames:
             self._on_batch(frames)
-        if packet_ids and self._sock is not None:
-            acknowledgements = _PUBACK_2 + _PUBACK_2.join(packet_ids)
-            self._packet_queue(_PUBACK, bytearray(acknowledgements), 0, 0)
+        self._acknowledge(_PUBACK, packet_ids)
+        if self._received:
+            self._held.update(self._received)
+            self._acknowledge(_PUBREC, self._received)
+            self._received = []
         if code != MQTTErrorCode.MQTT_ERR_SUCCESS:
             return self._loop_rc_handle(code)
         return code
+
+    def _acknowledge(self, command: int, packet_ids: Sequence[bytes]) -> None:
+        if packet_ids and self._sock is not None:
+            head = bytes((command, 2))
+            self._packet_queue(command, bytearray(head + head.join(packet_ids)), 0, 0)
 
     def _split(  # noqa: C901, PLR0912  written out for its speed, see below
         self, buffer: bytes, frames: list[Frame], packet_ids: list[bytes]
@@ -112,7 +148,7 @@ class BatchClient(paho.Client):
 
         Every message of every device passes here: the loop is written out, and calls what is rare.
         """
-        start, size, has_properties = 0, len(buffer), self._protocol == _V5
+        start, size, has_properties = 0, len(buffer), self._protocol == V5
         try:
             while start + 1 < size:
                 command, length, body = buffer[start], buffer[start + 1], start + 2
@@ -142,6 +178,11 @@ class BatchClient(paho.Client):
                     frames.append((topic, buffer[position:end], command & RETAINED))
                     if command & _QOS_1:
                         packet_ids.append(buffer[packet_id : packet_id + 2])
+                elif command & _KIND == _PUBLISH:
+                    self._take_qos_2(command, buffer[body:end], frames)
+                elif command == _PUBREL:
+                    self._held.discard(buffer[body : body + 2])
+                    self._acknowledge(_PUBCOMP, [buffer[body : body + 2]])
                 else:
                     code = self._leave_to_paho(command, buffer[body:end])
                     if code != MQTTErrorCode.MQTT_ERR_SUCCESS:
@@ -150,6 +191,22 @@ class BatchClient(paho.Client):
         except (IndexError, KeyError, ValueError):
             return start, MQTTErrorCode.MQTT_ERR_PROTOCOL
         return start, MQTTErrorCode.MQTT_ERR_SUCCESS
+
+    def _take_qos_2(self, command: int, packet: bytes, frames: list[Frame]) -> None:
+        """Add a message of QoS 2, unless we hold it already. Raises as `_read_properties`."""
+        if command & _QOS != _QOS_2:
+            message = "a message of QoS 3"
+            raise ValueError(message)
+        start = 2 + int.from_bytes(packet[:2])
+        topic, packet_id, position = packet[2:start], packet[start : start + 2], start + 2
+        if self._protocol == V5:
+            topic, position = self._read_properties(topic, packet[position:], position)
+        if not topic or position > len(packet):
+            message = "a message without a topic, or cut short"
+            raise ValueError(message)
+        if packet_id not in self._held and packet_id not in self._received:
+            frames.append((topic, packet[position:], command & RETAINED))
+        self._received.append(packet_id)
 
     def _read_properties(self, topic: bytes, rest: bytes, position: int) -> tuple[bytes, int]:
         """Return the topic, which may be an alias, and where the payload begins.
@@ -185,128 +242,6 @@ class BatchClient(paho.Client):
             return self._packet_handle()
         finally:
             self._in_packet["command"] = 0
-
-
-class Listener:
-    """Keeps one persistent session with a broker and gives every batch to `on_batch`.
-
-    A broker that is away is waited for; the log says so once, with what to do. `on_change` is told
-    whether we are connected and subscribed, whenever that changes.
-    """
-
-    def __init__(
-        self,
-        url: str,
-        subscriptions: Sequence[str],
-        on_batch: Callable[[Sequence[Frame]], None],
-        on_change: Callable[[bool], None],
-    ) -> None:
-        parts = urlsplit(url)
-        query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
-        self._host = parts.hostname or "127.0.0.1"
-        self._port = parts.port or _PORTS[parts.scheme]
-        self._shown = f"{parts.scheme}://{self._host}:{self._port}"
-        self._subscriptions = subscriptions
-        protocol = _V311 if query.get("protocol", "5").startswith("3") else _V5
-        transport = "websockets" if parts.scheme in {"ws", "wss"} else "tcp"
-        self._client = BatchClient(
-            query.get("client_id", "prevenant"), protocol, on_batch, transport
-        )
-        if parts.scheme in {"ws", "wss"}:
-            self._client.ws_set_options(path=parts.path or "/mqtt")
-        if parts.username:
-            self._client.username_pw_set(unquote(parts.username), unquote(parts.password or ""))
-        if parts.scheme in {"mqtts", "wss"}:
-            self._client.tls_set(
-                query.get("ca"), query.get("cert"), query.get("key"), cert_reqs=ssl.CERT_REQUIRED
-            )
-        self._client.reconnect_delay_set(1, 4)
-        self._client.on_connect = self._connected
-        self._client.on_disconnect = self._disconnected
-        self._client.on_connect_fail = self._not_connected
-        self._on_change = on_change
-        self._complained = False
-        self._stopping = False
-        self.connected = threading.Event()
-        """Set while the broker has confirmed our subscriptions."""
-        self._client.on_subscribe = self._subscribed
-
-    def run(self) -> None:
-        """Listen until `stop`."""
-        properties = None
-        if self._client.protocol == _V5:
-            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-            properties.SessionExpiryInterval = _SESSION_EXPIRY_S
-            properties.ReceiveMaximum = _RECEIVE_MAXIMUM
-            properties.TopicAliasMaximum = _ALIASES
-            self._client.connect_async(
-                self._host, self._port, keepalive=30, clean_start=False, properties=properties
-            )
-        else:
-            self._client.connect_async(self._host, self._port, keepalive=30)
-        self._client.loop_forever(retry_first_connection=True)
-
-    def publish(self, topic: str, payload: bytes) -> None:
-        """Send devices something, once, from any thread; while the broker is away it is not sent."""
-        if self.connected.is_set():
-            self._client.publish(topic, payload, qos=0)
-
-    def stop(self) -> None:
-        """End `run`; the broker keeps the session."""
-        self._stopping = True
-        self._client.disconnect()
-
-    def _connected(
-        self, _client: Any, _data: Any, _flags: Any, code: Any, _properties: Any
-    ) -> None:
-        if code.is_failure:
-            log.error(
-                "broker refused us", broker=self._shown, reason=str(code), remedy=_remedy(code)
-            )
-            return
-        self._complained = False
-        log.info("listening", broker=self._shown, topics=list(self._subscriptions))
-        if self._client.protocol == _V5:
-            # Retained messages come once, with a new subscription, not with every reconnection.
-            options = SubscribeOptions(qos=1, retainHandling=1)
-            self._client.subscribe([(topic, options) for topic in self._subscriptions])
-        else:
-            self._client.subscribe([(topic, 1) for topic in self._subscriptions])
-
-    def _subscribed(
-        self, _client: Any, _data: Any, _mid: Any, codes: Sequence[Any], _properties: Any
-    ) -> None:
-        for topic, code in zip(self._subscriptions, codes, strict=False):
-            if code.is_failure:
-                log.error("broker refused a subscription", topic=topic, reason=str(code))
-        self.connected.set()
-        self._on_change(True)  # noqa: FBT003  the callback has one argument
-
-    def _disconnected(
-        self, _client: Any, _data: Any, _flags: Any, code: Any, _properties: Any
-    ) -> None:
-        self.connected.clear()
-        self._on_change(False)  # noqa: FBT003  as above
-        if not self._stopping:
-            log.warning("broker lost, connecting again", broker=self._shown, reason=str(code))
-
-    def _not_connected(self, _client: Any, _data: Any) -> None:
-        if not self._complained:
-            self._complained = True
-            log.error(
-                "broker does not answer",
-                broker=self._shown,
-                remedy="start it, or name another with PREVENANT_MQTT_URL; trying again meanwhile",
-            )
-
-
-def _remedy(code: Any) -> str:
-    name = str(code).lower()
-    if "protocol" in name:
-        return "add ?protocol=3.1.1 to PREVENANT_MQTT_URL"
-    if "auth" in name or "user name" in name:
-        return "put the right user and password into PREVENANT_MQTT_URL"
-    return "see the broker's own log"
 
 
 def _long_length(buffer: bytes, start: int) -> tuple[int, int]:

@@ -17,7 +17,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from ingest.journal import Journal
-from ingest.mqtt import Listener
+from ingest.listener import Listeners
 from notify.delivery import Channel
 from notify.email import Email
 from notify.outbox import Outbox
@@ -57,13 +57,13 @@ class Engine:
             self.store, settings.admin_token.get_secret_value(), self.clock.now()
         )
         self.host = EmbeddedHost(self.store, self.clock, self._journal, self.book.rules)
-        self._listener = Listener(
-            settings.mqtt_url,
+        self._listeners = Listeners(
+            settings.mqtt_urls,
             self.host.subscriptions,
             self.host.accept,
             lambda connected: self.host.hear(connected=connected),
         )
-        self.host.publish = self._listener.publish
+        self.host.publish = self._listeners.publish
         self._replay = QuarantineReplay(
             settings, self.store, self.clock, self.book.rules, self.host.accept
         )
@@ -73,7 +73,7 @@ class Engine:
         self.channels = make_channels(settings)
         self._outbox = Outbox(self.store, self.clock, self.channels)
         self._app = make_api(Services(settings, self.store, self.clock, self.book.templates))
-        self._app.state.is_listening = self.listening.is_set
+        self._app.state.missing_brokers = self._listeners.missing
         add_console(self._app)
         self._server = _make_server(self._app)
         self._threads: list[threading.Thread] = []
@@ -83,8 +83,8 @@ class Engine:
 
     @property
     def listening(self) -> threading.Event:
-        """Set while the broker has confirmed our subscriptions."""
-        return self._listener.connected
+        """Set while every broker has confirmed our subscriptions."""
+        return self._listeners.connected
 
     def start(self) -> None:
         """Recover what an earlier process left, then start every part."""
@@ -94,12 +94,13 @@ class Engine:
         self._spawn("route", self._runtime.run)
         self._spawn("engage", self._outbox.run)
         self._spawn("console", lambda: self._server.run(sockets=[self._socket]))
-        self._spawn("listen", self._listener.run)
+        for name, run in self._listeners.runs().items():
+            self._spawn(name, run)
 
     def stop(self) -> None:
         """Stop every part and wait for it: first what comes in, last what goes out."""
         self.ended.set()
-        self._listener.stop()
+        self._listeners.stop()
         self._replay.stop()
         self.host.stop()
         self._runtime.stop()

@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import (
@@ -20,6 +20,7 @@ from pydantic_settings import (
 )
 
 from prevenant.clock import Clock, ScaledClock, SystemClock
+from prevenant.document import suggest
 from prevenant.durations import parse_duration
 from prevenant.errors import SettingsError
 
@@ -27,12 +28,44 @@ PREFIX = "PREVENANT_"
 TOML_FILE = "prevenant.toml"
 
 _MQTT_SCHEMES = ("mqtt", "mqtts", "ws", "wss")
+_MQTT_OPTIONS = {
+    "client_id": r"[^/+#\s]{1,200}",
+    "protocol": r"5|5\.0|3|3\.1\.1",
+    "qos": r"[012]",
+    "share": r"[^/+#\s]+",
+    "keepalive": r"[1-9][0-9]{0,4}",
+    "session_expiry": r".+",
+    "will": r"[^+#]+",
+    "ca": r".+",
+    "cert": r".+",
+    "key": r".+",
+}
+"""What a broker's address may say behind its question mark, and in which form."""
+_PASSWORD = re.compile(r"(://[^\s,:/@]*:)[^\s,/]*@")
+_SPACES = re.compile(r"[\s,]+")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kKmMgGtT])B?")
 _SMTP_SCHEMES = ("smtp", "smtps", "smtp+starttls")
 
 
-def _mqtt_url(text: str) -> str:
-    return _url(text, _MQTT_SCHEMES, "mqtt://127.0.0.1:1883")
+def _mqtt_urls(text: str) -> str:
+    urls = _SPACES.split(text.strip())
+    for url in urls:
+        _url(url, _MQTT_SCHEMES, "mqtt://127.0.0.1:1883")
+        _check_mqtt_options(url)
+    return ",".join(urls)
+
+
+def _check_mqtt_options(url: str) -> None:
+    for name, values in parse_qs(urlsplit(url).query, keep_blank_values=True).items():
+        value = values[-1]
+        if name not in _MQTT_OPTIONS:
+            message = f"?{name}= is not known in a broker's address: {suggest(name, _MQTT_OPTIONS)}"
+            raise ValueError(message)
+        if not re.fullmatch(_MQTT_OPTIONS[name], value):
+            message = f"?{name}={value} cannot be used in a broker's address"
+            raise ValueError(message)
+        if name == "session_expiry":
+            parse_duration(value)
 
 
 def _database_url(text: str) -> str:
@@ -121,9 +154,9 @@ class Settings(BaseSettings):
         default_factory=shipped_book,
         description="the rule book; where there is no rules.yaml, the one that is shipped",
     )
-    mqtt_url: Annotated[str, AfterValidator(_mqtt_url)] = Field(
+    mqtt_url: Annotated[str, AfterValidator(_mqtt_urls)] = Field(
         default="mqtt://127.0.0.1:1883",
-        description="the broker: mqtt://, mqtts://, ws:// or wss://, with user and password, ?client_id=",
+        description="the broker, or several: mqtt://, mqtts://, ws:// or wss://, with user and password",
     )
     database_url: Annotated[str, AfterValidator(_database_url)] = Field(
         default="sqlite:///var/prevenant.db", description="the store, or postgresql+psycopg://…"
@@ -185,6 +218,11 @@ class Settings(BaseSettings):
         return int(self.http.rpartition(":")[2])
 
     @property
+    def mqtt_urls(self) -> list[str]:
+        """The address of each broker."""
+        return self.mqtt_url.split(",")
+
+    @property
     def journal_keep_s(self) -> float:
         """`journal_keep` in seconds; 0 for ever."""
         return parse_duration(self.journal_keep) if self.journal_keep else 0.0
@@ -238,10 +276,7 @@ def describe_settings(settings: Settings) -> Iterator[tuple[str, str, str, str]]
 def _shown(value: Any) -> str:
     if isinstance(value, SecretStr):
         return "********" if value.get_secret_value() else ""
-    parts = urlsplit(str(value))
-    if parts.password:
-        return str(value).replace(f":{parts.password}@", ":********@")
-    return str(value)
+    return _PASSWORD.sub(r"\1********@", str(value))
 
 
 def _unknown_names() -> Iterator[str]:

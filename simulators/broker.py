@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -17,11 +17,12 @@ _PATIENCE_S = 10.0
 
 
 def start_broker(
-    folder: Path, kind: str = "", port: int = 0
+    folder: Path, kind: str = "", port: int = 0, options: Sequence[str] = ()
 ) -> tuple[subprocess.Popen[bytes], str]:
     """Start a broker that keeps its sessions in `folder`; return its process and its address.
 
     `kind` is `mosquitto` or `amqtt`; empty takes the first that is there. Port 0 takes a free one.
+    `options` are further lines of mosquitto's configuration.
     """
     folder.mkdir(parents=True, exist_ok=True)
     port = port or free_port()
@@ -30,14 +31,14 @@ def start_broker(
         message = "mosquitto is not installed: apt-get install mosquitto"
         raise ConfigurationError(message)
     if program is not None and kind != "amqtt":
-        command = [program, "-c", str(_write_mosquitto_conf(folder, port))]
+        command = [program, "-c", str(_write_mosquitto_conf(folder, port, options))]
         url = f"mqtt://127.0.0.1:{port}"
     else:
         # amqtt refuses MQTT 5, and loses what a persistent session missed.
         command = [sys.executable, "-m", "simulators.amqtt_broker", str(port)]
         url = f"mqtt://127.0.0.1:{port}?protocol=3.1.1"
     broker = start_process(command, folder / "broker.log")
-    _wait_for_port(port, broker, folder)
+    wait_for_port(port, broker, folder)
     return broker, url
 
 
@@ -53,7 +54,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _write_mosquitto_conf(folder: Path, port: int) -> Path:
+def _write_mosquitto_conf(folder: Path, port: int, more: Sequence[str]) -> Path:
     options: Mapping[str, object] = {
         "listener": f"{port} 127.0.0.1",
         "allow_anonymous": "true",
@@ -67,6 +68,7 @@ def _write_mosquitto_conf(folder: Path, port: int) -> Path:
     lines = [f"{name} {value}" for name, value in options.items()]
     if _is_root():
         lines.append("user root")
+    lines += more
     path.write_text("\n".join(lines) + "\n", "utf-8")
     return path
 
@@ -75,7 +77,8 @@ def _is_root() -> bool:
     return hasattr(os, "geteuid") and os.geteuid() == 0
 
 
-def _wait_for_port(port: int, broker: subprocess.Popen[bytes], folder: Path) -> None:
+def wait_for_port(port: int, broker: subprocess.Popen[bytes], folder: Path) -> None:
+    """Wait until the broker listens. Raises ConfigurationError if it does not."""
     deadline = time.monotonic() + _PATIENCE_S
     while time.monotonic() < deadline:
         if broker.poll() is not None:

@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +32,7 @@ class Broker:
     folder: Path
     url: str = ""
     port: int = 0
+    options: Sequence[str] = ()
     process: "subprocess.Popen[bytes] | None" = field(default=None, repr=False)
 
     def start(self) -> None:
@@ -39,7 +40,16 @@ class Broker:
         if find_mosquitto() is None:
             missing("mosquitto", "apt-get install mosquitto")
         self.port = self.port or free_port()
-        self.process, self.url = start_broker(self.folder, "mosquitto", port=self.port)
+        self.process, self.url = start_broker(
+            self.folder, "mosquitto", port=self.port, options=self.options
+        )
+
+    def kill(self) -> None:
+        """End it at once: it keeps what it wrote last."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait(10)
+            self.process = None
 
     def stop(self) -> None:
         """End it in good order, so that it keeps its sessions."""
@@ -50,9 +60,9 @@ class Broker:
 
 
 @contextmanager
-def running_broker(folder: Path) -> Iterator[Broker]:
-    """Run a broker."""
-    broker = Broker(folder)
+def running_broker(folder: Path, options: Sequence[str] = ()) -> Iterator[Broker]:
+    """Run a broker, perhaps with further lines of configuration."""
+    broker = Broker(folder, options=options)
     broker.start()
     try:
         yield broker

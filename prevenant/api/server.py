@@ -38,7 +38,7 @@ def make_api(services: Services) -> FastAPI:
     app.state.clock = services.clock
     app.state.templates = services.templates
     app.state.live = LiveStory(services.store)
-    app.state.is_listening = lambda: False
+    app.state.missing_brokers = lambda: ["the broker"]
     app.include_router(resources.router)
     app.include_router(devices.router)
     app.include_router(webhooks.router)
@@ -53,18 +53,18 @@ def healthz() -> dict[str, str]:
     return {"status": "alive"}
 
 
-def readyz(request: Request, response: Response) -> dict[str, bool]:
-    """Say whether the store answers and the broker has confirmed the subscriptions."""
+def readyz(request: Request, response: Response) -> dict[str, bool | list[str]]:
+    """Say whether the store answers and every broker has confirmed the subscriptions."""
     try:
         with request.app.state.store.read() as session:
             session.connection()
         store = True
     except StoreUnavailable:
         store = False
-    listening = bool(request.app.state.is_listening())
-    if not (store and listening):
+    missing = list(request.app.state.missing_brokers())
+    if missing or not store:
         response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE
-    return {"store": store, "broker": listening}
+    return {"store": store, "broker": not missing, "missing": missing}
 
 
 async def _unavailable(_request: Request, _error: Exception) -> Response:

@@ -139,7 +139,7 @@ def simulate_devices(
     """Publish the demo fleet's telemetry to the broker of the settings, until Ctrl-C."""
     from simulators.fleet import run_fleet  # noqa: PLC0415  production never imports simulators
 
-    run_fleet(load_settings().mqtt_url, speed, seed)
+    run_fleet(load_settings().mqtt_urls[0], speed, seed)
 
 
 @simulate_app.command("replay")
@@ -166,7 +166,7 @@ def simulate_replay(
         message = f"the rule book has no device type {device_type!r}: it has {', '.join(types)}"
         raise ConfigurationError(message)
     count = replay_csv(
-        current.mqtt_url,
+        current.mqtt_urls[0],
         file,
         types[device_type],
         device,

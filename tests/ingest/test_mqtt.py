@@ -1,5 +1,6 @@
 """paho's inside as we use it: PUBLISH packets split at every byte, acknowledged only when taken."""
 
+import random
 import socket
 import struct
 from collections.abc import Iterator, Sequence
@@ -155,3 +156,93 @@ def test_half_a_packet_is_forgotten_with_its_connection(wire: Wire) -> None:
     with pytest.raises((OSError, ValueError)):
         wire.client.reconnect()
     assert wire.client._unsplit == bytearray()
+
+
+def with_properties(topic: bytes, payload: bytes, properties: bytes, mid: int = 1) -> bytes:
+    """Return a PUBLISH packet of MQTT 5 at QoS 1."""
+    body = struct.pack("!H", len(topic)) + topic + struct.pack("!H", mid)
+    body += _length(len(properties)) + properties + payload
+    return b"\x32" + _length(len(body)) + body
+
+
+USER_PROPERTY = b"\x26\x00\x01k\x00\x01v"
+EXPIRY, CONTENT_TYPE = b"\x02\x00\x00\x00\x09", b"\x03\x00\x04json"
+SUBSCRIPTION = b"\x0b\x81\x01"
+ALIAS_1, ALIAS_2 = b"\x23\x00\x01", b"\x23\x00\x02"
+
+
+@given(st.sets(st.integers(1, 150), max_size=12))
+def test_properties_and_aliases_of_mqtt_5_are_read_however_they_are_cut(cuts: set[int]) -> None:
+    stream = (
+        with_properties(b"a/b", b"1", USER_PROPERTY * 2 + EXPIRY + ALIAS_1)
+        + with_properties(b"", b"2", ALIAS_1 + CONTENT_TYPE)
+        + with_properties(b"c", b"3", SUBSCRIPTION + ALIAS_2)
+        + with_properties(b"d", b"4", ALIAS_1)
+        + with_properties(b"", b"5", ALIAS_1 + USER_PROPERTY * 20)
+        + with_properties(b"", b"6", ALIAS_2)
+    )
+    ends = [cut for cut in sorted(cuts) if cut < len(stream)]
+    with closing(Wire(V5)) as wire:
+        for start, end in zip([0, *ends], [*ends, len(stream)], strict=True):
+            assert wire.send(stream[start:end]) == MQTTErrorCode.MQTT_ERR_SUCCESS
+        topics = [b"a/b", b"a/b", b"c", b"d", b"d", b"c"]
+        assert wire.frames == [(topic, b"%d" % n, 0) for n, topic in enumerate(topics, 1)]
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        with_properties(b"", b"1", ALIAS_1),
+        with_properties(b"", b"1", b""),
+        with_properties(b"a", b"1", b"\xff\x00"),
+        b"\x36\x05\x00\x01a\x00\x01",
+        b"\x34\x03\x00\x09a",
+        b"\x34\x01\x00",
+        b"\x32\xff\xff\xff\xff\x01",
+    ],
+    ids=["unknown alias", "no topic", "no property", "QoS 3", "cut", "short", "length"],
+)
+def test_a_broker_that_breaks_mqtt_5_is_left(broken: bytes) -> None:
+    with closing(Wire(V5)) as wire:
+        wire.send(with_properties(b"a", b"1", b"") + broken)
+        assert wire.frames == [(b"a", b"1", 0)]
+        assert wire.client._sock is None
+
+
+def test_a_packet_larger_than_any_chunk_arrives_whole(wire: Wire) -> None:
+    payload = bytes(range(256)) * 4_096
+    stream = publish(b"a", payload) + publish(b"b", b"")
+    for start in range(0, len(stream), 60_000):
+        wire.send(stream[start : start + 60_000])
+    assert wire.frames == [(b"a", payload, 0), (b"b", b"", 0)]
+
+
+def test_qos_2_is_received_when_it_is_taken_and_handed_over_once(wire: Wire) -> None:
+    twice = publish(b"a", b"1", qos=2, mid=7)
+    wire.refuse = True
+    with pytest.raises(JournalError):
+        wire.send(twice)
+    wire.refuse = False
+    wire.client._received.clear()
+    duplicate = bytes([twice[0] | 8]) + twice[1:]
+    wire.send(duplicate + publish(b"b", b"2", qos=1, mid=8))
+    assert wire.broker.recv(100) == b"\x40\x02\x00\x08\x50\x02\x00\x07"
+    wire.send(duplicate)
+    assert wire.broker.recv(100) == b"\x50\x02\x00\x07"
+    wire.send(b"\x62\x02\x00\x07")
+    assert wire.broker.recv(100) == b"\x70\x02\x00\x07"
+    wire.send(publish(b"c", b"3", qos=2, mid=7))
+    assert wire.frames == [(b"a", b"1", 0), (b"b", b"2", 0), (b"c", b"3", 0)]
+
+
+def test_reconnections_wait_longer_each_time_and_never_all_at_once() -> None:
+    waits = []
+    for seed in range(50):
+        client = BatchClient("test", V5, lambda _: None, noise=random.Random(seed))
+        waits.append([client.reconnect_delay_s() for _ in range(8)])
+    first, last = ([one[n] for one in waits] for n in (0, 7))
+    assert max(first) <= 1.0
+    assert 6.0 < max(last) <= 8.0
+    assert len({round(one, 1) for one in last}) > 20
+    client.was_welcomed()
+    assert client.reconnect_delay_s() <= 1.0

@@ -1,0 +1,290 @@
+"""Listeners: a persistent session with each broker, kept for as long as the engine runs.
+
+A broker's address says everything about the session with it:
+
+    mqtts://user:password@host:8883?client_id=airport-1&ca=ca.pem&cert=us.pem&key=us.key
+"""
+
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import paho.mqtt.client as paho
+import structlog
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from ingest.mqtt import V5, V311, BatchClient, Frame
+from prevenant.durations import parse_duration
+from prevenant.errors import SettingsError
+
+log = structlog.get_logger()
+
+_PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
+_SESSION_EXPIRY_S, _KEEPALIVE_S = 7 * 86_400, 30
+_RECEIVE_MAXIMUM, _ALIASES = 5_000, 1_000
+_TAKEN_OVER = 0x8E
+_SHORT_LIFE_S, _SUSPICIOUS = 10.0, 3
+_EXPIRED, _WRONG_HOSTS = 10, {62, 64}
+"""OpenSSL's numbers for what may be wrong with a certificate."""
+
+
+class Listener:
+    """Keeps one persistent session with a broker and gives every batch to `on_batch`.
+
+    A broker that is away is waited for; the log says so once, with what to do. `on_change` is called
+    whenever we become connected and subscribed, or are no more. Raises SettingsError where the address
+    names files that cannot be used.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        subscriptions: Sequence[str],
+        on_batch: Callable[[Sequence[Frame]], None],
+        on_change: Callable[[], None],
+    ) -> None:
+        parts = urlsplit(url)
+        query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+        self._host = parts.hostname or "127.0.0.1"
+        self._port = parts.port or _PORTS[parts.scheme]
+        self.shown = f"{parts.scheme}://{self._host}:{self._port}"
+        """The address without user and password."""
+        self._query = query
+        self._qos = int(query.get("qos", "1"))
+        group = f"$share/{query['share']}/" if query.get("share") else ""
+        self._subscriptions = [group + filter_ for filter_ in subscriptions]
+        self._client = self._make_client(parts.scheme, parts.path, on_batch)
+        if parts.username:
+            self._client.username_pw_set(unquote(parts.username), unquote(parts.password or ""))
+        self._will = query.get("will", "")
+        if self._will:
+            self._client.will_set(self._will, "offline", qos=1, retain=True)
+        self._client.on_connect = self._connected
+        self._client.on_disconnect = self._disconnected
+        self._client.on_connect_fail = self._not_connected
+        self._client.on_subscribe = self._subscribed
+        self._on_change = on_change
+        self._complained = False
+        self._subscribed_at, self._short_lives = 0.0, 0
+        self._stopping = False
+        self.connected = threading.Event()
+        """Set while the broker has confirmed our subscriptions."""
+
+    def _make_client(
+        self, scheme: str, path: str, on_batch: Callable[[Sequence[Frame]], None]
+    ) -> BatchClient:
+        query = self._query
+        protocol = V311 if query.get("protocol", "5").startswith("3") else V5
+        is_web = scheme in {"ws", "wss"}
+        client = BatchClient(
+            query.get("client_id", "prevenant"),
+            protocol,
+            on_batch,
+            "websockets" if is_web else "tcp",
+        )
+        if is_web:
+            client.ws_set_options(path=path or "/mqtt")
+        if scheme in {"mqtts", "wss"}:
+            try:
+                client.tls_set(
+                    query.get("ca"),
+                    query.get("cert"),
+                    query.get("key"),
+                    cert_reqs=ssl.CERT_REQUIRED,
+                )
+            except (OSError, ValueError) as error:
+                message = (
+                    f"the TLS files of {self.shown} cannot be used: {error}; "
+                    "check ?ca=, ?cert= and ?key= in PREVENANT_MQTT_URL"
+                )
+                raise SettingsError(message) from None
+        return client
+
+    def run(self) -> None:
+        """Listen until `stop`."""
+        keepalive = int(self._query.get("keepalive", _KEEPALIVE_S))
+        if self._client.protocol == V5:
+            expiry = self._query.get("session_expiry")
+            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+            properties.SessionExpiryInterval = (
+                round(parse_duration(expiry)) if expiry else _SESSION_EXPIRY_S
+            )
+            properties.ReceiveMaximum = _RECEIVE_MAXIMUM
+            properties.TopicAliasMaximum = _ALIASES
+            self._client.connect_async(
+                self._host, self._port, keepalive, clean_start=False, properties=properties
+            )
+        else:
+            self._client.connect_async(self._host, self._port, keepalive)
+        self._client.loop_forever(retry_first_connection=True)
+
+    def publish(self, topic: str, payload: bytes) -> None:
+        """Send devices something, once, from any thread; while the broker is away it is not sent."""
+        if self.connected.is_set():
+            self._client.publish(topic, payload, qos=0)
+
+    def stop(self) -> None:
+        """End `run`; the broker keeps the session."""
+        self._stopping = True
+        if self._will and self.connected.is_set():
+            self._client.publish(self._will, "offline", qos=0, retain=True)
+        self._client.leave()
+
+    def _connected(
+        self, _client: Any, _data: Any, _flags: Any, code: Any, _properties: Any
+    ) -> None:
+        if code.is_failure:
+            self._complain("broker refused us", str(code), _remedy_of_code(str(code).lower()))
+            return
+        self._client.was_welcomed()
+        log.info("listening", broker=self.shown, topics=self._subscriptions)
+        if self._will:
+            self._client.publish(self._will, "online", qos=1, retain=True)
+        if self._client.protocol == V5:
+            # Retained messages come once, with a new subscription, not with every reconnection.
+            options = SubscribeOptions(qos=self._qos, retainHandling=1)
+            self._client.subscribe([(topic, options) for topic in self._subscriptions])
+        else:
+            self._client.subscribe([(topic, self._qos) for topic in self._subscriptions])
+
+    def _subscribed(
+        self, _client: Any, _data: Any, _mid: Any, codes: Sequence[Any], _properties: Any
+    ) -> None:
+        for topic, code in zip(self._subscriptions, codes, strict=False):
+            if code.is_failure:
+                log.error(
+                    "broker refused a subscription",
+                    broker=self.shown,
+                    topic=topic,
+                    reason=str(code),
+                    remedy="allow our user to read this topic in the broker's access list",
+                )
+        self._complained = False
+        self._subscribed_at = time.monotonic()
+        self.connected.set()
+        self._on_change()
+
+    def _disconnected(
+        self, _client: Any, _data: Any, _flags: Any, code: Any, _properties: Any
+    ) -> None:
+        was_connected = self.connected.is_set()
+        self.connected.clear()
+        self._on_change()
+        if self._stopping:
+            return
+        if getattr(code, "value", 0) == _TAKEN_OVER:
+            self._complain(
+                "another client has taken our session",
+                str(code),
+                "give each engine a name of its own: ?client_id= in PREVENANT_MQTT_URL",
+            )
+        elif was_connected:
+            log.warning("broker lost, connecting again", broker=self.shown, reason=str(code))
+            self._note_life()
+        else:
+            # Under TLS 1.3 a broker refuses a certificate after the handshake.
+            self._complain("broker closes the connection", str(code), _remedy_of_code(""))
+
+    def _note_life(self) -> None:
+        """Count sessions that end as soon as they begin; several in a row have a reason."""
+        is_short = time.monotonic() - self._subscribed_at < _SHORT_LIFE_S
+        self._short_lives = self._short_lives + 1 if is_short else 0
+        if self._short_lives == _SUSPICIOUS:
+            log.error(
+                "broker ends the session again and again",
+                broker=self.shown,
+                remedy="if another client uses our name, give each one of its own: ?client_id= in "
+                "PREVENANT_MQTT_URL; else see the broker's own log",
+            )
+
+    def _not_connected(self, _client: Any, _data: Any) -> None:
+        # The error's traceback would keep the failed socket open.
+        error, self._client.error = self._client.error, None
+        reason = str(error) if error else "no answer"
+        self._complain("broker does not answer", reason, _remedy_of_error(error))
+
+    def _complain(self, what: str, reason: str, remedy: str) -> None:
+        """Say once what is wrong, until we have been connected again."""
+        if not self._complained:
+            self._complained = True
+            log.error(
+                what, broker=self.shown, reason=reason, remedy=f"{remedy}; trying on meanwhile"
+            )
+
+
+class Listeners:
+    """One listener for each broker; together they hear, or do not hear, everything."""
+
+    def __init__(
+        self,
+        urls: Sequence[str],
+        subscriptions: Sequence[str],
+        on_batch: Callable[[Sequence[Frame]], None],
+        on_change: Callable[[bool], None],
+    ) -> None:
+        self._on_change = on_change
+        self._telling = threading.Lock()
+        self.connected = threading.Event()
+        """Set while every broker has confirmed our subscriptions."""
+        self._each = [Listener(url, subscriptions, on_batch, self._tell) for url in urls]
+
+    def runs(self) -> Mapping[str, Callable[[], None]]:
+        """Return what has to run until `stop`, each in a thread of its own."""
+        return {f"listen {one.shown}": one.run for one in self._each}
+
+    def missing(self) -> list[str]:
+        """Return the brokers that we do not hear."""
+        return [one.shown for one in self._each if not one.connected.is_set()]
+
+    def publish(self, topic: str, payload: bytes) -> None:
+        """Send devices something, by every broker: which one they hear is not known here."""
+        for one in self._each:
+            one.publish(topic, payload)
+
+    def stop(self) -> None:
+        """End every listener."""
+        for one in self._each:
+            one.stop()
+
+    def _tell(self) -> None:
+        with self._telling:
+            is_whole = not self.missing()
+            if is_whole:
+                self.connected.set()
+            else:
+                self.connected.clear()
+            self._on_change(is_whole)
+
+
+def _remedy_of_code(name: str) -> str:
+    if "protocol" in name:
+        return "add ?protocol=3.1.1 to PREVENANT_MQTT_URL"
+    if "auth" in name or "user name" in name:
+        return "put the right user and password into PREVENANT_MQTT_URL"
+    return "see the broker's own log; it may want a client certificate: ?cert= and ?key="
+
+
+def _remedy_of_error(error: OSError | None) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        if error.verify_code == _EXPIRED:
+            return "the broker's certificate has expired: renew it"
+        if error.verify_code in _WRONG_HOSTS:
+            return (
+                "the broker's certificate is for another name: use that name in PREVENANT_MQTT_URL"
+            )
+        return "the broker's certificate is not trusted: name its CA with ?ca=FILE"
+    if isinstance(error, ssl.SSLError):
+        return (
+            "is this the broker's TLS port, and does it want a client certificate (?cert=, ?key=)?"
+        )
+    if isinstance(error, socket.gaierror):
+        return "there is no such host: check the name in PREVENANT_MQTT_URL"
+    if isinstance(error, paho.WebsocketConnectionError):
+        return "is this the broker's port for WebSockets, and the path right?"
+    return "start it, or name another with PREVENANT_MQTT_URL"
