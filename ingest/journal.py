@@ -91,7 +91,7 @@ class Journal:
             query = "SELECT seq, received_at FROM batch ORDER BY seq DESC LIMIT 1"
             row = writer.execute(query).fetchone() or (0, 0.0)
             oldest = writer.execute("SELECT min(seq) FROM batch").fetchone()
-            seen = writer.execute("SELECT seq FROM snapshot").fetchone()
+            seen = writer.execute("SELECT seq, taken_at FROM snapshot").fetchone() or (0, 0.0)
             page_size = writer.execute("PRAGMA page_size").fetchone()[0]
         except sqlite3.Error:
             writer.close()
@@ -99,7 +99,7 @@ class Journal:
         self._writer, self._snapshots = writer, connect(self._path)
         self._seq, self._latest = int(row[0]), float(row[1])
         self._oldest = oldest[0] or 1
-        self._snapshot_seq = seen[0] if seen else 0
+        self._snapshot_seq, self._seen_at = int(seen[0]), float(seen[1])
         self._page_size: int = page_size
 
     def claim(self) -> bool:
@@ -122,6 +122,11 @@ class Journal:
     def last_seq(self) -> int:
         """The number of the newest batch; 0 in an empty journal."""
         return self._seq
+
+    @property
+    def left_off_at(self) -> float:
+        """The latest time that the file knows of, in seconds since 1970; 0 where it is empty."""
+        return max(self._latest, self._seen_at)
 
     @property
     def latest(self) -> float:
@@ -189,6 +194,13 @@ class Journal:
         except sqlite3.Error as error:
             raise self._error(error) from error
         self._snapshot_seq = snapshot.seq
+
+    def keep_time(self, now: float) -> None:
+        """Note that the snapshot is still true at `now`, so that a later run does not begin before."""
+        try:
+            self._snapshots.execute("UPDATE snapshot SET taken_at = ?", (now,))
+        except sqlite3.Error as error:
+            raise self._error(error) from error
 
     def load_snapshot(self) -> Snapshot | None:
         """Return the latest snapshot, or None; one that is damaged is reported in `damages`."""

@@ -165,6 +165,7 @@ class Listener:
                     reason=str(code),
                     remedy="allow our user to read this topic in the broker's access list",
                 )
+        log.info("subscribed", broker=self.shown)
         self._complained = False
         self._subscribed_at = time.monotonic()
         self.connected.set()

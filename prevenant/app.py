@@ -50,7 +50,7 @@ class Engine:
         self._socket = _bind(settings)
         self.address = "http://{}:{}".format(*self._socket.getsockname()[:2])
         self._journal = _claim_journal(settings)
-        self.clock = clock or settings.make_clock(self._journal.latest)
+        self.clock = clock or settings.make_clock(self._journal.left_off_at)
         self.store = Store(settings.database_url)
         self.store.upgrade()
         self.new_admin_token = ensure_admin_token(

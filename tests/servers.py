@@ -2,12 +2,15 @@
 
 import os
 import shutil
+import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 import psycopg
 import pytest
@@ -34,6 +37,11 @@ class Broker:
     port: int = 0
     options: Sequence[str] = ()
     process: "subprocess.Popen[bytes] | None" = field(default=None, repr=False)
+
+    @property
+    def direct_url(self) -> str:
+        """Where devices find it."""
+        return f"mqtt://127.0.0.1:{self.port}"
 
     def start(self) -> None:
         """Start it, on the port of before where there was one."""
@@ -68,6 +76,61 @@ def running_broker(folder: Path, options: Sequence[str] = ()) -> Iterator[Broker
         yield broker
     finally:
         broker.stop()
+
+
+class Proxy:
+    """A line to a port of 127.0.0.1 that can be cut: then nothing passes, and nobody is told."""
+
+    def __init__(self, target: int) -> None:
+        self._target = target
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._server.getsockname()[1])
+        self._whole = threading.Event()
+        self._whole.set()
+        self._links: list[socket.socket] = []
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._whole.set()
+        for link in [self._server, *self._links]:
+            with suppress(OSError):
+                link.shutdown(socket.SHUT_RDWR)
+            link.close()
+
+    def cut(self) -> None:
+        """Let nothing pass; what is under way waits."""
+        self._whole.clear()
+
+    def mend(self) -> None:
+        """Let everything pass again."""
+        self._whole.set()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near, _ = self._server.accept()
+            except OSError:
+                return
+            try:
+                far = socket.create_connection(("127.0.0.1", self._target), 5)
+            except OSError:
+                near.close()
+                continue
+            self._links += [near, far]
+            for one, other in ((near, far), (far, near)):
+                threading.Thread(target=self._carry, args=(one, other), daemon=True).start()
+
+    def _carry(self, source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65_536):
+                self._whole.wait()
+                target.sendall(data)
+        for link in (source, target):
+            with suppress(OSError):
+                link.shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager

@@ -266,11 +266,12 @@ class EmbeddedHost:
         self._retrying(lambda session: _tell_all(session, at, "device.flood", lines))
 
     def _keep_snapshot(self) -> None:
-        if self._seq == self._snapshot_seq:
-            return
         now = epoch_seconds(self._clock.now())
-        state = {"processor": self._processor.snapshot(), "decoder": self._decoder.snapshot()}
         try:
+            if self._seq == self._snapshot_seq:
+                self._journal.keep_time(now)
+                return
+            state = {"processor": self._processor.snapshot(), "decoder": self._decoder.snapshot()}
             self._journal.save_snapshot(Snapshot(self._seq, now, msgspec.msgpack.encode(state)))
         except JournalError as error:
             log.error("no snapshot kept", reason=str(error))
