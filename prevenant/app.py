@@ -28,6 +28,7 @@ from prevenant.api.server import Services, make_api
 from prevenant.book import Book, load_book
 from prevenant.clock import Clock
 from prevenant.console.pages import add_console
+from prevenant.crm.directory import SiteZones
 from prevenant.errors import SettingsError
 from prevenant.settings import Settings
 from prevenant.store import Store
@@ -56,7 +57,10 @@ class Engine:
         self.new_admin_token = ensure_admin_token(
             self.store, settings.admin_token.get_secret_value(), self.clock.now()
         )
-        self.host = EmbeddedHost(self.store, self.clock, self._journal, self.book.rules)
+        zones = SiteZones(self.store)
+        self.host = EmbeddedHost(
+            self.store, self.clock, self._journal, self.book.rules, zones.zone_of
+        )
         self._listeners = Listeners(
             settings.mqtt_urls,
             self.host.subscriptions,

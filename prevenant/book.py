@@ -1,6 +1,6 @@
 """The rule book as a whole: every section read, and what one section says of another checked."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,7 +35,7 @@ class Book:
     @property
     def routes(self) -> dict[str, Route]:
         """What follows from each rule's alarm."""
-        return {rule.name: Route(rule.workflow, rule.message) for rule in self.rules.rules.values()}
+        return {rule.name: Route(rule.workflow, rule.message) for rule in self.rules.every_rule}
 
 
 def load_book(path: Path) -> Book:
@@ -48,17 +48,17 @@ def load_book(path: Path) -> Book:
     uses: list[TemplateUse] = []
     workflows = read_workflows(sections["workflows"], uses)
     own = read_templates(sections["templates"])
-    _check_routes(rules, workflows, problems)
+    _check_routes(rules.every_rule, workflows, problems)
     if problems:
         raise BookError(problems)
     templates = Templates(own)
     for use in uses:
         _check_use(use, templates)
-    for rule in rules.values():
-        _check_message(rule, types[rule.on], templates, problems)
+    for rule in rules.every_rule:
+        _check_message(rule, types.get(rule.on), templates, problems)
     if problems:
         raise BookError(problems)
-    return Book(RuleBook(types, rules), workflows, templates)
+    return Book(rules, workflows, templates)
 
 
 def _collect(
@@ -102,9 +102,9 @@ def _check_topics(sections: list[Value], book: RuleBook) -> None:
 
 
 def _check_routes(
-    rules: Mapping[str, Rule], workflows: Mapping[str, Workflow], problems: list[Problem]
+    rules: Iterable[Rule], workflows: Mapping[str, Workflow], problems: list[Problem]
 ) -> None:
-    for rule in rules.values():
+    for rule in rules:
         if rule.workflow is not None and rule.workflow not in workflows and rule.place:
             hint = suggest(rule.workflow, workflows)
             message = f"rule {rule.name!r}: there is no workflow {rule.workflow!r}: {hint}"
@@ -131,9 +131,11 @@ def _check_use(use: TemplateUse, templates: Templates) -> None:
 
 
 def _check_message(
-    rule: Rule, device_type: DeviceType, templates: Templates, problems: list[Problem]
+    rule: Rule, device_type: DeviceType | None, templates: Templates, problems: list[Problem]
 ) -> None:
-    values = {field.name: _SAMPLES[field.kind] for field in device_type.fields}
+    """Render the message on trial; that of silence is about several types, and names no field."""
+    fields = device_type.fields if device_type else ()
+    values = {field.name: _SAMPLES[field.kind] for field in fields}
     for language, text in rule.message.items():
         try:
             variables = {**sample_variables(after_dispatch=False), "values": values}

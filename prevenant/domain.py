@@ -11,6 +11,10 @@ import msgspec
 _STEP = re.compile(r"""\.?([^\s.\[\]"']+)|\[(-?\d+)\]|\[(?:"([^"]+)"|'([^']+)')\]""")
 
 
+Value = float | bool | str
+"""What a field of a reading can be."""
+
+
 class Severity(IntEnum):
     """How much an alarm matters; a higher value goes first."""
 
@@ -178,11 +182,22 @@ class Presence(msgspec.Struct, frozen=True):
     reason: str
 
 
+class TraceLine(msgspec.Struct, frozen=True):
+    """One comparison of a rule's conditions, at the reading that decided."""
+
+    condition: str
+    value: Any
+    """What was compared; None where it was missing, or where there is nothing to compare."""
+    truth: bool | None
+
+
 class Transition(msgspec.Struct, frozen=True):
     """One change of an alarm, with what decided it. Times are seconds since 1970, UTC."""
 
     kind: str
-    """`raised`, `cleared`, or `passed`: it began and ended before we could know of it."""
+    """`raised`, `levelled`, `cleared`, `latched` (over, but kept until a person resets it), `passed`
+    (it began and ended before we could know of it), `shelved` (it is raised too often), `released`
+    (what kept it from being told has ended)."""
     rule: str
     type: str
     site_id: str
@@ -193,6 +208,11 @@ class Transition(msgspec.Struct, frozen=True):
     at: float
     values: dict[str, Any]
     reason: str
+    held_by: str = ""
+    """Of a raised alarm: the rule whose alarm explains it, or `flapping`; nobody is told."""
+    held_until: float = 0.0
+    """Until when `flapping` keeps it from being told."""
+    trace: tuple["TraceLine", ...] = ()
 
 
 def device_key(site: str, device: str) -> str:

@@ -8,6 +8,7 @@ from sqlmodel import Field, Session, SQLModel
 
 from prevenant.store import UtcDateTime, wake
 
+ACTIVE, CLEARED, LATCHED = "active", "cleared", "latched"
 CASE_EVENTS = "case-events"
 """The bell that rings when a case has something to hear."""
 QUARANTINE = "quarantine"
@@ -37,13 +38,24 @@ class Alarm(SQLModel, table=True):
     site_id: str
     device_id: str = Field(index=True)
     severity: int
-    state: str = Field(default="active", index=True)
-    """`active` or `cleared`."""
+    state: str = Field(default=ACTIVE, index=True)
+    """`active`, `cleared`, or `latched`: over, but kept until a person resets it."""
     onset_at: datetime = utc_column()
+    latest_onset_at: datetime | None = utc_column(nullable=True)
+    """When it began last, where a latched alarm was raised again."""
     raised_at: datetime = utc_column()
     cleared_at: datetime | None = utc_column(nullable=True)
+    acknowledged_at: datetime | None = utc_column(nullable=True)
+    acknowledged_by: str = ""
+    held_by: str = ""
+    """Why nobody is told: the rule whose alarm explains it, `shelved`, `maintenance` or `flapping`."""
+    held_until: datetime | None = utc_column(nullable=True)
     values: dict[str, Any] = json_column()
     reason: str
+    trace: list[dict[str, Any]] = Field(
+        default_factory=list, sa_column=Column(JSON, nullable=False)
+    )
+    """Each comparison of the conditions: `condition`, `value`, `truth`."""
 
 
 class CaseEvent(SQLModel, table=True):
@@ -124,6 +136,11 @@ def add_timeline(
         )
     )
     wake(session, TIMELINE)
+
+
+def wake_cases(session: Session) -> None:
+    """Let the cases look again for what is due."""
+    wake(session, CASE_EVENTS)
 
 
 def add_case_event(session: Session, event: CaseEvent) -> None:

@@ -1,6 +1,9 @@
 """The life of one rule's alarm on one device: a pure machine over readings and time.
 
     idle ──when──▶ pending ──held for `for`──▶ active ──clear──▶ clearing ──held `clear_for`──▶ idle
+            │                      │
+          closed, outside        noted, where `repeat` wants more of them; counted, once it is over
+          the opening hours
 
 A hold time is time covered by evidence: the span between readings that agree, plus real time since
 the last of them was received. One late reading therefore never satisfies `for: 10m` by itself. What
@@ -10,25 +13,48 @@ All times are seconds since 1970, UTC.
 """
 
 from dataclasses import dataclass
+from math import inf
 
 import msgspec
 
 from rules.expression import Truth
+from rules.schedule import OpenHours
 
 PENDING, ACTIVE, CLEARING = "pending", "active", "clearing"
+CLOSED = "closed"
+"""The condition holds outside the opening hours."""
+NOTED, COUNTED = "noted", "counted"
+"""The condition holds, or held, too few times yet."""
+RAISED = (ACTIVE, CLEARING)
 
 LATE_S = 5.0
 """From this delay on, a reading belongs to a burst that may go on."""
 SETTLE_S = 5.0
 """How long after a late reading the rest of its burst is waited for."""
+_NO_LEVEL = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """How often a condition has to come about, and within what time."""
+
+    times: int
+    within_s: float
 
 
 @dataclass(frozen=True, slots=True)
 class Holds:
-    """How long a condition has to hold before the alarm is raised, and before it is cleared."""
+    """What a rule asks of time: before its alarm is raised, lowered and cleared."""
 
     for_s: float
     clear_for_s: float
+    repeat: Repeat | None = None
+    hours: OpenHours | None = None
+
+    @property
+    def lower_s(self) -> float:
+        """How long a lower level has to be the highest before it is taken."""
+        return self.clear_for_s or self.for_s
 
 
 class AlarmState(msgspec.Struct):
@@ -44,25 +70,60 @@ class AlarmState(msgspec.Struct):
     """Observed and received time of the last reading that agrees."""
     suspended: bool = False
     """The last reading left the condition unknown: no timer runs, nothing is forgotten."""
+    level: int = 0
+    """The level that the alarm stands at, from 0, the lowest."""
+    lower: int = _NO_LEVEL
+    """The lower level that holds now, or -1."""
+    lower_since: float = 0.0
+    onsets: list[float] | None = None
+    """With `repeat`: when the condition came about lately."""
+    held_by: str = ""
+    """Who keeps the raised alarm from being told: a rule, or `flapping`."""
+    held_until: float = 0.0
+    """Real time at which `flapping` ends."""
 
     def due_at(self, holds: Holds) -> float | None:
         """Return when the present phase ends if nothing further is received, or None."""
-        if self.suspended or self.phase == ACTIVE:
-            return None
-        hold = holds.for_s if self.phase == PENDING else holds.clear_for_s
-        due = self.received + max(0.0, hold - (self.observed - self.since))
-        if self.phase == PENDING and self.received - self.observed > LATE_S:
-            due = max(due, self.received + SETTLE_S)
-        return due
+        due = inf if self.suspended else self.phase_ends_at(holds)
+        if self.held_until:
+            due = min(due, self.held_until)
+        return None if due == inf else due
+
+    def phase_ends_at(self, holds: Holds) -> float:
+        """Return when the present phase ends if nothing further is received, or infinity."""
+        match self.phase:
+            case "pending":
+                due = self._ends_at(self.since, holds.for_s)
+                if holds.hours is not None:
+                    closing = self._real(holds.hours.changes_at(self.since))
+                    if closing < due:
+                        return closing
+                late = self.received - self.observed > LATE_S
+                return max(due, self.received + SETTLE_S) if late else due
+            case "closed" if holds.hours is not None:
+                return self._real(holds.hours.changes_at(self.observed))
+            case "clearing":
+                return self._ends_at(self.since, holds.clear_for_s)
+            case "active" if self.lower != _NO_LEVEL:
+                return self._ends_at(self.lower_since, holds.lower_s)
+        return inf
+
+    def _ends_at(self, since: float, hold_s: float) -> float:
+        return self.received + max(0.0, hold_s - (self.observed - since))
+
+    def _real(self, observed: float) -> float:
+        """Return when an observed time comes if nothing further is received."""
+        return self.received + max(0.0, observed - self.observed)
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a step did to the alarm, if anything: `raised`, `cleared` or `passed`."""
+    """What a step did to the alarm, if anything: `raised`, `levelled`, `cleared` or `passed`."""
 
     kind: str
     onset: float
     at: float
+    level: int = 0
 
 
 Step = tuple[AlarmState | None, Change | None]
@@ -77,60 +138,173 @@ class Evidence:
     now: float
 
 
+@dataclass(frozen=True, slots=True)
+class Truths:
+    """What a reading makes of a rule: its `when`, its `clear`, and its levels, the lowest first."""
+
+    when: Truth
+    clear: Truth
+    levels: tuple[Truth, ...] = ()
+
+    @property
+    def highest(self) -> int:
+        """The highest level that holds, or -1."""
+        return max((n for n, truth in enumerate(self.levels) if truth), default=_NO_LEVEL)
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether no level above the highest that holds may hold too."""
+        return all(truth is False for truth in self.levels[self.highest + 1 :])
+
+
 def take_evidence(
-    state: AlarmState | None, truths: tuple[Truth, Truth], evidence: Evidence, holds: Holds
+    state: AlarmState | None, truths: Truths, evidence: Evidence, holds: Holds
 ) -> Step:
-    """Return the alarm after a reading that makes `when` and `clear` of the rule these truths."""
-    when, clear = truths
-    if state is None:
-        if when is not True:
-            return None, None
-        state = AlarmState(
-            PENDING, evidence.observed, evidence.observed, evidence.observed, evidence.received
-        )
+    """Return the alarm after a reading that makes the conditions of the rule these truths."""
+    if state is None or state.phase == COUNTED:
+        if truths.when is not True:
+            return state, None
+        state = _begin(state, truths, evidence, holds)
         return take_time(state, evidence.now, holds)
-    if state.phase == PENDING:
-        return _take_pending(state, when, evidence, holds)
-    return _take_active(state, when, clear, evidence, holds)
+    if state.phase in RAISED:
+        return _take_active(state, truths, evidence, holds)
+    return _take_pending(state, truths, evidence, holds)
 
 
 def take_time(state: AlarmState, now: float, holds: Holds) -> Step:
     """Return the alarm after time has come to `now`."""
-    due = state.due_at(holds)
-    if due is None or due > now:
-        return state, None
-    if state.phase == PENDING:
-        state.phase = ACTIVE
-        return state, Change("raised", state.onset, now)
-    return None, Change("cleared", state.onset, now)
+    while not state.suspended and (due := state.phase_ends_at(holds)) <= now:
+        match state.phase:
+            case "pending" if _ends_by_closing(state, holds):
+                _close(state, holds, due)
+            case "pending":
+                change = _come_about(state, now, holds)
+                if change is not None or state.phase == NOTED:
+                    return state, change
+            case "closed":
+                _open(state, holds, due)
+            case "clearing":
+                return None, Change("cleared", state.onset, now, state.level)
+            case _:
+                state.level, state.lower = state.lower, _NO_LEVEL
+                return state, Change("levelled", state.onset, now, state.level)
+    return state, None
 
 
-def _take_pending(state: AlarmState, when: Truth, evidence: Evidence, holds: Holds) -> Step:
-    if when is None:
+def _begin(
+    state: AlarmState | None, truths: Truths, evidence: Evidence, holds: Holds
+) -> AlarmState:
+    at, received = evidence.observed, evidence.received
+    phase = PENDING if holds.hours is None or holds.hours.is_open(at) else CLOSED
+    onsets = state.onsets if state else None
+    level = max(0, truths.highest)
+    return AlarmState(phase, at, at, at, received, level=level, onsets=onsets)
+
+
+def _take_pending(state: AlarmState, truths: Truths, evidence: Evidence, holds: Holds) -> Step:
+    if truths.when is None:
         state.suspended = True
         return state, None
-    if when is False:
-        if state.observed - state.since >= holds.for_s:
-            return None, Change("passed", state.onset, evidence.now)
-        return None, None
+    if truths.when is False:
+        if state.phase == PENDING and _held_until(state, state.observed, holds):
+            change = _come_about(state, evidence.now, holds)
+            if change is not None:
+                return None, Change("passed", state.onset, evidence.now, state.level)
+        return _count(state), None
+    state.level = max(0, truths.highest)
+    if holds.hours is not None and state.phase in {PENDING, CLOSED}:
+        return _take_hours(state, evidence, holds, holds.hours)
     _agree(state, evidence)
     return take_time(state, evidence.now, holds)
 
 
-def _take_active(
-    state: AlarmState, when: Truth, clear: Truth, evidence: Evidence, holds: Holds
-) -> Step:
-    if clear is None or when is None:
+def _take_hours(state: AlarmState, evidence: Evidence, holds: Holds, hours: OpenHours) -> Step:
+    """Take a reading that agrees, where the rule may have been closed or opened since the last one."""
+    if state.phase == PENDING and hours.changes_at(state.since) <= evidence.observed:
+        if _held_until(state, evidence.observed, holds):
+            change = _come_about(state, evidence.now, holds)
+            _agree(state, evidence)
+            return state, change
+        state.phase = CLOSED
+    if state.phase == CLOSED and hours.is_open(evidence.observed):
+        state.phase = PENDING
+        state.onset = state.since = hours.opened_at(evidence.observed)
+    _agree(state, evidence)
+    return take_time(state, evidence.now, holds)
+
+
+def _held_until(state: AlarmState, observed: float, holds: Holds) -> bool:
+    """Return whether the condition, held until `observed`, held long enough in opening hours."""
+    until = observed if holds.hours is None else min(observed, holds.hours.changes_at(state.since))
+    return until - state.since >= holds.for_s
+
+
+def _ends_by_closing(state: AlarmState, holds: Holds) -> bool:
+    hours = holds.hours
+    return hours is not None and hours.changes_at(state.since) - state.since < holds.for_s
+
+
+def _close(state: AlarmState, holds: Holds, due: float) -> None:
+    if holds.hours is not None:
+        state.phase = CLOSED
+        state.observed = max(state.observed, holds.hours.changes_at(state.since))
+        state.received = due
+
+
+def _open(state: AlarmState, holds: Holds, due: float) -> None:
+    if holds.hours is not None:
+        opening = holds.hours.changes_at(state.observed)
+        state.phase, state.onset, state.since = PENDING, opening, opening
+        state.observed, state.received = opening, due
+
+
+def _come_about(state: AlarmState, now: float, holds: Holds) -> Change | None:
+    """Raise the alarm of a condition that has held long enough, or take note that it came about."""
+    if holds.repeat is not None:
+        lately = [one for one in state.onsets or [] if state.onset - one <= holds.repeat.within_s]
+        state.onsets = [*lately, state.onset]
+        if len(state.onsets) < holds.repeat.times:
+            state.phase = NOTED
+            return None
+        state.onsets = None
+    state.phase = ACTIVE
+    return Change("raised", state.onset, now, state.level)
+
+
+def _count(state: AlarmState) -> AlarmState | None:
+    """Return what is left of a condition that is over, and was not raised."""
+    if not state.onsets:
+        return None
+    state.phase, state.suspended = COUNTED, False
+    return state
+
+
+def _take_active(state: AlarmState, truths: Truths, evidence: Evidence, holds: Holds) -> Step:
+    if truths.clear is None or truths.when is None:
         state.suspended = True
         return state, None
-    if not clear or when:
+    if not truths.clear or truths.when:
         state.phase = ACTIVE
+        change = _take_levels(state, truths, evidence) if truths.levels else None
         _agree(state, evidence)
-        return state, None
+        return (state, change) if change else take_time(state, evidence.now, holds)
     if state.phase == ACTIVE:
         state.phase, state.since = CLEARING, evidence.observed
     _agree(state, evidence)
     return take_time(state, evidence.now, holds)
+
+
+def _take_levels(state: AlarmState, truths: Truths, evidence: Evidence) -> Change | None:
+    """Go to a higher level at once; begin to wait where only a lower one is left."""
+    highest = truths.highest
+    if highest > state.level:
+        state.level, state.lower = highest, _NO_LEVEL
+        return Change("levelled", state.onset, evidence.now, highest)
+    if highest in {state.level, _NO_LEVEL} or not truths.is_sure:
+        state.lower = _NO_LEVEL
+    elif state.lower != highest:
+        state.lower, state.lower_since = highest, evidence.observed
+    return None
 
 
 def _agree(state: AlarmState, evidence: Evidence) -> None:

@@ -35,7 +35,48 @@ class Arithmetic:
     right: "Quantity"
 
 
-Quantity = Constant | Field | Arithmetic
+@dataclass(frozen=True, slots=True)
+class Windowed:
+    """A number over the readings of the last `window_s` seconds, by one of `WINDOW_FUNCTIONS`."""
+
+    function: str
+    of: "Quantity | Condition"
+    """A condition only with `count`."""
+    window_s: float
+    per_s: float = 3600.0
+    """The time that a `rate` is for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Last:
+    """The newest value that a field was sent with, where that was within the last `window_s` seconds."""
+
+    field: Field
+    window_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Age:
+    """The seconds since a field was last sent."""
+
+    field: Field
+
+
+@dataclass(frozen=True, slots=True)
+class SiteNumber:
+    """A number across the devices of a type at one site: `count` of those in a state, or `avg`."""
+
+    function: str
+    type: str
+    of: "Quantity | Condition"
+    """A condition with `count`, a quantity with `avg`."""
+
+
+WINDOW_FUNCTIONS = ("avg", "min", "max", "sum", "stddev", "count", "delta", "rate")
+
+Leaf = Field | Windowed | Last | Age | SiteNumber
+"""What has a value of its own on a device."""
+Quantity = Constant | Leaf | Arithmetic
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +92,30 @@ class Comparison:
 class Same:
     """A text field equal to a constant or to another text field."""
 
-    field: Field
-    text: "str | Field"
+    field: Field | Last
+    text: "str | Field | Last"
 
 
 @dataclass(frozen=True, slots=True)
 class Flag:
     """A field that is true or false."""
 
+    field: Field | Last
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """Whether a field took another value within the last `window_s` seconds; or the value `to`."""
+
     field: Field
+    window_s: float
+    to: float | bool | str | None = None
+    """None: any other value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Silent:
+    """Whether nothing was heard of the device for as long as its type allows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +151,7 @@ class Some:
     conditions: tuple["Condition", ...]
 
 
-Atom = Comparison | Same | Flag | Near
+Atom = Comparison | Same | Flag | Changed | Near | Silent
 Condition = Atom | Not | All | Some
 
 
@@ -125,38 +181,57 @@ def atoms_of(condition: Condition) -> list[Atom]:
             return [condition]
 
 
-def quantity_value(quantity: Quantity, value_of: Callable[[Field], Any]) -> float | None:
+def leaves_of(part: Quantity | Condition) -> list[Leaf]:
+    """Return what `part` takes its values from, from left to right, without what stands inside those."""
+    match part:
+        case Constant() | Near() | Silent():
+            return []
+        case Arithmetic(_, left, right):
+            return [*leaves_of(left), *leaves_of(right)]
+        case Comparison(quantity):
+            return leaves_of(quantity)
+        case Same(field, text):
+            return [field] if isinstance(text, str) else [field, text]
+        case Flag(field) | Changed(field):
+            return [field]
+        case Not(inner):
+            return leaves_of(inner)
+        case All(parts) | Some(parts):
+            return [leaf for one in parts for leaf in leaves_of(one)]
+    return [part]
+
+
+def quantity_value(quantity: Quantity, value_of: Callable[[Any], Any]) -> float | None:
     """Return the number that `quantity` is, or None where a field is missing or a divisor is 0."""
     match quantity:
         case Constant(value):
             return value
-        case Field():
-            number: float | None = value_of(quantity)
-            return number
         case Arithmetic(sign, left, right):
             first, second = quantity_value(left, value_of), quantity_value(right, value_of)
             if first is None or second is None or (sign in "/%" and second == 0):
                 return None
             result: float = _ARITHMETIC[sign](first, second)
             return result if result - result == 0 else None
+    number: float | None = value_of(quantity)
+    return number
 
 
-def atom_truth(atom: Atom, value_of: Callable[[Field], Any]) -> Truth:
-    """Return the truth of an atom other than `near`, given the values of the fields."""
+def atom_truth(atom: Atom, value_of: Callable[[Any], Any]) -> Truth:
+    """Return the truth of an atom, given the values of the leaves, and of what is one by itself."""
     match atom:
         case Comparison(quantity, sign, bound):
             number = quantity_value(quantity, value_of)
             return None if number is None else bool(_COMPARE[sign](number, bound))
         case Same(field, text):
             first = value_of(field)
-            second = value_of(text) if isinstance(text, Field) else text
+            second = text if isinstance(text, str) else value_of(text)
             return None if first is None or second is None else first == second
         case Flag(field):
             flag: Truth = value_of(field)
             return flag
-        case Near():
-            message = "near() cannot stand inside near()"
-            raise TypeError(message)
+        case Near() | Changed() | Silent():
+            truth: Truth = value_of(atom)
+            return truth
 
 
 _ARITHMETIC: dict[str, Callable[[float, float], float]] = {

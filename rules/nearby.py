@@ -1,14 +1,14 @@
 """`near`: whether another device of the site was observed around the moment that matters."""
 
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
 
-from prevenant.domain import Reading
+from prevenant.domain import DeviceType, Reading
+from rules.derived import holds
 from rules.expression import Near, Truth
-from rules.signature import holds
 
 _KEPT_READINGS = 1_000
 """How many of the neighbours' latest readings are kept for one site and type."""
@@ -23,12 +23,12 @@ class NearState(msgspec.Struct):
     observed: float = 0.0
     received: float = 0.0
 
-    def move(self, reading: Reading, rest: list[Truth]) -> None:
-        """Ask anew, about the moment of `reading`."""
+    def move(self, observed: float, received: float, rest: list[Truth]) -> None:
+        """Ask anew, about the moment `observed`, which was received at `received`."""
         self.truth = None
         self.rest = rest
-        self.observed = reading.observed_at
-        self.received = reading.received_at
+        self.observed = observed
+        self.received = received
 
 
 def answer(moment: NearState, near: Near, this: Reading, neighbours: Iterable[Reading]) -> None:
@@ -71,9 +71,11 @@ class History:
         """Return everything as plain values for a snapshot."""
         return [msgspec.structs.astuple(r) for kept in self._readings.values() for r in kept]
 
-    def unpack(self, packed: Iterable[Any], unpack_reading: Callable[[Any], Reading]) -> None:
+    def unpack(self, packed: Iterable[Any], types: Mapping[str, DeviceType]) -> None:
         """Take over what `packed` returned earlier, as far as it is still asked about."""
         for values in packed:
-            if values[0] in self._horizons:
-                reading = unpack_reading(values)
+            reading = Reading(*values)
+            if reading.type in self._horizons:
+                fields = msgspec.convert(reading.values, types[reading.type].values_type)
+                reading = msgspec.structs.replace(reading, values=fields)
                 self._readings[reading.site_id, reading.type].append(reading)

@@ -14,24 +14,45 @@ from typing import NoReturn
 from prevenant.document import suggest
 from prevenant.domain import DeviceType, FieldType
 from prevenant.durations import parse_duration
-from prevenant.units import UNITS
+from prevenant.units import UNITS, conversion
 from rules.expression import (
+    WINDOW_FUNCTIONS,
+    Age,
     All,
     Arithmetic,
+    Changed,
     Comparison,
     Condition,
     Constant,
     Field,
     Flag,
+    Last,
     Near,
     Not,
     Quantity,
     Same,
+    SiteNumber,
     Some,
+    Windowed,
+    leaves_of,
     quantity_value,
 )
 
-FUNCTIONS = ("near",)
+_TIME_FUNCTIONS = ("last", "age", "changed", "changed_to")
+_SITE_FUNCTIONS = ("near", "site_count", "site_avg")
+FUNCTIONS = (*WINDOW_FUNCTIONS, *_TIME_FUNCTIONS, *_SITE_FUNCTIONS)
+_FORMS = {
+    **dict.fromkeys(WINDOW_FUNCTIONS, "{}(NUMBER, TIME), as in {}(temperature, 10m)"),
+    "count": "count(CONDITION, TIME), as in count(open, 10m)",
+    "rate": "rate(NUMBER, TIME), per hour, or rate(NUMBER, TIME, PER), as in rate(litres, 10m, 1s)",
+    "last": "last(FIELD, TIME), as in last(setpoint, 1h)",
+    "age": "age(FIELD), as in age(temperature) > 1h",
+    "changed": "changed(FIELD, TIME), as in changed(mode, 10m)",
+    "changed_to": "changed_to(FIELD, VALUE, TIME), as in changed_to(mode, 'eco', 10m)",
+    "near": "near(TYPE, CONDITION, TIME), as in near(badge_reader, granted, 5s)",
+    "site_count": "site_count(TYPE, CONDITION), as in site_count(door, open)",
+    "site_avg": "site_avg(TYPE, NUMBER), as in site_avg(thermometer, temperature)",
+}
 _MAX_DEPTH = 50
 
 IDENTITY = ("device", "site")
@@ -91,9 +112,11 @@ class _Operand:
 
     quantity: Quantity | None = None
     unit: str | None = None
-    text: str | Field | None = None
-    flag: Field | None = None
+    text: str | Field | Last | None = None
+    flag: Field | Last | None = None
     truth: bool | None = None
+    is_difference: bool = False
+    """Whether the number is a difference, to which the offset between two units does not belong."""
 
 
 def _read_measures(text: str) -> tuple[str, dict[int, _Measure]]:
@@ -122,12 +145,15 @@ class _Parser:
         on: DeviceType,
         types: Mapping[str, DeviceType],
         this: DeviceType | None = None,
+        inside: str = "",
     ) -> None:
         self._text, self._measures = _read_measures(text.strip().replace("\n", " "))
         self._on = on
         self._types = types
         self._this = this
         """Within near(): the type of the device whose rule it is."""
+        self._inside = inside
+        """The function that this part of the condition stands in."""
 
     def parse(self) -> Condition:
         try:
@@ -151,8 +177,13 @@ class _Parser:
                 return Not(self.condition(operand))
             case ast.Compare(left, signs, rights):
                 return self._chain(node, [left, *rights], signs)
+            case ast.Call(ast.Name("near" | "changed" | "changed_to" as name)):
+                return self._truth_function(node, name)
             case ast.Call(ast.Name(name)):
-                return self._call(node, name)
+                found = self._number_function(node, name)
+                if found.flag is None:
+                    self._refuse(node, f"{name}() is no condition: compare it with something")
+                return Flag(found.flag)
             case ast.Name() | ast.Attribute():
                 field_type, field = self._field(node)
                 if field_type.kind is not bool:
@@ -191,11 +222,10 @@ class _Parser:
 
     def _comparison(self, node: ast.expr, left: _Operand, sign: str, right: _Operand) -> Condition:
         if left.quantity is not None and right.quantity is not None:
-            if left.unit and right.unit and left.unit != right.unit:
-                self._refuse(
-                    node, f"{left.unit} cannot be compared with {right.unit}: use one unit for both"
-                )
-            return self._number_comparison(node, left.quantity, sign, right.quantity)
+            left, right = self._in_one_unit(node, left, right)
+            return self._number_comparison(
+                node, _known(left.quantity), sign, _known(right.quantity)
+            )
         if sign not in {"==", "!="}:
             self._refuse(node, f"`{sign}` compares numbers: use == or != for texts and truths")
         if isinstance(left.text, str) or left.truth is not None:
@@ -216,6 +246,10 @@ class _Parser:
             quantity, bound = left, right.value
         else:
             quantity, bound = Arithmetic("-", left, right), 0.0
+        if isinstance(quantity, Arithmetic) and any(
+            isinstance(x, Age) for x in leaves_of(quantity)
+        ):
+            self._refuse(node, "age() is compared by itself with a length of time: age(FIELD) > 1h")
         match sign:
             case "<":
                 return Not(Comparison(quantity, ">=", bound))
@@ -225,7 +259,7 @@ class _Parser:
                 return Not(Comparison(quantity, "==", bound))
         return Comparison(quantity, sign, bound)
 
-    def _operand(self, node: ast.expr) -> _Operand:  # noqa: PLR0911  one for each kind of node
+    def _operand(self, node: ast.expr) -> _Operand:  # noqa: C901, PLR0911  one for each kind of node
         match node:
             case ast.Constant(bool() as truth):
                 return _Operand(truth=truth)
@@ -251,6 +285,10 @@ class _Parser:
                 )
             case ast.Name() | ast.Attribute():
                 return self._field_operand(node)
+            case ast.Call(ast.Name("near" | "changed" | "changed_to" as name)):
+                self._refuse(node, f"{name}() is true or false already: leave out the comparison")
+            case ast.Call(ast.Name(name)):
+                return self._number_function(node, name)
         return self._refuse(node, "expected a field, a number or a text here")
 
     def _field_operand(self, node: ast.Name | ast.Attribute) -> _Operand:
@@ -264,16 +302,49 @@ class _Parser:
     def _arithmetic(self, node: ast.expr, left: _Operand, sign: str, right: _Operand) -> _Operand:
         unit = None
         if sign in "+-%":
-            if left.unit and right.unit and left.unit != right.unit:
-                self._refuse(node, f"{left.unit} {sign} {right.unit} has no meaning: use one unit")
+            left, right = self._in_one_unit(node, left, right, sign)
             unit = left.unit or right.unit
+        elif sign == "/" or isinstance(right.quantity, Constant):
+            unit = left.unit if right.unit is None else None
+        elif isinstance(left.quantity, Constant):
+            unit = right.unit if left.unit is None else None
         first, second = left.quantity, right.quantity
+        is_difference = bool(sign == "-" and left.unit and right.unit) or (
+            left.is_difference and right.is_difference
+        )
         if isinstance(first, Constant) and isinstance(second, Constant):
             value = quantity_value(Arithmetic(sign, first, second), lambda _: None)
             if value is None:
                 self._refuse(node, "this divides by zero")
-            return _Operand(Constant(value), unit)
-        return _Operand(Arithmetic(sign, _known(first), _known(second)), unit)
+            return _Operand(Constant(value), unit, is_difference=is_difference)
+        quantity = Arithmetic(sign, _known(first), _known(second))
+        return _Operand(quantity, unit, is_difference=is_difference)
+
+    def _in_one_unit(
+        self, node: ast.expr, left: _Operand, right: _Operand, sign: str = ""
+    ) -> tuple[_Operand, _Operand]:
+        """Return both in the unit of that which is no constant, or of the left one.
+
+        `sign` is that of the arithmetic between them; empty where they are compared.
+        """
+        if not left.unit or not right.unit or left.unit == right.unit:
+            return left, right
+        turn_left = isinstance(left.quantity, Constant) and not isinstance(right.quantity, Constant)
+        turned, kept = (left, right) if turn_left else (right, left)
+        factors = conversion(turned.unit or "", kept.unit or "")
+        if factors is None:
+            what = (
+                f"{left.unit} {sign} {right.unit} has no meaning"
+                if sign
+                else f"{left.unit} cannot be compared with {right.unit}"
+            )
+            self._refuse(node, f"{what}: use units of one dimension")
+        scale, shift = factors
+        # What is added to a temperature, and what a difference is compared with, is a difference.
+        is_step = kept.is_difference or (sign and isinstance(turned.quantity, Constant))
+        quantity = _scaled(_known(turned.quantity), scale, 0.0 if is_step else shift)
+        turned = _Operand(quantity, kept.unit, is_difference=turned.is_difference)
+        return (turned, kept) if turn_left else (kept, turned)
 
     def _number(self, node: ast.expr) -> _Operand:
         operand = self._operand(node)
@@ -299,26 +370,121 @@ class _Parser:
             return self._refuse(node, f"{owner.name} has no field {name!r}: {suggest(name, known)}")
         return field_type, Field(name, of_this)
 
-    def _call(self, node: ast.Call, name: str) -> Condition:
+    def _truth_function(self, node: ast.Call, name: str) -> Condition:
+        if name == "near":
+            return self._near(node)
+        arguments = self._arguments(node, name, 2 if name == "changed" else 3)
+        field_type, field = self._own_field(arguments[0], name)
+        window_s = self._time(arguments[-1], name)
+        if name == "changed":
+            return Changed(field, window_s)
+        value = self._operand(arguments[1])
+        to = value.truth
+        if field_type.kind is str and isinstance(value.text, str):
+            return Changed(field, window_s, value.text)
+        if field_type.kind is float and isinstance(value.quantity, Constant):
+            value, _ = self._in_one_unit(node, value, _Operand(field, field_type.unit))
+            return Changed(field, window_s, _constant(value.quantity))
+        if field_type.kind is not bool or to is None:
+            kind = {str: "a text", float: "a number", bool: "true or false"}[field_type.kind]
+            self._refuse(arguments[1], f"{field.name} is {kind}: write a value that it can have")
+        return Changed(field, window_s, to)
+
+    def _number_function(self, node: ast.Call, name: str) -> _Operand:
         if name not in FUNCTIONS:
             self._refuse(node, f"there is no function {name}(): {suggest(name, FUNCTIONS)}")
-        form = "write near(TYPE, CONDITION, TIME), as in near(badge_reader, granted, 5s)"
-        if self._this is not None:
-            self._refuse(node, "near() cannot stand inside near()")
-        if node.keywords or len(node.args) != 3:  # noqa: PLR2004  type, condition, time
-            self._refuse(node, form)
-        type_node, condition, time_node = node.args
-        if not isinstance(type_node, ast.Name):
-            self._refuse(type_node, form)
-        if type_node.id not in self._types:
-            hint = suggest(type_node.id, self._types)
-            self._refuse(type_node, f"there is no device type {type_node.id!r}: {hint}")
-        measure = self._measures.get(time_node.col_offset)
-        if measure is None or not measure.is_time:
-            self._refuse(time_node, form)
-        inner = _Parser("", self._types[type_node.id], self._types, this=self._on)
+        if name in {"site_count", "site_avg"}:
+            return self._site_number(node, name)
+        if name == "age":
+            _, field = self._own_field(self._arguments(node, name, 1)[0], name)
+            return _Operand(Age(field), "second")
+        if name == "last":
+            arguments = self._arguments(node, name, 2)
+            field_type, field = self._own_field(arguments[0], name)
+            last = Last(field, self._time(arguments[1], name))
+            if field_type.kind is str:
+                return _Operand(text=last)
+            return (
+                _Operand(flag=last) if field_type.kind is bool else _Operand(last, field_type.unit)
+            )
+        return self._windowed(node, name)
+
+    def _windowed(self, node: ast.Call, name: str) -> _Operand:
+        most = 3 if name == "rate" else 2
+        arguments = self._arguments(node, name, 2, most)
+        window_s = self._time(arguments[1], name)
+        inner = self._within(name)
+        if name == "count":
+            return _Operand(Windowed(name, inner.counted(arguments[0]), window_s))
+        of = inner._number(arguments[0])
+        quantity = _known(of.quantity)
+        if isinstance(quantity, Constant):
+            self._refuse(arguments[0], f"{name}() of a constant is that constant: name a field")
+        per_s = self._time(arguments[2], name) if len(arguments) == most > 2 else 3600.0  # noqa: PLR2004
+        is_difference = name in {"stddev", "delta", "rate"}
+        windowed = Windowed(name, quantity, window_s, per_s)
+        return _Operand(windowed, of.unit, is_difference=is_difference)
+
+    def counted(self, node: ast.expr) -> Quantity | Condition:
+        """Return what `count` counts: readings in which a condition holds, or that carry a number."""
+        if isinstance(node, ast.Name):
+            field_type, field = self._field(node)
+            if field_type.kind is float:
+                return field
+        return self.condition(node)
+
+    def _site_number(self, node: ast.Call, name: str) -> _Operand:
+        type_node, of_node = self._arguments(node, name, 2)
+        inner = self._within(name, self._neighbour(type_node, name))
+        if name == "site_count":
+            counted = SiteNumber("count", inner._on.name, inner.condition(of_node))
+            return _Operand(counted)
+        of = inner._number(of_node)
+        return _Operand(SiteNumber("avg", inner._on.name, _known(of.quantity)), of.unit)
+
+    def _near(self, node: ast.Call) -> Condition:
+        type_node, condition, time_node = self._arguments(node, "near", 3)
+        neighbour = self._neighbour(type_node, "near")
+        within_s = self._time(time_node, "near")
+        inner = self._within("near", neighbour)
+        inner._this = self._on
+        return Near(neighbour.name, inner.condition(condition), within_s)
+
+    def _within(self, name: str, on: DeviceType | None = None) -> "_Parser":
+        """Return a parser for what stands inside a function."""
+        inner = _Parser("", on or self._on, self._types, inside=name)
         inner._measures = self._measures
-        return Near(type_node.id, inner.condition(condition), measure.value)
+        return inner
+
+    def _arguments(self, node: ast.Call, name: str, least: int, most: int = 0) -> list[ast.expr]:
+        if self._inside:
+            self._refuse(node, f"{name}() cannot stand inside {self._inside}()")
+        if node.keywords or not least <= len(node.args) <= max(least, most):
+            self._refuse(node, _form(name))
+        return node.args
+
+    def _neighbour(self, node: ast.expr, name: str) -> DeviceType:
+        if not isinstance(node, ast.Name):
+            self._refuse(node, _form(name))
+        if node.id not in self._types:
+            hint = suggest(node.id, self._types)
+            self._refuse(node, f"there is no device type {node.id!r}: {hint}")
+        return self._types[node.id]
+
+    def _time(self, node: ast.expr, name: str) -> float:
+        measure = self._measures.get(node.col_offset)
+        if measure is None or not measure.is_time:
+            self._refuse(node, _form(name))
+        if measure.value <= 0:
+            self._refuse(node, f"{name}() needs a time above 0")
+        return measure.value
+
+    def _own_field(self, node: ast.expr, name: str) -> tuple[FieldType, Field]:
+        if not isinstance(node, ast.Name) or node.col_offset in self._measures:
+            self._refuse(node, _form(name))
+        if node.id in IDENTITY:
+            self._refuse(node, f"{node.id} never changes: name a field")
+        return self._field(node)
 
     def _refuse(self, node: ast.expr, message: str) -> NoReturn:
         raise ExpressionError(message, node.col_offset)
@@ -346,6 +512,23 @@ def _equality(left: _Operand, right: _Operand) -> Condition | None:
         first, second = Flag(left.flag), Flag(right.flag)
         return Some((All((first, second)), All((Not(first), Not(second)))))
     return None
+
+
+def _form(name: str) -> str:
+    return "write " + _FORMS[name].format(name, name)
+
+
+def _scaled(quantity: Quantity, scale: float, shift: float) -> Quantity:
+    """Return `quantity` times `scale` plus `shift`."""
+    if isinstance(quantity, Constant):
+        # A bound that an author writes in whole numbers is not to miss by the last binary digit.
+        return Constant(round(quantity.value * scale + shift, 9))
+    scaled = quantity if scale == 1 else Arithmetic("*", quantity, Constant(scale))
+    return scaled if shift == 0 else Arithmetic("+", scaled, Constant(shift))
+
+
+def _constant(quantity: Quantity | None) -> float:
+    return quantity.value if isinstance(quantity, Constant) else 0.0
 
 
 def _known(quantity: Quantity | None) -> Quantity:

@@ -8,79 +8,49 @@ due before a reading was received ends before that reading is taken, at its own 
 All times are seconds since 1970, UTC.
 """
 
-import heapq
+from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable
+from math import inf
 
-import msgspec
-
-from prevenant.domain import FieldType, Reading, Transition
+from prevenant.domain import Reading, Transition
 from rules import nearby
-from rules.alarm import PENDING, AlarmState, Change, Evidence, Holds, Step, take_evidence, take_time
-from rules.book import Rule, RuleBook
-from rules.explain import reason_of
+from rules.alarm import RAISED, Change, Evidence, Step, take_evidence, take_time
+from rules.deadlines import DERIVED, HELD, HOLD, NEAR, SILENT, Deadlines, Timer
+from rules.derived import Lookup, share_of
+from rules.expression import SiteNumber
 from rules.flood import Flood
-from rules.signature import Compiled, Plan, Signature
+from rules.lane import DeviceState, Lane
+from rules.rule import RuleBook
+from rules.saving import Saved, load_state, save_state
+from rules.signature import Signature
+from rules.sites import SiteNumbers
+from rules.suppression import AlarmKey, Inhibitions, hold_back
+from rules.telling import tell_change, tell_orphan
 
 _MICROSECOND = 1e-6
-_FLOOD = "*"
-"""Stands for a rule where the timer is that of a held reading."""
 
 
-class DeviceState(msgspec.Struct):
-    """What the processor knows of one device."""
-
-    reading: Reading
-    signature: Signature
-    alarms: dict[str, AlarmState]
-    """By rule, all that are not idle."""
-    nears: list[nearby.NearState]
-    """One for each `near` of the type."""
-    ended: dict[str, float] = {}
-    """Onsets of alarms, by rule, that began and ended at the present observed time."""
-    judged: Signature = ()
-    """The whole signature, with `nears`, at which the alarms stand; empty where none was judged."""
-    timed: set[int] = set()
-    """The rules, by number, whose alarm has a timer: each reading that agrees may move it."""
-    flood: Flood | None = None
-    is_holding: bool = False
-    """Whether a newer reading is held back, because the device changes too often."""
-
-    def whole_signature(self) -> Signature:
-        """Return the signature with the truths of `near`."""
-        return self.signature + tuple([near.truth for near in self.nears])
-
-
-class _Lane:
-    """Everything about one device type: its rules in order, their plan, and its devices."""
-
-    def __init__(self, book: RuleBook, type_name: str) -> None:
-        self.rules: list[Rule] = [rule for rule in book.rules.values() if rule.on == type_name]
-        self.holds = [Holds(rule.for_s, rule.clear_for_s) for rule in self.rules]
-        self.plan = Plan(
-            book.devices[type_name], [Compiled(rule.when, rule.clear) for rule in self.rules]
-        )
-        self.index = {rule.name: number for number, rule in enumerate(self.rules)}
-        self.devices: dict[str, DeviceState] = {}
-        self.max_rate = book.devices[type_name].max_rate
-        self.is_kept = False
-        """Whether readings of this type may answer another type's `near`."""
+def in_utc(_site: str) -> str:
+    """Return UTC for every site."""
+    return "UTC"
 
 
 class Processor:
-    """Decides alarms on every device of a book, with timers that need no message to fire."""
+    """Decides alarms on every device of a book, with timers that need no message to fire.
 
-    def __init__(self, book: RuleBook) -> None:
+    `zone_of` names the time zone of a site, for rules that are watched at certain hours.
+    """
+
+    def __init__(self, book: RuleBook, zone_of: Callable[[str], str] = in_utc) -> None:
         self._book = book
-        self._lanes = {name: _Lane(book, name) for name in book.devices}
-        self._deadlines: list[tuple[float, str, str, str]] = []
-        """A heap of (due, type, device, rule); the rule is empty for a `near`, `*` for a held reading. Old
-        entries are passed."""
-        self._scheduled: dict[tuple[str, str, str], float] = {}
+        self._lanes = {name: Lane(book, name, zone_of) for name in book.devices}
+        self._timers = Deadlines()
+        self._sites = SiteNumbers()
+        self._inhibitions = Inhibitions(book.every_rule)
         self._history = nearby.History(
             {
-                near.type: max(near.within_s, 0.0)
+                near.type: near.within_s
                 for lane in self._lanes.values()
                 for near in sorted(lane.plan.nears, key=lambda n: n.within_s)
             }
@@ -89,6 +59,8 @@ class Processor:
             lane.is_kept = self._history.keeps(name)
         self._watchers: dict[tuple[str, str], set[tuple[str, str]]] = defaultdict(set)
         """By (site, type of the neighbour): the devices whose `near` it may answer."""
+        self._site_positions: dict[tuple[str, str, SiteNumber], float | None] = {}
+        """By (type, site, number): where the number was last seen between its breakpoints."""
         self.late = 0
         """Readings that came after a newer one of their device: recorded, not evaluated."""
         self.floods: dict[str, int] = {}
@@ -101,22 +73,18 @@ class Processor:
         could be heard may tell of a change within it.
         """
         transitions: list[Transition] = []
-        deadlines, lanes = self._deadlines, self._lanes
+        timers, lanes = self._timers.heap, self._lanes
         for reading in readings:
-            if deadlines and deadlines[0][0] <= reading.received_at:
+            if timers and timers[0][0] <= reading.received_at:
                 self._advance(min(reading.received_at, now), transitions)
             lane = lanes[reading.type]
             state = lane.devices.get(reading.device_id)
             signature = lane.plan.signature(reading)
             if (
                 state is None
-                or signature != state.signature
-                or state.timed
-                or state.ended
-                or state.is_holding
-                or lane.is_kept
-                or reading.retained
+                or signature != state.at_rest
                 or reading.observed_at < state.reading.observed_at
+                or reading.retained
             ):
                 self._take(lane, state, reading, signature, transitions)
             else:
@@ -134,12 +102,12 @@ class Processor:
     def newest(self, type_name: str, device_id: str) -> Reading | None:
         """Return the newest reading of a device, or None."""
         state = self._lanes[type_name].devices.get(device_id)
-        return None if state is None else _newest(state)
+        return None if state is None else state.newest
 
     def readings(self) -> list[Reading]:
         """Return the newest reading of every device."""
         lanes = self._lanes.values()
-        return [_newest(state) for lane in lanes for state in lane.devices.values()]
+        return [state.newest for lane in lanes for state in lane.devices.values()]
 
     def take_floods(self) -> dict[str, int]:
         """Return `floods` and begin anew."""
@@ -148,23 +116,12 @@ class Processor:
 
     def next_deadline(self) -> float | None:
         """Return when `advance` may next have something to do, or None."""
-        return self._deadlines[0][0] if self._deadlines else None
+        return self._timers.next_due()
 
     def snapshot(self) -> bytes:
         """Return the whole state."""
-        devices = [
-            (name, key, _packed(state))
-            for name, lane in self._lanes.items()
-            for key, state in lane.devices.items()
-        ]
-        return msgspec.msgpack.encode(
-            {
-                "rules": self._book.fingerprint,
-                "devices": devices,
-                "history": self._history.packed(),
-                "late": self.late,
-            }
-        )
+        saved = Saved(self._book.fingerprint, self.late, self._history.packed())
+        return save_state(saved, self._lanes.values())
 
     def restore(self, snapshot: bytes, now: float) -> list[Transition]:
         """Take over the state of an earlier processor, perhaps of another book.
@@ -172,42 +129,48 @@ class Processor:
         Alarms of rules that the book no longer has are cleared, and say so. New rules judge what was
         last received.
         """
-        state = msgspec.msgpack.decode(snapshot)
-        self.late = state["late"]
-        self._history.unpack(state["history"], self._unpack_reading)
+        saved = load_state(snapshot, self._lanes, self._book.fingerprint)
+        self.late = saved.late
+        self._history.unpack(saved.history, self._book.devices)
         transitions: list[Transition] = []
-        for name, key, packed in state["devices"]:
-            if name in self._lanes:
-                self._restore_device(name, key, packed, now, transitions)
-        same_rules = state["rules"] == self._book.fingerprint
-        for lane in self._lanes.values():
-            for device in lane.devices.values():
-                if same_rules:
-                    device.judged = device.whole_signature()
-                else:
-                    self._evaluate(lane, device, now, transitions)
+        devices = [(lane, one) for lane in self._lanes.values() for one in lane.devices.values()]
+        for lane, state in devices:
+            self._take_over(lane, state, now, transitions)
+        for lane, state in devices:
+            self._resume(lane, state, now)
+            if saved.rules == self._book.fingerprint:
+                state.judged = lane.whole_signature(state, self._lookup(lane, state, now))
+                lane.settle(state)
+            else:
+                self._tick(lane, state, now, transitions)
         return transitions
 
     def _take(
         self,
-        lane: _Lane,
+        lane: Lane,
         state: DeviceState | None,
         reading: Reading,
         signature: Signature,
         transitions: list[Transition],
     ) -> None:
+        """Take a reading that may change something."""
         if state is None:
-            nears = [nearby.NearState() for _ in lane.plan.nears]
-            state = lane.devices[reading.device_id] = DeviceState(reading, (), {}, nears)
-        elif reading.retained or reading.observed_at < _newest(state).observed_at:
+            state = lane.new_state(reading)
+            if lane.silent_after_s:
+                due = reading.received_at + lane.silent_after_s
+                self._timers.set(due, Timer(lane.name, reading.device_id, SILENT))
+        elif reading.retained or reading.observed_at < state.newest.observed_at:
             self.late += 1
             return
-        may_change = signature != state.signature or lane.is_kept or state.is_holding
+        if state.memory is not None:
+            lane.plan.derived.note(state.memory, reading)
+        may_change = signature != state.weighed or lane.needs_every_reading or state.is_holding
         if may_change and self._is_held(lane, state, reading):
-            return
-        self._weigh(lane, state, reading, signature, transitions)
+            lane.settle(state)
+        else:
+            self._weigh(lane, state, reading, signature, transitions)
 
-    def _is_held(self, lane: _Lane, state: DeviceState, reading: Reading) -> bool:
+    def _is_held(self, lane: Lane, state: DeviceState, reading: Reading) -> bool:
         """Return whether the device changes too often for this reading to be weighed now."""
         flood = state.flood
         if flood is None:
@@ -215,278 +178,356 @@ class Processor:
         was_holding, shed = state.is_holding, flood.shed
         state.is_holding = not flood.admits(reading, lane.max_rate)
         if state.is_holding and not was_holding:
-            self._schedule(flood.due, reading.type, reading.device_id, _FLOOD)
+            self._timers.set(flood.due, Timer(lane.name, reading.device_id, HELD))
         if flood.shed > shed:
             self.floods[reading.device_id] = self.floods.get(reading.device_id, 0) + 1
         return state.is_holding
 
     def _weigh(
         self,
-        lane: _Lane,
+        lane: Lane,
         state: DeviceState,
         reading: Reading,
         signature: Signature,
         transitions: list[Transition],
     ) -> None:
         if state.ended and reading.observed_at > state.reading.observed_at:
-            state.ended.clear()
-        state.reading = reading
-        if signature != state.signature:
-            state.signature = signature
-            if lane.plan.nears:
-                self._move_nears(lane, state)
-            self._evaluate(lane, state, reading.received_at, transitions)
-        elif state.timed:
-            self._evaluate(lane, state, reading.received_at, transitions)
+            state.ended = None
+        state.reading, state.weighed, state.is_silent = reading, signature, False
+        moved = self._share(lane, state)
+        evidence = Evidence(reading.observed_at, reading.received_at, reading.received_at)
+        self._evaluate(lane, state, evidence, transitions, is_reading=True)
+        lane.settle(state)
         if lane.is_kept:
             self._history.add(reading)
             self._answer_watchers(reading, transitions)
+        for number in moved:
+            self._tell_site(state, number, reading.received_at, transitions)
+
+    def _tick(
+        self, lane: Lane, state: DeviceState, now: float, transitions: list[Transition]
+    ) -> None:
+        """Weigh what is known of a device at a moment at which nothing was received from it."""
+        evidence = Evidence(state.observed(now), now, now)
+        self._evaluate(lane, state, evidence, transitions, is_reading=False)
+        lane.settle(state)
 
     def _evaluate(
-        self, lane: _Lane, state: DeviceState, now: float, transitions: list[Transition]
+        self,
+        lane: Lane,
+        state: DeviceState,
+        evidence: Evidence,
+        transitions: list[Transition],
+        *,
+        is_reading: bool,
     ) -> None:
         """Weigh the device's last reading for every rule that it can concern."""
-        evidence = Evidence(state.reading.observed_at, state.reading.received_at, now)
-        signature = state.whole_signature() if state.nears else state.signature
+        lookup = self._lookup(lane, state, evidence.now)
+        signature = lane.whole_signature(state, lookup)
+        is_asking = state.nears and not state.is_silent
+        if is_asking and self._move_nears(lane, state, signature, evidence):
+            signature = lane.whole_signature(state, lookup)
         touched = lane.plan.touched(state.judged, signature)
         state.judged = signature
-        for number in sorted({*touched, *state.timed}):
+        timed = (state.timed or ()) if is_reading else ()
+        for number in sorted({*touched, *timed}):
             truths = lane.plan.truths(number, signature)
             rule = lane.rules[number]
-            alarm = state.alarms.get(rule.name)
-            if alarm is None and truths[0] is not True:
+            alarm = state.alarms.get(rule.name) if state.alarms else None
+            if alarm is None and truths.when is not True:
                 continue
-            if alarm is None and rule.name in state.ended:
+            weighed = evidence
+            if alarm is None and state.ended and rule.name in state.ended:
                 # The onset is part of an alarm's identity: the next one at the same time is another.
                 onset = max(evidence.observed, state.ended[rule.name] + _MICROSECOND)
-                again = Evidence(onset, evidence.received, now)
-                step = take_evidence(None, truths, again, lane.holds[number])
-            else:
-                step = take_evidence(alarm, truths, evidence, lane.holds[number])
-            self._settle(lane, number, state, step, transitions)
+                weighed = Evidence(onset, evidence.received, evidence.now)
+            step = take_evidence(alarm, truths, weighed, lane.holds(number, state.reading.site_id))
+            self._settle(lane, number, state, step, evidence.now, transitions)
+        if lane.plan.is_derived and not state.is_silent:
+            self._watch_windows(lane, state, evidence.now)
 
     def _settle(
         self,
-        lane: _Lane,
+        lane: Lane,
         number: int,
         state: DeviceState,
         step: Step,
+        now: float,
         transitions: list[Transition],
     ) -> None:
         """Keep the alarm's new state, its timer, and what has to be told of it."""
         alarm, change = step
-        rule = lane.rules[number]
-        state.timed.discard(number)
+        rule, device_id = lane.rules[number], state.reading.device_id
+        if state.timed:
+            state.timed.discard(number)
         if alarm is None:
-            state.alarms.pop(rule.name, None)
+            if state.alarms:
+                state.alarms.pop(rule.name, None)
             if change is not None:
-                state.ended[rule.name] = change.onset
+                state.ended = {**(state.ended or {}), rule.name: change.onset}
         else:
+            state.alarms = state.alarms or {}
             state.alarms[rule.name] = alarm
-            due = alarm.due_at(lane.holds[number])
-            if due is not None:
-                state.timed.add(number)
-                self._schedule(due, state.reading.type, state.reading.device_id, rule.name)
-        if change is not None:
-            fields = self._book.devices[rule.on].fields
-            transitions.append(_transition(rule, fields, state.reading, change))
+        shelved = False
+        if change is not None and change.kind == "raised" and alarm is not None:
+            key = AlarmKey(lane.name, device_id, rule.name)
+            shelved = hold_back(rule, state, alarm, self._inhibitions, now)
+            self._inhibitions.note_raised(rule, state.reading.site_id, key, alarm)
+        if alarm is not None:
+            self._set_timer(lane, number, state)
+        if change is None:
+            return
+        lookup = self._lookup(lane, state, now)
+        transitions.append(tell_change(lane, number, state, change, alarm, lookup))
+        if shelved:
+            change = Change("shelved", change.onset, change.at, change.level)
+            transitions.append(tell_change(lane, number, state, change, alarm, lookup))
+        if change.kind == "cleared":
+            self._free(lane, state, rule.name, now)
 
-    def _schedule(self, due: float, type_name: str, device_id: str, rule: str) -> None:
-        key = (type_name, device_id, rule)
-        scheduled = self._scheduled.get(key)
-        if scheduled is None or due < scheduled:
-            self._scheduled[key] = due
-            heapq.heappush(self._deadlines, (due, *key))
+    def _set_timer(self, lane: Lane, number: int, state: DeviceState) -> None:
+        rule = lane.rules[number]
+        alarm = (state.alarms or {})[rule.name]
+        due = alarm.due_at(lane.holds(number, state.reading.site_id))
+        if due is not None:
+            state.timed = state.timed or set()
+            state.timed.add(number)
+            self._timers.set(due, Timer(lane.name, state.reading.device_id, HOLD, rule.name))
+
+    def _free(self, lane: Lane, state: DeviceState, rule: str, now: float) -> None:
+        """Let the alarms be told, if they go on, that only the one just ended explained."""
+        site = state.reading.site_id
+        key = AlarmKey(lane.name, state.reading.device_id, rule)
+        for freed in self._inhibitions.note_ended(rule, site, key):
+            other = self._lanes[freed.type]
+            device = other.devices[freed.device_id]
+            alarm = (device.alarms or {}).get(freed.rule)
+            if alarm is not None:
+                number = other.index[freed.rule]
+                alarm.held_until = now + other.release_after_s(other.rules[number])
+                self._set_timer(other, number, device)
+                other.settle(device)
 
     def _advance(self, now: float, transitions: list[Transition]) -> None:
-        while self._deadlines and self._deadlines[0][0] <= now:
-            due, type_name, device_id, rule_name = heapq.heappop(self._deadlines)
-            key = (type_name, device_id, rule_name)
-            if self._scheduled.get(key) != due:
-                continue
-            del self._scheduled[key]
-            lane = self._lanes[type_name]
-            state = lane.devices[device_id]
-            if rule_name == _FLOOD:
-                self._release(lane, state, due, transitions)
-            elif rule_name:
-                self._end_hold(lane, state, rule_name, due, transitions)
-            else:
-                self._end_nears(lane, state, due, transitions)
+        while self._timers.heap and self._timers.heap[0][0] <= now:
+            ended = self._timers.pop(now)
+            if ended is None:
+                return
+            due, timer = ended
+            lane = self._lanes[timer.type]
+            state = lane.devices[timer.device_id]
+            match timer.kind:
+                case "hold":
+                    self._end_hold(lane, state, timer.rule, due, transitions)
+                case "near":
+                    self._end_nears(lane, state, due, transitions)
+                case "held":
+                    self._release(lane, state, due, transitions)
+                case "silent":
+                    self._end_silence(lane, state, due, transitions)
+                case _ if not state.is_silent:
+                    self._tick(lane, state, due, transitions)
 
     def _release(
-        self, lane: _Lane, state: DeviceState, now: float, transitions: list[Transition]
+        self, lane: Lane, state: DeviceState, now: float, transitions: list[Transition]
     ) -> None:
         """Weigh the reading that was held, unless a newer one took its place."""
         flood = state.flood
         if flood is None or flood.held is None:
             return
         if flood.due > now:
-            self._schedule(flood.due, state.reading.type, state.reading.device_id, _FLOOD)
+            self._timers.set(flood.due, Timer(lane.name, state.reading.device_id, HELD))
             return
         held, state.is_holding = flood.release(), False
         if held is not None:
             self._weigh(lane, state, held, lane.plan.signature(held), transitions)
 
     def _end_hold(
-        self,
-        lane: _Lane,
-        state: DeviceState,
-        rule_name: str,
-        now: float,
-        transitions: list[Transition],
+        self, lane: Lane, state: DeviceState, rule: str, now: float, transitions: list[Transition]
     ) -> None:
-        alarm = state.alarms.get(rule_name)
+        alarm = (state.alarms or {}).get(rule)
         if alarm is None:
             return
-        number = lane.index[rule_name]
-        step = take_time(alarm, now, lane.holds[number])
-        self._settle(lane, number, state, step, transitions)
+        number, site = lane.index[rule], state.reading.site_id
+        if alarm.held_until and alarm.held_until <= now:
+            alarm.held_until = 0.0
+            inhibitor = self._inhibitions.inhibitor_of(lane.rules[number], site)
+            if alarm.held_by and not inhibitor:
+                change = Change("released", alarm.onset, now, alarm.level)
+                lookup = self._lookup(lane, state, now)
+                transitions.append(tell_change(lane, number, state, change, alarm, lookup))
+                self._inhibitions.note_released(
+                    site, AlarmKey(lane.name, state.reading.device_id, rule)
+                )
+            alarm.held_by = inhibitor
+        step = take_time(alarm, now, lane.holds(number, site))
+        self._settle(lane, number, state, step, now, transitions)
+        lane.settle(state)
 
-    def _move_nears(self, lane: _Lane, state: DeviceState) -> None:
-        """Where the rest of a condition changed, move the moment of its `near` to this reading."""
+    def _end_silence(
+        self, lane: Lane, state: DeviceState, now: float, transitions: list[Transition]
+    ) -> None:
+        """Take a device for silent, unless it was heard meanwhile."""
+        device_id = state.reading.device_id
+        due = state.newest.received_at + lane.silent_after_s
+        if due > now:
+            self._timers.set(due, Timer(lane.name, device_id, SILENT))
+            return
+        if state.is_silent:
+            return
+        state.is_silent = True
+        moved = self._share(lane, state)
+        self._tick(lane, state, now, transitions)
+        for number in moved:
+            self._tell_site(state, number, now, transitions)
+
+    def _lookup(self, lane: Lane, state: DeviceState, now: float) -> Lookup | None:
+        """Return how to find derived values on a device; None where its rules need none."""
+        if state.memory is None:
+            return None
+        site = state.reading.site_id
+        return lane.plan.derived.lookup(
+            state.memory,
+            state.reading,
+            state.observed(now),
+            lambda number: self._sites.value(site, number),
+        )
+
+    def _watch_windows(self, lane: Lane, state: DeviceState, now: float) -> None:
+        """Set the timer at which time alone may change what windows, changes or ages say."""
+        if state.memory is None:
+            return
+        observed = state.observed(now)
+        changes_at = lane.plan.derived.changes_at(state.memory, observed)
+        if changes_at < inf:
+            due = max(now + _MICROSECOND, now + (changes_at - observed))
+            self._timers.set(due, Timer(lane.name, state.reading.device_id, DERIVED))
+
+    def _share(self, lane: Lane, state: DeviceState) -> list[SiteNumber]:
+        """Put what a device adds to the numbers of its site; return those that are others now."""
         reading = state.reading
-        for near, moment in zip(lane.plan.nears, state.nears, strict=True):
-            rest = lane.plan.rest_of(near, state.signature)
+        return [
+            number
+            for number in lane.shares
+            if self._sites.set_share(
+                reading.site_id,
+                number,
+                reading.device_id,
+                None if state.is_silent else share_of(number, reading),
+            )
+        ]
+
+    def _tell_site(
+        self, cause: DeviceState, number: SiteNumber, now: float, transitions: list[Transition]
+    ) -> None:
+        """Weigh the other devices of a site whose rules ask for a number that is another now."""
+        site = cause.reading.site_id
+        value = self._sites.value(site, number)
+        for lane in self._lanes.values():
+            if number not in lane.plan.site_cuts or site not in lane.at_site:
+                continue
+            cuts = lane.plan.site_cuts[number]
+            position = value if cuts is None or value is None else float(bisect_right(cuts, value))
+            key = (lane.name, site, number)
+            if key in self._site_positions and self._site_positions[key] == position:
+                continue
+            self._site_positions[key] = position
+            for state in lane.at_site[site].values():
+                if state is not cause and not state.is_silent:
+                    self._tick(lane, state, now, transitions)
+
+    def _move_nears(
+        self, lane: Lane, state: DeviceState, signature: Signature, evidence: Evidence
+    ) -> bool:
+        """Where the rest of a condition changed, move the moment of its `near` to this evidence."""
+        moved = False
+        reading = state.reading
+        for near, moment in zip(lane.plan.nears, state.nears or (), strict=True):
+            rest = lane.plan.rest_of(near, signature)
             if rest == moment.rest:
                 continue
-            moment.move(reading, rest)
+            moved = True
+            moment.move(evidence.observed, evidence.received, rest)
             nearby.answer(moment, near, reading, self._history.readings(reading.site_id, near.type))
             self._watchers[reading.site_id, near.type].add((reading.type, reading.device_id))
             if moment.truth is None:
                 due = moment.received + near.within_s
-                self._schedule(due, reading.type, reading.device_id, "")
+                self._timers.set(due, Timer(lane.name, reading.device_id, NEAR))
+        return moved
 
     def _answer_watchers(self, neighbour: Reading, transitions: list[Transition]) -> None:
         for type_name, device_id in sorted(self._watchers[neighbour.site_id, neighbour.type]):
             lane = self._lanes[type_name]
             state = lane.devices[device_id]
-            before = [near.truth for near in state.nears]
-            for near, moment in zip(lane.plan.nears, state.nears, strict=True):
+            before = [near.truth for near in state.nears or ()]
+            for near, moment in zip(lane.plan.nears, state.nears or (), strict=True):
                 if near.type == neighbour.type and moment.truth is not True:
                     nearby.answer(moment, near, state.reading, [neighbour])
-            if before != [near.truth for near in state.nears]:
-                self._evaluate(lane, state, neighbour.received_at, transitions)
+            if before != [near.truth for near in state.nears or ()]:
+                self._weigh_nears(lane, state, neighbour.received_at, transitions)
 
     def _end_nears(
-        self, lane: _Lane, state: DeviceState, now: float, transitions: list[Transition]
+        self, lane: Lane, state: DeviceState, now: float, transitions: list[Transition]
     ) -> None:
         """Answer `near` with false where its time has passed without a neighbour's reading."""
         changed = False
-        for near, moment in zip(lane.plan.nears, state.nears, strict=True):
+        for near, moment in zip(lane.plan.nears, state.nears or (), strict=True):
             if moment.truth is None and moment.rest:
                 due = moment.received + near.within_s
                 if due <= now:
                     moment.truth = False
                     changed = True
                 else:
-                    self._schedule(due, state.reading.type, state.reading.device_id, "")
+                    self._timers.set(due, Timer(lane.name, state.reading.device_id, NEAR))
         if changed:
-            self._evaluate(lane, state, now, transitions)
+            self._weigh_nears(lane, state, now, transitions)
 
-    def _restore_device(
-        self, type_name: str, key: str, packed: Any, now: float, transitions: list[Transition]
+    def _weigh_nears(
+        self, lane: Lane, state: DeviceState, now: float, transitions: list[Transition]
     ) -> None:
-        lane = self._lanes[type_name]
-        reading, alarms, nears, ended, flood = packed
-        state = DeviceState(
-            self._unpack_reading(reading),
-            (),
-            {name: msgspec.convert(alarm, AlarmState) for name, alarm in alarms.items()},
-            [msgspec.convert(near, nearby.NearState) for near in nears],
-            ended,
-            flood=flood and self._unpack_flood(flood),
-        )
-        if len(state.nears) != len(lane.plan.nears):
-            state.nears = [nearby.NearState() for _ in lane.plan.nears]
-        state.signature = lane.plan.signature(state.reading)
-        if state.flood is not None and state.flood.held is not None:
-            state.is_holding = True
-            self._schedule(state.flood.due, type_name, key, _FLOOD)
-        lane.devices[key] = state
-        for name, alarm in list(state.alarms.items()):
-            if name not in lane.index:
-                del state.alarms[name]
-                if alarm.phase != PENDING:
-                    transitions.append(_orphan(name, state.reading, alarm, now))
+        """Weigh a device whose `near` was answered: its condition holds from the moment asked about."""
+        reading = state.reading
+        evidence = Evidence(reading.observed_at, reading.received_at, now)
+        self._evaluate(lane, state, evidence, transitions, is_reading=False)
+        lane.settle(state)
+
+    def _take_over(
+        self, lane: Lane, state: DeviceState, now: float, transitions: list[Transition]
+    ) -> None:
+        """Put a restored device's part in the numbers and alarms of its site; end what has no rule."""
+        reading = state.reading
+        self._share(lane, state)
+        for name, alarm in list((state.alarms or {}).items()):
+            key = AlarmKey(lane.name, reading.device_id, name)
+            if name in lane.index:
+                if alarm.phase in RAISED:
+                    rule = lane.rules[lane.index[name]]
+                    self._inhibitions.note_raised(rule, reading.site_id, key, alarm)
                 continue
-            due = alarm.due_at(lane.holds[lane.index[name]])
-            if due is not None:
-                state.timed.add(lane.index[name])
-                self._schedule(due, type_name, key, name)
-        for near, moment in zip(lane.plan.nears, state.nears, strict=True):
-            self._watchers[state.reading.site_id, near.type].add((type_name, key))
+            del (state.alarms or {})[name]
+            if alarm.phase in RAISED:
+                transitions.append(tell_orphan(name, reading, alarm, now))
+
+    def _resume(self, lane: Lane, state: DeviceState, now: float) -> None:
+        """Set every timer of a restored device."""
+        reading = state.reading
+        for name, alarm in (state.alarms or {}).items():
+            rule = lane.rules[lane.index[name]]
+            inhibitor = self._inhibitions.inhibitor_of(rule, reading.site_id)
+            if alarm.held_by and not alarm.held_until and not inhibitor:
+                alarm.held_until = now
+            self._set_timer(lane, lane.index[name], state)
+        if state.flood is not None and state.flood.held is not None:
+            self._timers.set(state.flood.due, Timer(lane.name, reading.device_id, HELD))
+        if lane.silent_after_s:
+            due = state.newest.received_at + lane.silent_after_s
+            self._timers.set(due, Timer(lane.name, reading.device_id, SILENT))
+        else:
+            state.is_silent = False
+        for near, moment in zip(lane.plan.nears, state.nears or (), strict=True):
+            self._watchers[reading.site_id, near.type].add((lane.name, reading.device_id))
             if moment.truth is None and moment.rest:
-                self._schedule(moment.received + near.within_s, type_name, key, "")
-
-    def _unpack_flood(self, packed: Any) -> Flood:
-        second, weighed, held, due, shed = packed
-        return Flood(second, weighed, held and self._unpack_reading(held), due, shed)
-
-    def _unpack_reading(self, packed: Any) -> Reading:
-        reading = Reading(*packed)
-        values_type = self._book.devices[reading.type].values_type
-        return msgspec.structs.replace(reading, values=msgspec.convert(reading.values, values_type))
-
-
-def _newest(state: DeviceState) -> Reading:
-    """Return the newest reading of a device, weighed or held."""
-    held = state.flood.held if state.flood else None
-    return held or state.reading
-
-
-def _packed(state: DeviceState) -> Any:
-    flood = state.flood
-    return (
-        pack_reading(state.reading),
-        state.alarms,
-        state.nears,
-        state.ended,
-        flood
-        and (
-            flood.second,
-            flood.weighed,
-            flood.held and pack_reading(flood.held),
-            flood.due,
-            flood.shed,
-        ),
-    )
-
-
-def pack_reading(reading: Reading) -> Any:
-    """Return `reading` as plain values for a snapshot."""
-    return msgspec.structs.astuple(reading)
-
-
-def _transition(
-    rule: Rule, fields: Sequence[FieldType], reading: Reading, change: Change
-) -> Transition:
-    names = [field.name for field in fields]
-    values = {n: value for n in names if (value := getattr(reading.values, n)) is not None}
-    return Transition(
-        kind=change.kind,
-        rule=rule.name,
-        type=reading.type,
-        site_id=reading.site_id,
-        device_id=reading.device_id,
-        severity=int(rule.severity),
-        onset_at=change.onset,
-        at=change.at,
-        values=values,
-        reason=reason_of(rule, change.kind, values),
-    )
-
-
-def _orphan(name: str, reading: Reading, alarm: AlarmState, now: float) -> Transition:
-    return Transition(
-        kind="cleared",
-        rule=name,
-        type=reading.type,
-        site_id=reading.site_id,
-        device_id=reading.device_id,
-        severity=1,
-        onset_at=alarm.onset,
-        at=now,
-        values={},
-        reason="the rule is no longer in the book",
-    )
+                due = moment.received + near.within_s
+                self._timers.set(due, Timer(lane.name, reading.device_id, NEAR))
+        if lane.plan.is_derived and not state.is_silent:
+            self._watch_windows(lane, state, now)

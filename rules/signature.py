@@ -11,13 +11,18 @@ from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from operator import attrgetter
 from typing import Any
 
 from prevenant.domain import DeviceType, Reading
+from rules.alarm import Truths
+from rules.derived import Derived, Lookup, has_derived, value_lookup
 from rules.expression import (
+    Age,
     All,
     Atom,
+    Changed,
     Comparison,
     Condition,
     Field,
@@ -26,11 +31,13 @@ from rules.expression import (
     Not,
     Quantity,
     Same,
+    Silent,
+    SiteNumber,
     Some,
     Truth,
     atom_truth,
     atoms_of,
-    evaluate,
+    leaves_of,
     quantity_value,
 )
 
@@ -43,57 +50,84 @@ class Compiled:
     """One rule's conditions; `clear` is None where the opposite of `when` clears."""
 
     when: Condition
-    clear: Condition | None
+    clear: Condition | None = None
+    levels: tuple[Condition, ...] = ()
+    """The lowest first; empty where the rule has one severity."""
+
+    @property
+    def every(self) -> list[Condition]:
+        """All conditions of the rule."""
+        return [self.when, *([] if self.clear is None else [self.clear]), *self.levels]
 
 
 class Plan:
     """The conditions of all rules on one device type, arranged by breakpoints.
 
-    A signature has one entry for each quantity, flag, text and `near`, in this order.
+    A signature has one entry for each quantity, flag and text of a reading, in this order. The whole
+    signature goes on with those of what is derived from more than the last reading, with the truths of
+    `near`, and with whether the device is silent.
     """
 
     def __init__(self, device_type: DeviceType, conditions: Sequence[Compiled]) -> None:
         self.device_type = device_type
         self.conditions = conditions
         atoms = _distinct(
-            atom
-            for compiled in conditions
-            for condition in (compiled.when, compiled.clear)
-            if condition is not None
-            for atom in atoms_of(condition)
+            atom for one in conditions for part in one.every for atom in atoms_of(part)
         )
+        leaves = _distinct(leaf for atom in atoms for leaf in leaves_of(atom))
         self.nears = [atom for atom in atoms if isinstance(atom, Near)]
+        self.sites = [leaf for leaf in leaves if isinstance(leaf, SiteNumber)]
+        self.derived = Derived(leaves, [atom for atom in atoms if isinstance(atom, Changed)])
         self._slots: list[Callable[[Reading], Any]] = []
+        self._derived_slots: list[Callable[[Lookup], Any]] = []
         self._crossed: list[list[list[int]]] = []
         """For each slot and each of its breakpoints, the rules that change there."""
         self._rules_of: list[list[int]] = []
         """For each slot, the rules that look at it."""
         self._truth_of: dict[Atom, TruthAt] = {}
-        rules_by_atom = _rules_by_atom(conditions)
-        comparisons = [atom for atom in atoms if isinstance(atom, Comparison)]
-        quantities = _distinct(atom.quantity for atom in comparisons)
-        fields = [quantity for quantity in quantities if isinstance(quantity, Field)]
+        self._rules_by_atom = _rules_by_atom(conditions)
+        comparisons: dict[Quantity, list[Comparison]] = defaultdict(list)
+        for atom in atoms:
+            if isinstance(atom, Comparison):
+                comparisons[atom.quantity].append(atom)
+        fields = [quantity for quantity in comparisons if isinstance(quantity, Field)]
         self._numbers_of = _getter([field.name for field in fields])
         self._cuts: list[list[float]] = []
         """For each of the fields that come first, its breakpoints."""
-        for quantity in [*fields, *[one for one in quantities if not isinstance(one, Field)]]:
-            of_quantity = [a for a in comparisons if a.quantity == quantity]
-            self._add_quantity(quantity, of_quantity, rules_by_atom)
-        for atom in atoms:
-            if isinstance(atom, Flag | Same):
-                self._truth_of[atom] = _entry(len(self._slots))
-                self._add_slot(_truth_getter(atom), [], rules_by_atom[atom])
+        self.site_cuts: dict[SiteNumber, list[float] | None] = {
+            leaf: None
+            for quantity in comparisons
+            if not isinstance(quantity, SiteNumber)
+            for leaf in leaves_of(quantity)
+            if isinstance(leaf, SiteNumber)
+        }
+        """For each number of the site its breakpoints; None where it is also reckoned with."""
+        for field in fields:
+            self._cuts.append(self._add_quantity(field, comparisons[field]))
+        truths = [atom for atom in atoms if isinstance(atom, Flag | Same | Changed)]
+        self._add_plain(comparisons, [atom for atom in truths if not _is_derived(atom)])
         self._others = self._slots[len(fields) :]
-        for number, near in enumerate(self.nears):
-            self._truth_of[near] = _entry(len(self._slots) + number)
-        self._rules_of += [rules_by_atom[near] for near in self.nears]
-        self._crossed += [[] for _ in self.nears]
+        self._add_derived(comparisons, [atom for atom in truths if _is_derived(atom)])
+        for near in self.nears:
+            self._add_entry(near)
+        self._unknown = (None,) * len(self._rules_of)
+        self._can_be_silent = Silent() in atoms
+        if self._can_be_silent:
+            self._add_entry(Silent())
         self._every_rule = range(len(conditions))
         self._whens = [compile_condition(one.when, self._truth_of) for one in conditions]
         self._clears = [
             None if one.clear is None else compile_condition(one.clear, self._truth_of)
             for one in conditions
         ]
+        self._levels = [
+            [compile_condition(level, self._truth_of) for level in one.levels] for one in conditions
+        ]
+
+    @property
+    def is_derived(self) -> bool:
+        """Whether a signature needs more than the last reading."""
+        return bool(self._derived_slots)
 
     def signature(self, reading: Reading) -> Signature:
         """Return the positions of `reading`, without those of `near`."""
@@ -105,6 +139,16 @@ class Plan:
         if self._others:
             return (*positions, *[slot(reading) for slot in self._others])
         return positions
+
+    def whole(self, signature: Signature, lookup: Lookup | None, nears: Signature) -> Signature:
+        """Return `signature` with what is derived, the truths of `near`, and that it is not silent."""
+        derived = [slot(lookup) for slot in self._derived_slots] if lookup else ()
+        return (*signature, *derived, *nears, *((False,) if self._can_be_silent else ()))
+
+    @property
+    def silent(self) -> Signature:
+        """The whole signature of a device that is silent: everything else is unknown."""
+        return (*self._unknown, True)
 
     def touched(self, before: Signature, after: Signature) -> Collection[int]:
         """Return the rules, by number, whose truth may differ between two whole signatures."""
@@ -121,50 +165,83 @@ class Plan:
                 rules.update(*crossed[min(old, new) : max(old, new)])
         return rules
 
-    def truths(self, rule: int, signature: Signature) -> tuple[Truth, Truth]:
-        """Return the truth of `when` and of `clear` of a rule at a whole signature."""
+    def truths(self, rule: int, signature: Signature) -> Truths:
+        """Return the truths of a rule's conditions at a whole signature."""
         when = self._whens[rule](signature)
         clear = self._clears[rule]
-        if clear is None:
-            return when, None if when is None else not when
-        return when, clear(signature)
+        cleared = (None if when is None else not when) if clear is None else clear(signature)
+        levels = self._levels[rule]
+        return Truths(
+            when, cleared, tuple([level(signature) for level in levels]) if levels else ()
+        )
 
     def rest_of(self, near: Near, signature: Signature) -> list[Truth]:
         """Return the truths beside `near` in the rules that use it: its moment is their last change."""
         return [
             self._truth_of[atom](signature)
             for compiled in self.conditions
-            for condition in (compiled.when, compiled.clear)
-            if condition is not None and near in (atoms := atoms_of(condition))
+            for condition in compiled.every
+            if near in (atoms := atoms_of(condition))
             for atom in atoms
             if not isinstance(atom, Near)
         ]
 
-    def _add_quantity(
-        self,
-        quantity: Quantity,
-        comparisons: Sequence[Comparison],
-        rules_by_atom: Mapping[Atom, list[int]],
+    def trace(self, rule: int, signature: Signature) -> list[tuple[Atom, Truth]]:
+        """Return every atom of a rule's conditions with its truth at a whole signature."""
+        atoms = _distinct(atom for part in self.conditions[rule].every for atom in atoms_of(part))
+        return [(atom, self._truth_of[atom](signature)) for atom in atoms]
+
+    def _add_quantity(self, quantity: Quantity, comparisons: Sequence[Comparison]) -> list[float]:
+        cuts = self._add_breakpoints(comparisons)
+        self._slots.append(_position_getter(quantity, cuts))
+        return cuts
+
+    def _add_plain(
+        self, comparisons: Mapping[Quantity, Sequence[Comparison]], truths: Sequence[Atom]
     ) -> None:
+        for quantity, of_quantity in comparisons.items():
+            if not isinstance(quantity, Field) and not has_derived(quantity):
+                self._add_quantity(quantity, of_quantity)
+        for atom in truths:
+            self._slots.append(_truth_getter(atom))
+            self._add_entry(atom)
+
+    def _add_derived(
+        self, comparisons: Mapping[Quantity, Sequence[Comparison]], truths: Sequence[Atom]
+    ) -> None:
+        for quantity, of_quantity in comparisons.items():
+            if has_derived(quantity):
+                cuts = self._add_breakpoints(of_quantity)
+                self._derived_slots.append(_derived_position_getter(quantity, cuts))
+                if isinstance(quantity, SiteNumber):
+                    self.site_cuts.setdefault(quantity, cuts)
+                elif isinstance(quantity, Age):
+                    self.derived.ages[quantity] = cuts
+        for atom in truths:
+            self._derived_slots.append(partial(atom_truth, atom))
+            self._add_entry(atom)
+
+    def _add_breakpoints(self, comparisons: Sequence[Comparison]) -> list[float]:
+        """Take a further slot for the comparisons of one quantity; return its breakpoints."""
         cuts = sorted({cut for atom in comparisons for cut in _cuts(atom)})
         crossed: list[list[int]] = [[] for _ in cuts]
-        slot = len(self._slots)
+        slot = len(self._rules_of)
         for atom in comparisons:
             low, *high = (bisect_left(cuts, cut) for cut in _cuts(atom))
             self._truth_of[atom] = _between(slot, low, high[0] if high else math.inf)
             for number in (low, *high):
-                crossed[number] += rules_by_atom[atom]
-        rules = _distinct(rule for atom in comparisons for rule in rules_by_atom[atom])
-        if isinstance(quantity, Field):
-            self._cuts.append(cuts)
-        self._add_slot(_position_getter(quantity, cuts), crossed, rules)
-
-    def _add_slot(
-        self, getter: Callable[[Reading], Any], crossed: list[list[int]], rules: list[int]
-    ) -> None:
-        self._slots.append(getter)
+                crossed[number] += self._rules_by_atom[atom]
         self._crossed.append(crossed)
-        self._rules_of.append(rules)
+        self._rules_of.append(
+            _distinct(rule for atom in comparisons for rule in self._rules_by_atom[atom])
+        )
+        return cuts
+
+    def _add_entry(self, atom: Atom) -> None:
+        """Take a further slot for an atom that is true, false or unknown by itself."""
+        self._truth_of[atom] = _entry(len(self._rules_of))
+        self._rules_of.append(self._rules_by_atom[atom])
+        self._crossed.append([])
 
 
 def compile_condition(condition: Condition, truth_of: Mapping[Atom, TruthAt]) -> TruthAt:
@@ -199,30 +276,9 @@ def _joined(parts: Sequence[TruthAt], *, ends: bool) -> TruthAt:
 def _rules_by_atom(conditions: Sequence[Compiled]) -> Mapping[Atom, list[int]]:
     rules: dict[Atom, list[int]] = defaultdict(list)
     for number, compiled in enumerate(conditions):
-        both = [compiled.when, *([] if compiled.clear is None else [compiled.clear])]
-        for atom in _distinct(atom for condition in both for atom in atoms_of(condition)):
+        for atom in _distinct(atom for part in compiled.every for atom in atoms_of(part)):
             rules[atom].append(number)
     return rules
-
-
-def value_lookup(reading: Reading, this: Reading | None = None) -> Callable[[Field], Any]:
-    """Return how to find a field's value in `reading`, or in `this` for a `this.` field."""
-
-    def value_of(field: Field) -> Any:
-        source = this if field.of_this and this is not None else reading
-        if field.name == "device":
-            return source.device_id.rpartition("/")[2]
-        if field.name == "site":
-            return source.site_id
-        return getattr(source.values, field.name)
-
-    return value_of
-
-
-def holds(condition: Condition, reading: Reading, this: Reading) -> Truth:
-    """Return the truth of a condition inside `near`, without any breakpoints."""
-    value_of = value_lookup(reading, this)
-    return evaluate(condition, lambda atom: atom_truth(atom, value_of))
 
 
 def _distinct(values: Any) -> list[Any]:
@@ -250,8 +306,20 @@ def _position_getter(quantity: Quantity, cuts: list[float]) -> Callable[[Reading
     return position
 
 
-def _truth_getter(atom: Flag | Same) -> Callable[[Reading], Truth]:
-    if isinstance(atom, Flag):
+def _derived_position_getter(quantity: Quantity, cuts: list[float]) -> Callable[[Lookup], Any]:
+    def position(lookup: Lookup) -> int | None:
+        number = quantity_value(quantity, lookup)
+        return None if number is None else bisect_right(cuts, number)
+
+    return position
+
+
+def _is_derived(atom: Atom) -> bool:
+    return isinstance(atom, Changed) or has_derived(atom)
+
+
+def _truth_getter(atom: Atom) -> Callable[[Reading], Truth]:
+    if isinstance(atom, Flag) and isinstance(atom.field, Field):
         getter: Callable[[Reading], Truth] = attrgetter(f"values.{atom.field.name}")
         return getter
     return lambda reading: atom_truth(atom, value_lookup(reading))

@@ -33,6 +33,11 @@ def hear(run: RunningCase, event: CaseEvent) -> None:
         case "alarm.raised":
             run.progress.facts.pop("alarm.cleared", None)
             run.note("alarm.raised", f"raised again: {event.data['reason']}")
+        case "alarm.levelled":
+            run.case.severity = event.data["severity"]
+            run.note("alarm.levelled", event.data["reason"])
+        case "alarm.acknowledged":
+            run.set_fact("acknowledged")
         case "reply":
             answers.take(run, event)
     for track in list(run.progress.tracks):

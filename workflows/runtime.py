@@ -16,6 +16,7 @@ from sqlmodel import Session, col, or_, select
 from notify import Templates
 from prevenant.clock import Clock
 from prevenant.errors import StoreUnavailable
+from prevenant.shelving import next_release, release_next
 from prevenant.store import Store
 from prevenant.tables import CASE_EVENTS, Alarm, CaseEvent, add_timeline
 from workflows import case as cases
@@ -74,7 +75,7 @@ class Runtime:
 
     def work_once(self, now: datetime) -> bool:
         """Hear one event or end one wait; return whether there was anything to do."""
-        return self._hear_next(now) or self._expire_next(now)
+        return self._release_next(now) or self._hear_next(now) or self._expire_next(now)
 
     def next_due(self) -> datetime | None:
         """Return when the next deadline or retry comes, or None."""
@@ -87,7 +88,17 @@ class Runtime:
                 .where(col(CaseEvent.heard_at).is_(None), col(CaseEvent.retry_at).is_not(None))
                 .order_by(col(CaseEvent.retry_at))
             ).first()
-        return min((at for at in (due, retry) if at is not None), default=None)
+            released = next_release(session)
+        return min((at for at in (due, retry, released) if at is not None), default=None)
+
+    def _release_next(self, now: datetime) -> bool:
+        """Let the case of an alarm begin whose shelf has ended."""
+        with self._store.read() as session:
+            due = next_release(session)
+        if due is None or due > now:
+            return False
+        with self._store.write() as session:
+            return release_next(session, now)
 
     def _hear_next(self, now: datetime) -> bool:
         query = (

@@ -1,11 +1,18 @@
 """Questions to the CRM, answered as values."""
 
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from sqlmodel import Session, col, or_, select
 
 from prevenant.crm.tables import Contact, Customer, Device, RoleHolder, Site, Technician
+from prevenant.errors import StoreUnavailable
+from prevenant.store import Store
+
+_REREAD_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,3 +141,27 @@ def view_person(contact: Contact) -> Person:
         contact.preferred,
         {channel: address for channel, address in addresses.items() if address},
     )
+
+
+class SiteZones:
+    """The time zones of sites, for rules that are watched at certain hours.
+
+    A site that is not known counts as being in UTC, and is looked up again after a minute; so are all
+    while the store is away.
+    """
+
+    def __init__(self, store: Store, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._store = store
+        self._monotonic = monotonic
+        self._zones: dict[str, str] = {}
+        self._read_at = -_REREAD_S
+
+    def zone_of(self, site: str) -> str:
+        """Return the IANA name of a site's time zone."""
+        zone = self._zones.get(site)
+        if zone is None and self._monotonic() - self._read_at >= _REREAD_S:
+            self._read_at = self._monotonic()
+            with suppress(StoreUnavailable), self._store.read() as session:
+                self._zones = dict(session.exec(select(Site.id, Site.timezone)).all())
+            zone = self._zones.get(site)
+        return zone or "UTC"

@@ -19,7 +19,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 import structlog
-from sqlmodel import Session, select
+from sqlmodel import Session
 
 from ingest.decode import Decoder
 from ingest.journal import Journal, Snapshot
@@ -28,12 +28,13 @@ from ingest.mqtt import Frame
 from ingest.quarantine import quarantine
 from ingest.registry import Registry
 from prevenant.clock import Clock, epoch_seconds, from_epoch
-from prevenant.domain import Severity, Transition
+from prevenant.domain import Transition
 from prevenant.errors import JournalError, StoreUnavailable
 from prevenant.store import Store
-from prevenant.tables import Alarm, CaseEvent, add_case_event, add_timeline
+from prevenant.stream.alarms import write_transitions
+from prevenant.tables import add_timeline
 from rules.book import RuleBook
-from rules.processor import Processor
+from rules.processor import Processor, in_utc
 
 log = structlog.get_logger()
 
@@ -51,12 +52,19 @@ _DEAF_AT_MOST_S = 60.0
 class EmbeddedHost:
     """Takes batches from the listener in one thread, and decides on them in another."""
 
-    def __init__(self, store: Store, clock: Clock, journal: Journal, book: RuleBook) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        journal: Journal,
+        book: RuleBook,
+        zone_of: Callable[[str], str] = in_utc,
+    ) -> None:
         self._store = store
         self._clock = clock
         self._journal = journal
         self._decoder = Decoder(book.devices.values())
-        self._processor = Processor(book)
+        self._processor = Processor(book, zone_of)
         self._registry = Registry(book.devices)
         self.publish: Callable[[str, bytes], None] = lambda _topic, _payload: None
         """How devices are sent something; the listener's, once there is one."""
@@ -302,80 +310,6 @@ class Hearing:
         return max(0.001, self._until - self._monotonic())
 
 
-def write_transitions(session: Session, transitions: Sequence[Transition]) -> None:
-    """Write changes of alarms in their order; see `write_transition`."""
-    for transition in transitions:
-        write_transition(session, transition)
-
-
-def write_transition(session: Session, transition: Transition) -> None:
-    """Write a change of an alarm, its line in the story, and what its case has to hear; each once."""
-    onset_at = from_epoch(transition.onset_at)
-    query = select(Alarm).where(
-        Alarm.rule == transition.rule,
-        Alarm.device_id == transition.device_id,
-        Alarm.onset_at == onset_at,
-    )
-    alarm = session.exec(query).first()
-    at = from_epoch(transition.at)
-    if transition.kind in {"raised", "passed"}:
-        if alarm is not None:
-            return
-        alarm = Alarm(
-            rule=transition.rule,
-            device_type=transition.type,
-            site_id=transition.site_id,
-            device_id=transition.device_id,
-            severity=transition.severity,
-            state="active" if transition.kind == "raised" else "cleared",
-            onset_at=onset_at,
-            raised_at=at,
-            cleared_at=None if transition.kind == "raised" else at,
-            values=transition.values,
-            reason=transition.reason,
-        )
-    elif alarm is None or alarm.state == "cleared":
-        return
-    else:
-        alarm.state, alarm.cleared_at = "cleared", at
-    session.add(alarm)
-    session.flush()
-    _tell(session, transition, alarm.id or 0)
-
-
 def _tell_all(session: Session, at: datetime, kind: str, lines: Sequence[str]) -> None:
     for line in lines:
         add_timeline(session, at, kind, line)
-
-
-def _tell(session: Session, transition: Transition, alarm_id: int) -> None:
-    at = from_epoch(transition.at)
-    add_timeline(
-        session,
-        at,
-        f"alarm.{transition.kind}",
-        f"{transition.rule} on {transition.device_id}: {transition.reason}",
-        alarm_id=alarm_id,
-        detail={
-            "rule": transition.rule,
-            "device": transition.device_id,
-            "severity": Severity(transition.severity).word,
-            "values": transition.values,
-            "observed_at": onset_text(transition),
-        },
-    )
-    if transition.kind != "passed":
-        event = CaseEvent(
-            key=f"alarm.{transition.kind}:{alarm_id}",
-            kind=f"alarm.{transition.kind}",
-            at=at,
-            urgency=transition.severity,
-            alarm_id=alarm_id,
-            data={"reason": transition.reason},
-        )
-        add_case_event(session, event)
-
-
-def onset_text(transition: Transition) -> str:
-    """Return when the condition began to hold, in ISO 8601."""
-    return from_epoch(transition.onset_at).isoformat()

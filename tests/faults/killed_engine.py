@@ -9,14 +9,14 @@ from typing import Any
 from ingest.journal import Journal
 from notify.outbox import Outbox
 from prevenant import cli
-from prevenant.stream import embedded
+from prevenant.stream import alarms
 from prevenant.stream.embedded import EmbeddedHost
 from workflows.runtime import Runtime
 
 MOMENTS: dict[str, tuple[Any, str, str]] = {
     "journaled, not acknowledged": (Journal, "append", "after"),
     "acknowledged, not decided": (EmbeddedHost, "_decide", "before"),
-    "decided, alarm not written": (embedded, "write_transition", "before"),
+    "decided, alarm not written": (alarms, "write_transition", "before"),
     "alarm written, case not opened": (Runtime, "_take_alarm", "before"),
     "case opened, not committed": (Runtime, "_take_alarm", "after"),
     "message queued, not handed over": (Outbox, "_attempt", "before"),

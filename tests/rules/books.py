@@ -31,7 +31,7 @@ def make_book(rules: str, max_rate: str = "100/s") -> RuleBook:
     assert pairs is not None, problems
     sections = {name: [value] for name, value in pairs}
     types = read_devices(sections["devices"])
-    book = RuleBook(types, read_rules(sections["rules"], types))
+    book = read_rules([sections["rules"][0]], types)
     if problems:
         raise BookError(problems)
     return book

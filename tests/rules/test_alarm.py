@@ -4,7 +4,16 @@ from collections.abc import Sequence
 
 import pytest
 
-from rules.alarm import SETTLE_S, AlarmState, Change, Evidence, Holds, take_evidence, take_time
+from rules.alarm import (
+    SETTLE_S,
+    AlarmState,
+    Change,
+    Evidence,
+    Holds,
+    Truths,
+    take_evidence,
+    take_time,
+)
 from rules.expression import Truth
 
 Event = tuple[float, Truth] | tuple[float, Truth, float]
@@ -32,7 +41,7 @@ def live(holds: Holds, events: Sequence[Event], until: float) -> list[tuple[str,
         pass_time(received)
         clear = None if truth is None else not truth
         evidence = Evidence(observed, received, received)
-        state = keep(take_evidence(state, (truth, clear), evidence, holds))
+        state = keep(take_evidence(state, Truths(truth, clear), evidence, holds))
     pass_time(until)
     return changes
 

@@ -14,9 +14,9 @@ from rules.processor import Processor
 from tests.rules.books import make_book, reading
 
 RULES = """
-  held: {on: door, when: open}
-  long: {on: door, when: open, for: 3s}
-  forced: {on: door, when: "open and not near(reader, granted, 2s)"}
+  held: {on: door, when: open, flapping: never}
+  long: {on: door, when: open, for: 3s, flapping: never}
+  forced: {on: door, when: "open and not near(reader, granted, 2s)", flapping: never}
 """
 BOOK = make_book(RULES)
 LIMITED = make_book(RULES, max_rate="3/s")

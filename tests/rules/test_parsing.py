@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prevenant.domain import Reading
+from rules.derived import holds
 from rules.parsing import ExpressionError, parse_condition
-from rules.signature import Compiled, Plan, holds
+from rules.signature import Compiled, Plan
 from tests.rules.books import make_book
 
 BOOK = make_book("  any: {on: room, when: temperature > 1}")
@@ -23,7 +24,7 @@ def truth(condition: str, **values: Any) -> bool | None:
     parsed = parse_condition(condition, ROOM, TYPES)
     reading = Reading("room", "t2", "t2/R1", 0.0, 0.0, SimpleNamespace(**{**EMPTY, **values}))
     plan = Plan(ROOM, [Compiled(parsed, None)])
-    by_signature = plan.truths(0, plan.signature(reading))[0]
+    by_signature = plan.truths(0, plan.signature(reading)).when
     assert by_signature is holds(parsed, reading, reading)
     return by_signature
 
@@ -83,7 +84,11 @@ def test_a_condition_is_true_false_or_unknown(
         ("temperature > 1 / 0", 14, "divides by zero"),
         ("temperature is 5", 0, "use == and !="),
         ("temperature in 5", 15, "`in` takes a list"),
-        ("temperature > avrg(humidity, 5m)", 14, "expected a field"),
+        (
+            "temperature > avrg(humidity, 5m)",
+            14,
+            "there is no function avrg(): did you mean 'avg'?",
+        ),
         ("sleep(5)", 0, "there is no function sleep()"),
         ("near(room, humidity > 5)", 0, "write near(TYPE, CONDITION, TIME)"),
         ("near(roof, humidity > 5, 5s)", 5, "there is no device type 'roof': did you mean 'room'?"),

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prevenant.domain import Reading, Transition
+from rules.alarm import Truths
 from rules.book import RuleBook
-from rules.expression import Truth
 from rules.processor import Processor
 from rules.signature import Signature
 from tests.rules.books import make_book, reading
@@ -122,7 +122,7 @@ def test_a_reading_that_crosses_no_breakpoint_weighs_no_rule() -> None:
     plan, weighed = processor._lanes["door"].plan, list[int]()
     truths = plan.truths
 
-    def noted(rule: int, signature: Signature) -> tuple[Truth, Truth]:
+    def noted(rule: int, signature: Signature) -> Truths:
         weighed.append(rule)
         return truths(rule, signature)
 
@@ -204,7 +204,7 @@ def test_deadlines_do_not_pile_up() -> None:
         lag = noise.uniform(0, 0.2)
         one = reading(BOOK, "room", "t/1", second, second + lag, temperature=9.0, wanted=4.0)
         processor.process([one], second + lag)
-    assert len(processor._deadlines) < 10
+    assert len(processor._timers.heap) < 10
 
 
 @pytest.mark.parametrize("when", ["near(reader, granted, 5s)", "not near(reader, granted, 5s)"])
