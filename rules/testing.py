@@ -16,9 +16,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from zoneinfo import available_timezones
 
 from prevenant.document import Value, read_document, suggest
-from prevenant.domain import DeviceType, FieldType, Reading
+from prevenant.domain import DeviceType, FieldType, Reading, Severity
 from prevenant.durations import format_duration, parse_duration
 from prevenant.errors import BookError, Problem
 from rules.book import RuleBook
@@ -28,7 +29,12 @@ START = 1_767_225_600.0
 """2026-01-01 in UTC: when every test begins, in seconds since 1970."""
 
 _RAMP = re.compile(r"(?P<first>[^\s.]\S*?)(?:\.\.(?P<last>\S+))?")
-_KINDS = ("raised", "cleared", "passed")
+_KINDS = ("raised", "levelled", "cleared", "latched", "passed", "shelved", "released")
+
+
+_SEVERITIES = [severity.word for severity in Severity]
+_FORM = "write TIME KIND RULE DEVICE [SEVERITY], as in 70s raised door-held-open t2/D14"
+_TEST_KEYS = {"name", "every", "series", "expect", "until", "sites"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +48,23 @@ class RuleTestResult:
     def passed(self) -> bool:
         """Whether everything was as expected."""
         return not self.differences
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """What an alarm did, and when, in seconds since the beginning; an empty severity is any."""
+
+    at: float
+    what: str
+    severity: str = ""
+
+    def __str__(self) -> str:
+        return f"{format_duration(self.at)}: {self.what} {self.severity}".rstrip()
+
+    def is_like(self, expected: "Happening") -> bool:
+        """Whether this is what was expected."""
+        same = (self.at, self.what) == (expected.at, expected.what)
+        return same and expected.severity in {"", self.severity}
 
 
 def run_rule_tests(
@@ -58,10 +81,10 @@ def run_rule_tests(
     tests = pairs.need("tests", "write a list of tests, each with name, series and expect")
     results = []
     for number, value in enumerate((tests.items() if tests else None) or (), 1):
-        test = value.named(f"test {number}").mapping({"name", "every", "series", "expect", "until"})
+        test = value.named(f"test {number}").mapping(_TEST_KEYS)
         if test is not None:
             name = test.text("name", f"test {number}")
-            expected = sorted(_read_expected(test.get("expect"), rules))
+            expected = list(_read_expected(test.get("expect"), rules))
             happened = _run(test, rules)
             results.append(RuleTestResult(name, list(_compare(expected, happened))))
     if problems:
@@ -69,7 +92,7 @@ def run_rule_tests(
     return results
 
 
-def _run(test: Any, rules: RuleBook) -> list[tuple[float, str]]:
+def _run(test: Any, rules: RuleBook) -> list[Happening]:
     every = test.duration_s("every", 60.0)
     series = test.need("series", "write the readings, as in {door t2/D14: {open: 'true x7'}}")
     readings: list[Reading] = []
@@ -78,34 +101,57 @@ def _run(test: Any, rules: RuleBook) -> list[tuple[float, str]]:
     readings.sort(key=lambda reading: reading.received_at)
     end = readings[-1].received_at if readings else START
     until = START + test.duration_s("until", 0.0)
-    processor = Processor(rules)
+    zones = _read_zones(test.get("sites"))
+    processor = Processor(rules, lambda site: zones.get(site, "UTC"))
     transitions = processor.process(readings, end) + processor.advance(max(end, until))
     return [
-        (round(one.at - START, 3), f"{one.kind} {one.rule} {one.device_id}") for one in transitions
+        Happening(
+            round(one.at - START, 3),
+            f"{one.kind} {one.rule} {one.device_id}",
+            Severity(one.severity).word,
+        )
+        for one in transitions
     ]
 
 
-def _compare(expected: list[tuple[float, str]], happened: list[tuple[float, str]]) -> Iterator[str]:
-    for at, what in expected:
-        if (at, what) not in happened:
-            yield f"expected at {format_duration(at)}: {what}"
-    for at, what in happened:
-        if (at, what) not in expected:
-            yield f"happened at {format_duration(at)}: {what}"
+def _compare(expected: list[Happening], happened: list[Happening]) -> Iterator[str]:
+    left = list(happened)
+    for one in expected:
+        match = next((other for other in left if other.is_like(one)), None)
+        if match is None:
+            yield f"expected at {one}"
+        else:
+            left.remove(match)
+    for one in left:
+        yield f"happened at {one}"
 
 
-def _read_expected(value: Value | None, rules: RuleBook) -> Iterator[tuple[float, str]]:
+def _read_zones(value: Value | None) -> dict[str, str]:
+    zones = {}
+    for site, zone_value in (value.mapping() if value else None) or ():
+        zone = zone_value.raw()
+        if zone is not None and zone not in available_timezones():
+            zone_value.fail(f"there is no time zone {zone!r}: write a name such as Europe/Paris")
+        elif zone is not None:
+            zones[site] = zone
+    return zones
+
+
+def _read_expected(value: Value | None, rules: RuleBook) -> Iterator[Happening]:
     for one in (value.items() if value else None) or ():
         text = one.raw() or ""
         parts = text.split()
-        form = "write TIME KIND RULE DEVICE, as in 70s raised door-held-open t2/D14"
+        severity = parts.pop() if len(parts) == 5 else ""  # noqa: PLR2004  one beyond the form
+        names = [rule.name for rule in rules.every_rule]
         if len(parts) != 4 or parts[1] not in _KINDS:  # noqa: PLR2004  the four of the form
-            one.fail(form)
-        elif parts[2] not in rules.rules:
-            one.fail(f"there is no rule {parts[2]!r}: {suggest(parts[2], rules.rules)}")
+            one.fail(_FORM)
+        elif parts[2] not in names:
+            one.fail(f"there is no rule {parts[2]!r}: {suggest(parts[2], names)}")
+        elif severity and severity not in _SEVERITIES:
+            one.fail(f"{severity!r} is no severity: {suggest(severity, _SEVERITIES)}")
         else:
             try:
-                yield parse_duration(parts[0]), " ".join(parts[1:])
+                yield Happening(parse_duration(parts[0]), " ".join(parts[1:]), severity)
             except ValueError as error:
                 one.fail(str(error))
 

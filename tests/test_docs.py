@@ -1,6 +1,7 @@
 """The documents say what exists: settings, commands, routes, examples and links."""
 
 import re
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import typer.main
 import yaml
 from fastapi.routing import APIRoute
 
-from prevenant.api import devices, resources, webhooks
+from prevenant.api import alarms, devices, resources, webhooks
 from prevenant.book import load_book
 from prevenant.cli import app
 from prevenant.settings import describe_settings, load_settings
@@ -64,7 +65,7 @@ def test_every_command_is_documented() -> None:
 
 def test_every_route_is_documented() -> None:
     text = (DOCS / "api.md").read_text("utf-8")
-    routers = (resources.router, devices.router, webhooks.router)
+    routers = (alarms.router, resources.router, devices.router, webhooks.router)
     paths = [r.path for router in routers for r in router.routes if isinstance(r, APIRoute)]
     assert "/api/v1/alarms" in paths
     assert [path for path in paths if path.replace(":path", "") not in text] == []
@@ -92,9 +93,11 @@ def test_the_eight_hops_exist() -> None:
     assert [file for file in files if not (ROOT / file).is_file()] == []
 
 
-@pytest.mark.parametrize(
-    "block", [b for b in blocks(DOCS / "rule-book.md", "yaml") if not b.startswith("book:")]
-)
+RULE_BOOK = blocks(DOCS / "rule-book.md", "yaml")
+EXAMPLES = [(book, tests) for book, tests in pairwise(RULE_BOOK) if tests.startswith("tests:")]
+
+
+@pytest.mark.parametrize("block", [b for b in RULE_BOOK if not b.startswith(("book:", "tests:"))])
 def test_the_examples_of_the_rule_book_are_good(block: str, tmp_path: Path) -> None:
     path = tmp_path / "rules.yaml"
     path.write_text(_with((ROOT / "rules.yaml").read_text("utf-8"), block), "utf-8")
@@ -107,6 +110,18 @@ def test_the_example_of_a_test_passes(tmp_path: Path) -> None:
     path.write_text(block, "utf-8")
     results = run_rule_tests(path, lambda book: load_book(book).rules, ROOT / "rules.yaml")
     assert [result.differences for result in results] == [[]]
+
+
+@pytest.mark.parametrize(("block", "tests"), EXAMPLES, ids=lambda text: text.split()[1])
+def test_the_examples_of_rules_do_what_is_said(block: str, tests: str, tmp_path: Path) -> None:
+    assert not block.startswith("tests:")
+    book = _with((ROOT / "rules.yaml").read_text("utf-8"), block)
+    (tmp_path / "rules.yaml").write_text(book, "utf-8")
+    (tmp_path / "rules.test.yaml").write_text(tests, "utf-8")
+    results = run_rule_tests(tmp_path / "rules.test.yaml", lambda path: load_book(path).rules)
+    assert {result.name: result.differences for result in results} == {
+        result.name: [] for result in results
+    }
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -17,16 +17,6 @@ router = APIRouter(prefix="/api/v1", dependencies=[Depends(require_token)])
 Limit = Annotated[int, Query(ge=1, le=1000)]
 
 
-@router.get("/alarms")
-def list_alarms(request: Request, state: str | None = None, limit: Limit = 100) -> list[Alarm]:
-    """Return alarms, the newest first, perhaps only those in one state."""
-    query = select(Alarm).order_by(col(Alarm.id).desc()).limit(limit)
-    if state is not None:
-        query = query.where(Alarm.state == state)
-    with request.app.state.store.read() as session:
-        return list(session.exec(query))
-
-
 @router.get("/cases")
 def list_cases(request: Request, state: str | None = None, limit: Limit = 100) -> list[Case]:
     """Return cases, the newest first, perhaps only those in one state."""

@@ -6,7 +6,7 @@ from fastapi import FastAPI, Request, Response, status
 
 from notify import Templates
 from prevenant import __version__
-from prevenant.api import devices, resources, webhooks
+from prevenant.api import alarms, devices, resources, webhooks
 from prevenant.api.live import LiveStory
 from prevenant.clock import Clock
 from prevenant.errors import StoreUnavailable
@@ -39,6 +39,7 @@ def make_api(services: Services) -> FastAPI:
     app.state.templates = services.templates
     app.state.live = LiveStory(services.store)
     app.state.missing_brokers = lambda: ["the broker"]
+    app.include_router(alarms.router)
     app.include_router(resources.router)
     app.include_router(devices.router)
     app.include_router(webhooks.router)

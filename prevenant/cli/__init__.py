@@ -12,7 +12,7 @@ import typer
 from prevenant import __version__
 from prevenant.app import Engine, open_store
 from prevenant.book import load_book
-from prevenant.cli import devices, journal
+from prevenant.cli import alarms, devices, journal
 from prevenant.cli.shown import out, show_table
 from prevenant.crm.importing import import_folder
 from prevenant.errors import ConfigurationError, CrmImportError, PrevenantError
@@ -29,6 +29,8 @@ rules_app = typer.Typer(help="Check and test rule books.", no_args_is_help=True)
 crm_app = typer.Typer(help="Customers, sites, devices and technicians.", no_args_is_help=True)
 simulate_app = typer.Typer(help="Stand in for devices.", no_args_is_help=True)
 app.add_typer(rules_app, name="rules")
+rules_app.command("explain")(alarms.explain)
+app.add_typer(alarms.app, name="alarms")
 app.add_typer(crm_app, name="crm")
 app.add_typer(devices.devices_app, name="devices")
 app.add_typer(devices.quarantine_app, name="quarantine")

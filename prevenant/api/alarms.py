@@ -1,0 +1,195 @@
+"""What the API, the console and the commands tell of alarms, and what people do with them."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Annotated, Any, TypeVar
+
+from fastapi import APIRouter, Depends, HTTPException, Query, Request, status
+from pydantic import AwareDatetime, BaseModel
+from sqlmodel import Session, col, select
+
+from prevenant.api.access import require_token
+from prevenant.durations import parse_duration
+from prevenant.errors import ConfigurationError
+from prevenant.shelving import (
+    BY_PEOPLE,
+    MAINTENANCE,
+    SHELVED,
+    Shelf,
+    acknowledge,
+    add_shelf,
+    end_shelf,
+    find_alarm,
+    reset,
+)
+from prevenant.tables import Alarm, TimelineEntry
+
+router = APIRouter(prefix="/api/v1", dependencies=[Depends(require_token)])
+
+T = TypeVar("T")
+
+Limit = Annotated[int, Query(ge=1, le=1000)]
+_STORY_LINES = 200
+
+
+class Person(BaseModel):
+    """Who does it."""
+
+    by: str = "API"
+
+
+class NewShelf(BaseModel):
+    """What is to be kept from being told, for how long and why; life-safety only by rule and device."""
+
+    kind: str = SHELVED
+    rule: str = ""
+    device: str = ""
+    site: str = ""
+    starts_at: AwareDatetime | None = None
+    ends_at: AwareDatetime | None = None
+    lasts: str = ""
+    """A length of time such as `2h`, instead of `ends_at`."""
+    by: str = "API"
+    reason: str = ""
+
+
+@router.get("/alarms")
+def list_alarms(
+    request: Request,
+    state: str | None = None,
+    rule: str | None = None,
+    device: str | None = None,
+    site: str | None = None,
+    limit: Limit = 100,
+) -> list[Alarm]:
+    """Return alarms, the newest first, perhaps only those in one state or of one rule, device or site."""
+    with request.app.state.store.read() as session:
+        return find_alarms(session, state=state, rule=rule, device=device, site=site, limit=limit)
+
+
+@router.get("/alarms/{alarm_id}")
+def show_alarm(request: Request, alarm_id: int) -> dict[str, Any]:
+    """Return an alarm with the comparisons that decided, and its story."""
+    with request.app.state.store.read() as session:
+        return explain_alarm(session, _known(session, alarm_id))
+
+
+@router.post("/alarms/{alarm_id}/acknowledge")
+def acknowledge_alarm(request: Request, alarm_id: int, person: Person) -> Alarm:
+    """Take note that a person has seen an alarm."""
+    with request.app.state.store.write() as session:
+        _known(session, alarm_id)
+        return _refusing(lambda: acknowledge(session, alarm_id, _now(request), person.by))
+
+
+@router.post("/alarms/{alarm_id}/reset")
+def reset_alarm(request: Request, alarm_id: int, person: Person) -> Alarm:
+    """End a latched alarm."""
+    with request.app.state.store.write() as session:
+        _known(session, alarm_id)
+        return _refusing(lambda: reset(session, alarm_id, _now(request), person.by))
+
+
+@router.get("/shelves")
+def list_shelves(
+    request: Request,
+    past: bool = False,  # noqa: FBT001, FBT002  a query's parameter
+) -> list[Shelf]:
+    """Return what keeps alarms from being told, now or later; with `past`, what did."""
+    with request.app.state.store.read() as session:
+        return find_shelves(session, _now(request), past=past)
+
+
+@router.post("/shelves", status_code=status.HTTP_201_CREATED)
+def shelve(request: Request, wanted: NewShelf) -> Shelf:
+    """Keep alarms from being told for a while: shelve them, or announce maintenance."""
+    with request.app.state.store.write() as session:
+        return _refusing(lambda: put_shelf(session, wanted, _now(request)))
+
+
+@router.post("/shelves/{shelf_id}/end")
+def unshelve(request: Request, shelf_id: int, person: Person) -> Shelf:
+    """End a shelf before its time; alarms under it that are still active are told."""
+    with request.app.state.store.write() as session:
+        return _refusing(lambda: end_shelf(session, shelf_id, _now(request), person.by))
+
+
+def find_alarms(
+    session: Session,
+    *,
+    state: str | None = None,
+    rule: str | None = None,
+    device: str | None = None,
+    site: str | None = None,
+    limit: int = 100,
+) -> list[Alarm]:
+    """Return alarms, the newest first; None asks for any."""
+    query = select(Alarm).order_by(col(Alarm.id).desc()).limit(limit)
+    wanted = ((Alarm.state, state), (Alarm.rule, rule), (Alarm.device_id, device))
+    for column, value in (*wanted, (Alarm.site_id, site)):
+        if value is not None:
+            query = query.where(col(column) == value)
+    return list(session.exec(query))
+
+
+def explain_alarm(session: Session, alarm: Alarm) -> dict[str, Any]:
+    """Return an alarm with its trace and the lines of its story, the oldest first."""
+    query = select(TimelineEntry).where(TimelineEntry.alarm_id == alarm.id)
+    story = session.exec(query.order_by(col(TimelineEntry.id)).limit(_STORY_LINES))
+    lines = [{"at": line.at, "kind": line.kind, "summary": line.summary} for line in story]
+    return {**alarm.model_dump(), "story": lines}
+
+
+def find_shelves(session: Session, now: datetime, *, past: bool) -> list[Shelf]:
+    """Return shelves in force or ahead, or with `past` all, the next to end first."""
+    query = select(Shelf).order_by(col(Shelf.ends_at))
+    if not past:
+        query = query.where(Shelf.ends_at > now, col(Shelf.ended_at).is_(None))
+    return list(session.exec(query))
+
+
+def put_shelf(session: Session, wanted: NewShelf, now: datetime) -> Shelf:
+    """Put a shelf as asked. Raises ConfigurationError with what is missing or wrong."""
+    if wanted.kind not in BY_PEOPLE:
+        message = f"{wanted.kind!r} is no kind of shelf: write {SHELVED} or {MAINTENANCE}"
+        raise ConfigurationError(message)
+    starts_at = wanted.starts_at or now
+    ends_at = wanted.ends_at
+    if ends_at is None:
+        try:
+            ends_at = starts_at + timedelta(seconds=parse_duration(wanted.lasts))
+        except ValueError:
+            message = "say until when: ends_at with a time, or lasts with a length of time (2h)"
+            raise ConfigurationError(message) from None
+    shelf = Shelf(
+        kind=wanted.kind,
+        rule=wanted.rule,
+        device_id=wanted.device,
+        site_id=wanted.site,
+        starts_at=starts_at,
+        ends_at=ends_at,
+        owner=wanted.by,
+        reason=wanted.reason,
+        created_at=now,
+    )
+    return add_shelf(session, shelf)
+
+
+def _known(session: Session, alarm_id: int) -> Alarm:
+    try:
+        return find_alarm(session, alarm_id)
+    except ConfigurationError as error:
+        raise HTTPException(status.HTTP_404_NOT_FOUND, str(error)) from None
+
+
+def _now(request: Request) -> datetime:
+    now: datetime = request.app.state.clock.now()
+    return now
+
+
+def _refusing(work: Callable[[], T]) -> T:
+    """Do what is asked, or refuse it with the reason."""
+    try:
+        return work()
+    except ConfigurationError as error:
+        raise HTTPException(status.HTTP_422_UNPROCESSABLE_CONTENT, str(error)) from None
