@@ -48,6 +48,7 @@ bench: $(VENV)/.dev broker
 bench-peers: $(VENV)/.dev servers
 	@command -v mosquitto_sub >/dev/null || $(MAKE) --no-print-directory apt-mosquitto-clients
 	@command -v npm >/dev/null || $(MAKE) --no-print-directory apt-npm
+	$(BIN)/pip install --quiet --disable-pip-version-check simpleeval rule-engine common-expression-language
 	npm install --silent --no-save --no-audit --no-fund --prefix .peers node-red@4
 
 migration: $(VENV)/.dev
