@@ -1,0 +1,1 @@
+"""Rules of other systems, carried over into a rule book."""
