@@ -12,7 +12,7 @@ import typer
 from prevenant import __version__
 from prevenant.app import Engine, open_store
 from prevenant.book import load_book
-from prevenant.cli import alarms, devices, journal
+from prevenant.cli import alarms, devices, journal, rules_import
 from prevenant.cli.shown import out, show_table
 from prevenant.crm.importing import import_folder
 from prevenant.errors import ConfigurationError, CrmImportError, PrevenantError
@@ -28,6 +28,7 @@ app = typer.Typer(
 rules_app = typer.Typer(help="Check and test rule books.", no_args_is_help=True)
 crm_app = typer.Typer(help="Customers, sites, devices and technicians.", no_args_is_help=True)
 simulate_app = typer.Typer(help="Stand in for devices.", no_args_is_help=True)
+rules_app.command("import")(rules_import.import_rules)
 app.add_typer(rules_app, name="rules")
 rules_app.command("explain")(alarms.explain)
 app.add_typer(alarms.app, name="alarms")
