@@ -51,8 +51,9 @@ def make_book(count: int) -> RuleBook:
         f"    fields: {{{', '.join(f'{name}: number' for name in FIELDS)}}}",
         "rules:",
     ]
-    for number in range(count):
-        lines.append(f"  r{number}: {{on: unit, when: {condition(number, count)}}}")
+    lines += [
+        f"  r{number}: {{on: unit, when: {condition(number, count)}}}" for number in range(count)
+    ]
     with TemporaryDirectory() as folder:
         path = Path(folder) / "rules.yaml"
         path.write_text("\n".join(lines) + "\n", "utf-8")
@@ -219,7 +220,7 @@ def compare_counts(rounds: int, readings: int) -> list[Figure]:
     books = {count: make_book(count) for count in (1, 100, 1_000, 10_000)}
     calm = as_batches(quiet(readings, 7))
     lively = {count: as_batches(busy(readings // 4, count)) for count in (1, 1_000, 10_000)}
-    wild = as_batches(hostile(readings // 50, 7))
+    wild = as_batches(hostile(3 * _DEVICES, 7))
     runs: dict[str, list[float]] = {}
 
     def note(name: str, value: float) -> float:

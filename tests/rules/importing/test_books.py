@@ -25,24 +25,7 @@ FIXTURES = {
         "iot_events_template.json",
     ],
 }
-NEEDS_THE_WHOLE_LANGUAGE = {
-    "prometheus_windows.yml",
-    "home_assistant_hours.yaml",
-    "thingsboard_levels.json",
-    "iot_events_template.json",
-}
-ALL = [
-    pytest.param(
-        form,
-        name,
-        id=name,
-        marks=[pytest.mark.xfail(strict=False, reason="needs the whole language")]
-        if name in NEEDS_THE_WHOLE_LANGUAGE
-        else [],
-    )
-    for form, names in FIXTURES.items()
-    for name in names
-]
+ALL = [pytest.param(form, name, id=name) for form, names in FIXTURES.items() for name in names]
 
 
 def carry(form: str, name: str) -> Carried:
