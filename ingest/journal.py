@@ -25,10 +25,12 @@ from ingest.journal_file import (
     SCHEMA,
     VERSION,
     Batch,
+    BookChange,
     Damage,
     connect,
     is_broken,
     read_batches,
+    read_book_changes,
     read_one_by_one,
 )
 from ingest.mqtt import Frame
@@ -43,6 +45,7 @@ _FAR_AHEAD = 1_000_000_000_000
 _LOOKED_FOR = 200_000
 """How many batches after the snapshot are looked for where it is lost how many there were."""
 _NEW_BATCH = "INSERT INTO batch VALUES (?, ?, ?, ?, ?, ?)"
+_NEW_CHANGE = "INSERT INTO book_change VALUES (?, ?, ?, ?, ?, ?)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,8 @@ class Journal:
         self._claim: IO[bytes] | None = None
         self._over_limit = False
         self._seq, self._latest = 0, 0.0
+        self.last_change = 0
+        """The number of the newest change of the rule book; 0 where there was none."""
         self.damages: list[Damage] = []
         """What was found damaged since the start and not taken note of yet."""
         try:
@@ -92,6 +97,7 @@ class Journal:
             row = writer.execute(query).fetchone() or (0, 0.0)
             oldest = writer.execute("SELECT min(seq) FROM batch").fetchone()
             seen = writer.execute("SELECT seq, taken_at FROM snapshot").fetchone() or (0, 0.0)
+            changes = read_book_changes(writer)
             page_size = writer.execute("PRAGMA page_size").fetchone()[0]
         except sqlite3.Error:
             writer.close()
@@ -99,7 +105,9 @@ class Journal:
         self._writer, self._snapshots = writer, connect(self._path)
         self._seq, self._latest = int(row[0]), float(row[1])
         self._oldest = oldest[0] or 1
-        self._snapshot_seq, self._seen_at = int(seen[0]), float(seen[1])
+        self._snapshot_seq = int(seen[0])
+        self._seen_at = max([float(seen[1]), *(change.at for change in changes)])
+        self.last_change = max([self.last_change, *(change.id for change in changes)])
         self._page_size: int = page_size
 
     def claim(self) -> bool:
@@ -159,6 +167,41 @@ class Journal:
             self._writer.execute(_NEW_BATCH, row)
             self._drop_some(received_at)
         self._seq += 1
+
+    def change_book(
+        self, version: int, fingerprint: str, at: float, timers_until: float
+    ) -> BookChange:
+        """Write down that another version of the rule book decides from the next batch on.
+
+        It is durable when this returns. The thread that appends calls this.
+        """
+        at = max(at, self._latest)
+        until = min(timers_until, at)
+        try:
+            return self._insert_change(version, fingerprint, at, until)
+        except sqlite3.Error as error:
+            if not is_broken(error):
+                raise self._error(error) from error
+            self._set_aside(error)
+            return self._insert_change(version, fingerprint, at, until)
+
+    def _insert_change(self, version: int, fingerprint: str, at: float, until: float) -> BookChange:
+        # A number from the time rises even where a damaged file has lost the numbers before.
+        number = max(self.last_change + 1, round(at * 1e6))
+        change = BookChange(number, self._seq, at, until, version, fingerprint)
+        self._writer.execute(_NEW_CHANGE, astuple(change))
+        self.last_change = number
+        return change
+
+    def book_changes(self) -> list[BookChange]:
+        """Return every change of the rule book, oldest first."""
+        try:
+            return read_book_changes(self._writer)
+        except sqlite3.Error as error:
+            if not is_broken(error):
+                raise self._error(error) from error
+            self._set_aside(error)
+            return read_book_changes(self._writer)
 
     def drop_old(self, now: float) -> None:
         """Drop what is too old or too much at `now` although nothing new comes."""
@@ -290,12 +333,15 @@ class Journal:
             with suppress(FileNotFoundError):
                 self._path.with_name(self._path.name + suffix).rename(f"{aside}{suffix}")
         log.error("the journal is damaged and was set aside", kept=str(aside), reason=str(error))
-        snapshot, saved, known_last = _salvage(aside, last)
+        snapshot, saved, changes, known_last = _salvage(aside, last)
         self._open()
         for batch in saved:
             blob = msgspec.msgpack.encode(batch.frames)
             row = (batch.seq, batch.received_at, batch.timers_until, len(batch.frames))
             self._writer.execute(_NEW_BATCH, (*row, zlib.crc32(blob), blob))
+        for change in changes:
+            self._writer.execute(_NEW_CHANGE, astuple(change))
+            self.last_change = change.id
         if snapshot is not None:
             self.save_snapshot(snapshot)
         # Numbers are never used twice: quarantine knows batches by them.
@@ -345,13 +391,16 @@ class _Transaction:
             self._connection.execute("ROLLBACK")
 
 
-def _salvage(path: Path, last: int) -> tuple[Snapshot | None, list[Batch], int]:
-    """Return what a damaged file still holds: its snapshot, the batches after it, its last number or 0."""
-    snapshot = None
+def _salvage(path: Path, last: int) -> tuple[Snapshot | None, list[Batch], list[BookChange], int]:
+    """Return what a damaged file still holds.
+
+    That is its snapshot, the batches after it, the changes of the rule book, and its last number or 0.
+    """
+    snapshot, changes = None, []
     try:
         connection = sqlite3.connect(path, timeout=30)
     except sqlite3.Error:
-        return None, [], last
+        return None, [], [], last
     with closing(connection):
         with suppress(sqlite3.Error):
             row = connection.execute(
@@ -359,12 +408,14 @@ def _salvage(path: Path, last: int) -> tuple[Snapshot | None, list[Batch], int]:
             ).fetchone()
             if row and zlib.crc32(row[2]) == row[3]:
                 snapshot = Snapshot(*row[:3])
+        with suppress(sqlite3.Error):
+            changes = read_book_changes(connection)
         if not last:
             with suppress(sqlite3.Error):
                 last = connection.execute("SELECT max(seq) FROM batch").fetchone()[0] or 0
         after = snapshot.seq if snapshot else 0
         saved = list(read_one_by_one(connection, after, last or after + _LOOKED_FOR))
-        return snapshot, saved, last
+        return snapshot, saved, changes, last
 
 
 def _spans(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:

@@ -37,6 +37,14 @@ CREATE TABLE IF NOT EXISTS damage (
     until REAL,
     reason TEXT NOT NULL
 );
+CREATE TABLE IF NOT EXISTS book_change (
+    id INTEGER PRIMARY KEY,
+    after_seq INTEGER NOT NULL,
+    at REAL NOT NULL,
+    timers_until REAL NOT NULL,
+    version INTEGER NOT NULL,
+    fingerprint TEXT NOT NULL
+);
 """
 
 _FRAMES = msgspec.msgpack.Decoder(list[tuple[bytes, bytes, int]])
@@ -53,6 +61,20 @@ class Batch:
     timers_until: float
     """Up to when timers run before these frames are taken: not while we could not hear."""
     frames: list[Frame]
+
+
+@dataclass(frozen=True, slots=True)
+class BookChange:
+    """After which batch another version of the rule book decides. Times are in seconds since 1970."""
+
+    id: int
+    """Rises from one change to the next."""
+    after_seq: int
+    at: float
+    timers_until: float
+    """Up to when timers run under the version before."""
+    version: int
+    fingerprint: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +134,12 @@ def connect_read_only(path: Path) -> sqlite3.Connection:
             return connection
     message = f"{path} is no journal that can be read: {error}"
     raise JournalError(message)
+
+
+def read_book_changes(connection: sqlite3.Connection) -> list[BookChange]:
+    """Return every change of the rule book, oldest first. Raises sqlite3.Error."""
+    query = "SELECT id, after_seq, at, timers_until, version, fingerprint FROM book_change"
+    return [BookChange(*row) for row in connection.execute(f"{query} ORDER BY id")]
 
 
 def read_batches(

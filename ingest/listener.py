@@ -57,8 +57,17 @@ class Listener:
         """The address without user and password."""
         self._query = query
         self._qos = int(query.get("qos", "1"))
-        group = f"$share/{query['share']}/" if query.get("share") else ""
-        self._subscriptions = [group + filter_ for filter_ in subscriptions]
+        self._group = f"$share/{query['share']}/" if query.get("share") else ""
+        self._wanted = [self._group + filter_ for filter_ in subscriptions]
+        self._dropped: set[str] = set()
+        """Topics that we listened to and that the session may still have."""
+        self._changing = threading.Lock()
+        """Held while `_wanted` and `_dropped` are compared and replaced."""
+        self._asked: set[str] = set()
+        """Topics that we have subscribed to in this connection."""
+        self._unanswered: dict[int | None, list[str]] = {}
+        """Topics by the packet with which we subscribed to them, or left them."""
+        self._is_welcome = False
         self._client = self._make_client(parts.scheme, parts.path, on_batch)
         if parts.username:
             self._client.username_pw_set(unquote(parts.username), unquote(parts.password or ""))
@@ -69,12 +78,15 @@ class Listener:
         self._client.on_disconnect = self._disconnected
         self._client.on_connect_fail = self._not_connected
         self._client.on_subscribe = self._subscribed
+        self._client.on_unsubscribe = self._unsubscribed
         self._on_change = on_change
         self._complained = False
         self._subscribed_at, self._short_lives = 0.0, 0
         self._stopping = False
         self.connected = threading.Event()
         """Set while the broker has confirmed our subscriptions."""
+        self.confirmed: set[str] = set()
+        """The topics that the broker has confirmed in this connection."""
 
     def _make_client(
         self, scheme: str, path: str, on_batch: Callable[[Sequence[Frame]], None]
@@ -124,6 +136,17 @@ class Listener:
             self._client.connect_async(self._host, self._port, keepalive)
         self._client.loop_forever(retry_first_connection=True)
 
+    def change_subscriptions(self, subscriptions: Sequence[str]) -> None:
+        """Listen to these topics from now on, first to the new ones; from any thread.
+
+        What is wanted before and after is heard all the time.
+        """
+        wanted = [self._group + filter_ for filter_ in subscriptions]
+        with self._changing:
+            self._dropped = (self._dropped | set(self._wanted)) - set(wanted)
+            self._wanted = wanted
+        self._client.call_soon(self._ask)
+
     def publish(self, topic: str, payload: bytes) -> None:
         """Send devices something, once, from any thread; while the broker is away it is not sent."""
         if self.connected.is_set():
@@ -143,20 +166,58 @@ class Listener:
             self._complain("broker refused us", str(code), _remedy_of_code(str(code).lower()))
             return
         self._client.was_welcomed()
-        log.info("listening", broker=self.shown, topics=self._subscriptions)
+        self._is_welcome = True
         if self._will:
             self._client.publish(self._will, "online", qos=1, retain=True)
+        self._ask()
+
+    def _ask(self) -> None:
+        """Subscribe to what is wanted and not asked for yet; where there is nothing, drop the rest."""
+        if not self._is_welcome:
+            return
+        with self._changing:
+            topics = [topic for topic in self._wanted if topic not in self._asked]
+        if not topics:
+            if not self._unanswered:
+                self._settle()
+            return
+        log.info("listening", broker=self.shown, topics=topics)
         if self._client.protocol == V5:
             # Retained messages come once, with a new subscription, not with every reconnection.
             options = SubscribeOptions(qos=self._qos, retainHandling=1)
-            self._client.subscribe([(topic, options) for topic in self._subscriptions])
+            _, mid = self._client.subscribe([(topic, options) for topic in topics])
         else:
-            self._client.subscribe([(topic, self._qos) for topic in self._subscriptions])
+            _, mid = self._client.subscribe([(topic, self._qos) for topic in topics])
+        self._asked.update(topics)
+        self._unanswered[mid] = topics
+
+    def _settle(self) -> None:
+        """Take note that all we asked for is confirmed, and leave the topics that are wanted no more."""
+        if not self.connected.is_set():
+            self.connected.set()
+            self._on_change()
+        with self._changing:
+            topics = sorted(self._dropped)
+        if topics:
+            _, mid = self._client.unsubscribe(topics)
+            self._asked.difference_update(topics)
+            self._unanswered[mid] = topics
+
+    def _unsubscribed(
+        self, _client: Any, _data: Any, mid: Any, _codes: Any, _properties: Any
+    ) -> None:
+        topics = self._unanswered.pop(mid, [])
+        with self._changing:
+            self._dropped.difference_update(set(topics) - self._asked)
+        log.info("no longer listening", broker=self.shown, topics=topics)
+        self._ask()
 
     def _subscribed(
-        self, _client: Any, _data: Any, _mid: Any, codes: Sequence[Any], _properties: Any
+        self, _client: Any, _data: Any, mid: Any, codes: Sequence[Any], _properties: Any
     ) -> None:
-        for topic, code in zip(self._subscriptions, codes, strict=False):
+        topics = self._unanswered.pop(mid, [])
+        self.confirmed.update(topics)
+        for topic, code in zip(topics, codes, strict=False):
             if code.is_failure:
                 log.error(
                     "broker refused a subscription",
@@ -168,13 +229,17 @@ class Listener:
         log.info("subscribed", broker=self.shown)
         self._complained = False
         self._subscribed_at = time.monotonic()
-        self.connected.set()
-        self._on_change()
+        if not self._unanswered:
+            self._settle()
 
     def _disconnected(
         self, _client: Any, _data: Any, _flags: Any, code: Any, _properties: Any
     ) -> None:
         was_connected = self.connected.is_set()
+        self._is_welcome = False
+        self._asked.clear()
+        self._unanswered.clear()
+        self.confirmed.clear()
         self.connected.clear()
         self._on_change()
         if self._stopping:
@@ -242,6 +307,11 @@ class Listeners:
     def missing(self) -> list[str]:
         """Return the brokers that we do not hear."""
         return [one.shown for one in self._each if not one.connected.is_set()]
+
+    def change_subscriptions(self, subscriptions: Sequence[str]) -> None:
+        """Listen to these topics from now on, with every broker."""
+        for one in self._each:
+            one.change_subscriptions(subscriptions)
 
     def publish(self, topic: str, payload: bytes) -> None:
         """Send devices something, by every broker: which one they hear is not known here."""

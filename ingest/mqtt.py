@@ -8,7 +8,9 @@ PUBLISH stay paho's. All that is touched of paho's insides stands in this file.
 
 import random
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import paho.mqtt.client as paho
@@ -69,6 +71,8 @@ class BatchClient(paho.Client):
         self._noise = noise or random.Random()  # noqa: S311  spreads reconnections, keeps no secret
         self._attempts = 0
         self._hurry = threading.Event()
+        self._due: deque[Callable[[], None]] = deque()
+        """What other threads want done in the loop's."""
         self.error: OSError | None = None
         """Why the last attempt to connect failed."""
 
@@ -86,6 +90,19 @@ class BatchClient(paho.Client):
     def was_welcomed(self) -> None:
         """Take note that the broker has accepted us: the next waits are short again."""
         self._attempts = 0
+
+    def call_soon(self, work: Callable[[], None]) -> None:
+        """Have the loop do `work` in its own thread, once it is connected; any thread may ask."""
+        self._due.append(work)
+        if self._sockpairW is not None:
+            with suppress(OSError):
+                self._sockpairW.send(b"\0")
+
+    def loop_misc(self) -> MQTTErrorCode:
+        """Do what was asked for, then what paho does now and then."""
+        while self._due:
+            self._due.popleft()()
+        return super().loop_misc()
 
     def leave(self) -> None:
         """Disconnect, and wait for nothing any more."""

@@ -63,6 +63,10 @@ class Registry:
         self.dropped = 0
         """Devices that are not listed, because there were too many."""
 
+    def change_types(self, device_types: Mapping[str, DeviceType]) -> None:
+        """Go by the device types of another book from now on."""
+        self._types = device_types
+
     def note(self, readings: Sequence[Reading], presences: Iterable[Presence] = ()) -> None:
         """Take note of the readings and the presences of one batch."""
         self._heard.update({reading.device_id: reading for reading in readings})

@@ -50,6 +50,11 @@ class Templates:
         """The names of all templates."""
         return sorted(self._words)
 
+    def add_missing(self, older: "Templates") -> None:
+        """Take over the templates that only an older book has, for cases that began under it."""
+        for name, languages in older._words.items():
+            self._words.setdefault(name, languages)
+
     def variables_of(self, name: str) -> set[str]:
         """Return the top-level variables that a template uses in any language and channel."""
         used: set[str] = set()

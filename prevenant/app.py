@@ -25,11 +25,13 @@ from notify.sms import Sms, TwilioAccount
 from notify.voice import Voice
 from prevenant.api.access import ensure_admin_token
 from prevenant.api.server import Services, make_api
-from prevenant.book import Book, load_book
+from prevenant.book import Book
+from prevenant.book_switch import BookSwitch
 from prevenant.clock import Clock
 from prevenant.console.pages import add_console
 from prevenant.crm.directory import SiteZones
-from prevenant.errors import SettingsError
+from prevenant.errors import ConfigurationError, SettingsError
+from prevenant.publishing import settle_book
 from prevenant.settings import Settings
 from prevenant.store import Store
 from prevenant.stream.embedded import EmbeddedHost
@@ -47,19 +49,31 @@ class Engine:
 
     def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
         self.settings = settings
-        self.book: Book = load_book(settings.book)
         self._socket = _bind(settings)
         self.address = "http://{}:{}".format(*self._socket.getsockname()[:2])
         self._journal = _claim_journal(settings)
         self.clock = clock or settings.make_clock(self._journal.left_off_at)
         self.store = Store(settings.database_url)
         self.store.upgrade()
+        try:
+            version, book = settle_book(self.store, settings.book, self.clock.now())
+        except ConfigurationError:
+            self._give_back()
+            self._socket.close()
+            raise
         self.new_admin_token = ensure_admin_token(
             self.store, settings.admin_token.get_secret_value(), self.clock.now()
         )
-        zones = SiteZones(self.store)
+        self.books = BookSwitch(self.store, self.clock, version, book, self._follow_book)
+        self.book: Book = book
         self.host = EmbeddedHost(
-            self.store, self.clock, self._journal, self.book.rules, zones.zone_of
+            self.store,
+            self.clock,
+            self._journal,
+            book.rules,
+            self.books.version,
+            self.books,
+            zone_of=SiteZones(self.store).zone_of,
         )
         self._listeners = Listeners(
             settings.mqtt_urls,
@@ -68,6 +82,7 @@ class Engine:
             lambda connected: self.host.hear(connected=connected),
         )
         self.host.publish = self._listeners.publish
+        self.host.subscribe = self._listeners.change_subscriptions
         self._replay = QuarantineReplay(
             settings, self.store, self.clock, self.book.rules, self.host.accept
         )
@@ -92,8 +107,12 @@ class Engine:
 
     def start(self) -> None:
         """Recover what an earlier process left, then start every part."""
+        self.books.keep_words_of_open_cases()
+        self._listeners.change_subscriptions(self.books.earlier_subscriptions())
+        self._listeners.change_subscriptions(self.host.subscriptions)
         self.host.recover()
         self._spawn("decide", self.host.run)
+        self._spawn("book", lambda: self.books.run(self.host.change_book))
         self._spawn("replay", self._replay.run)
         self._spawn("route", self._runtime.run)
         self._spawn("engage", self._outbox.run)
@@ -106,6 +125,7 @@ class Engine:
         self.ended.set()
         self._listeners.stop()
         self._replay.stop()
+        self.books.stop()
         self.host.stop()
         self._runtime.stop()
         self._outbox.stop()
@@ -114,8 +134,18 @@ class Engine:
         for thread in self._threads:
             thread.join(_PATIENCE.total_seconds())
         if not any(thread.is_alive() for thread in self._threads):
-            self._journal.close()
-            self.store.close()
+            self._give_back()
+
+    def _give_back(self) -> None:
+        self._journal.close()
+        self.store.close()
+
+    def _follow_book(self, book: Book) -> None:
+        """Let new cases, answers and what is read again go by the book that takes over."""
+        self.book = book
+        self._runtime.change_book(book.workflows, book.routes, book.templates)
+        self._replay.change_book(book.rules)
+        self._app.state.templates = book.templates
 
     def _spawn(self, name: str, work: Callable[[], None]) -> None:
         def guarded() -> None:

@@ -4,13 +4,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from posixpath import dirname, join, normpath
 from typing import Any
 
 from jinja2 import TemplateError
 
 from ingest.topics import TopicPattern
 from notify.templating import LANGUAGES, Templates, read_templates
-from prevenant.document import Value, read_document, suggest
+from prevenant.book_texts import BookTexts
+from prevenant.document import Value, suggest
 from prevenant.domain import DeviceType
 from prevenant.errors import BookError, Problem
 from rules.book import Rule, RuleBook, read_rules
@@ -38,10 +40,14 @@ class Book:
         return {rule.name: Route(rule.workflow, rule.message) for rule in self.rules.every_rule}
 
 
-def load_book(path: Path) -> Book:
-    """Read a rule book and everything that it includes. Raises BookError with every problem at once."""
+def load_book(path: Path, texts: BookTexts | None = None) -> Book:
+    """Read a rule book and everything that it includes. Raises BookError with every problem at once.
+
+    `texts` is where its files are to be had; without it, on the disk.
+    """
+    texts = texts or BookTexts(path.parent)
     problems: list[Problem] = []
-    sections = _collect(path, str(path), problems, {path.resolve()})
+    sections = _collect(path.name, texts, problems, {texts.identity(path.name)})
     types = read_devices(sections["devices"])
     _check_topics(sections["devices"], RuleBook(types, {}))
     rules = read_rules(sections["rules"], types)
@@ -62,11 +68,11 @@ def load_book(path: Path) -> Book:
 
 
 def _collect(
-    path: Path, source: str, problems: list[Problem], seen: set[Path]
+    file: str, texts: BookTexts, problems: list[Problem], seen: set[Path]
 ) -> dict[str, list[Value]]:
     """Return the sections of a file and of what it includes, each with all its places."""
     sections: dict[str, list[Value]] = {name: [] for name in SECTIONS}
-    document = read_document(path, problems, source)
+    document = texts.document(file, problems)
     pairs = document.mapping({*SECTIONS, "include"}) if document else None
     for name, value in pairs or ():
         if name != "include":
@@ -74,14 +80,17 @@ def _collect(
                 sections[name].append(value)
             continue
         for one in value.one_or_more():
-            included = path.parent / (one.text() or "")
-            if included.resolve() in seen:
+            included = normpath(join(dirname(file), one.text() or ""))
+            if texts.identity(included) in seen:
                 one.fail("this file is included already: remove one of the two")
-            elif not included.is_file():
-                one.fail(f"there is no file {included}: its path counts from {source}")
+            elif not texts.has(included):
+                one.fail(
+                    f"there is no file {texts.source(included)}: "
+                    f"its path counts from {texts.source(file)}"
+                )
             else:
-                seen.add(included.resolve())
-                for section, values in _collect(included, str(included), problems, seen).items():
+                seen.add(texts.identity(included))
+                for section, values in _collect(included, texts, problems, seen).items():
                     sections[section] += values
     return sections
 

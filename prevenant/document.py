@@ -174,6 +174,10 @@ class Value:
                 pairs[name] = child
         return Mapping(self, pairs)
 
+    def as_written(self) -> Any:
+        """Return everything below as dictionaries, lists and texts, to compare it with another."""
+        return _as_written(self._node)
+
     def named(self, what: str) -> "Value":
         """Return the same value under another name for messages."""
         return self._child(self._node, what)
@@ -251,14 +255,18 @@ class Mapping:
 def read_document(path: Path, problems: list[Problem], source: str | None = None) -> Value | None:
     """Read one YAML file. What is wrong with the file as a whole is added to `problems`."""
     source = source or str(path)
+    text = read_file(path, problems, source)
+    return None if text is None else read_yaml(text, problems, source)
+
+
+def read_file(path: Path, problems: list[Problem], source: str) -> str | None:
+    """Return the text of a file; None where it cannot be read, with the reason in `problems`."""
     try:
-        text = path.read_text("utf-8")
+        return path.read_text("utf-8")
     except FileNotFoundError:
         problems.append(Problem(source, 1, 1, "there is no such file: name one with --book FILE"))
     except (OSError, UnicodeDecodeError) as error:
         problems.append(Problem(source, 1, 1, f"cannot be read: {error}"))
-    else:
-        return read_yaml(text, problems, source)
     return None
 
 
@@ -279,6 +287,14 @@ def read_yaml(text: str, problems: list[Problem], source: str) -> Value | None:
         start = yaml.Mark(source, 0, 0, 0, None, 0)
         node = yaml.MappingNode("tag:yaml.org,2002:map", [], start, start)
     return Value(node, source, problems, "")
+
+
+def _as_written(node: yaml.Node) -> Any:
+    if isinstance(node, yaml.MappingNode):
+        return {str(key.value): _as_written(value) for key, value in node.value}
+    if isinstance(node, yaml.SequenceNode):
+        return [_as_written(one) for one in node.value]
+    return node.value
 
 
 def suggest(word: str, known: Collection[str]) -> str:

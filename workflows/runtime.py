@@ -39,6 +39,15 @@ class Route:
     message: Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class _Story:
+    """What a rule book says of cases: new ones go by it."""
+
+    workflows: Mapping[str, Workflow]
+    routes: Mapping[str, Route]
+    templates: Templates
+
+
 class Runtime:
     """Moves cases forward."""
 
@@ -52,9 +61,7 @@ class Runtime:
     ) -> None:
         self._store = store
         self._clock = clock
-        self._workflows = workflows
-        self._routes = routes
-        self._templates = templates
+        self._story = _Story(workflows, routes, templates)
         self._wakeup = store.listen(CASE_EVENTS)
         self._stopping = threading.Event()
 
@@ -67,6 +74,16 @@ class Runtime:
             except StoreUnavailable as error:
                 log.error("cases wait", reason=str(error))
                 self._stopping.wait(_STORE_PAUSE_S)
+
+    def change_book(
+        self,
+        workflows: Mapping[str, Workflow],
+        routes: Mapping[str, Route],
+        templates: Templates,
+    ) -> None:
+        """Let another book say what new cases do; those under way keep their workflow and its texts."""
+        templates.add_missing(self._story.templates)
+        self._story = _Story(workflows, routes, templates)
 
     def stop(self) -> None:
         """End `run` after the transaction under way."""
@@ -143,7 +160,8 @@ class Runtime:
     def _take_alarm(self, session: Session, event: CaseEvent, now: datetime) -> None:
         """Open a case for an alarm, or give it to the open case of the same rule and device."""
         alarm = session.get_one(Alarm, event.alarm_id)
-        route = self._routes.get(alarm.rule)
+        story = self._story
+        route = story.routes.get(alarm.rule)
         query = select(Case).where(
             Case.rule == alarm.rule, Case.device_id == alarm.device_id, Case.state == OPEN
         )
@@ -152,9 +170,9 @@ class Runtime:
             known.alarm_id = alarm.id or 0
             cases.hear(self._running(session, known, now), event)
             return
-        if route is None or route.workflow is None or route.workflow not in self._workflows:
+        if route is None or route.workflow is None or route.workflow not in story.workflows:
             return
-        workflow = self._workflows[route.workflow]
+        workflow = story.workflows[route.workflow]
         self._keep_version(session, workflow)
         case = Case(
             alarm_id=alarm.id or 0,
@@ -170,7 +188,7 @@ class Runtime:
         )
         session.add(case)
         session.flush()
-        run = RunningCase(session, self._templates, workflow, case, now)
+        run = RunningCase(session, story.templates, workflow, case, now)
         where = f"{run.place.label}, {run.place.site_name}"
         run.note(
             "case.opened",
@@ -209,7 +227,7 @@ class Runtime:
     def _running(self, session: Session, case: Case, now: datetime) -> RunningCase:
         version = session.get_one(WorkflowVersion, case.workflow_version)
         workflow = decode_steps(case.workflow, version.steps)
-        return RunningCase(session, self._templates, workflow, case, now)
+        return RunningCase(session, self._story.templates, workflow, case, now)
 
     def _find_case(self, session: Session, event: CaseEvent) -> Case | None:
         if event.case_id is not None:

@@ -12,7 +12,7 @@ import typer
 from prevenant import __version__
 from prevenant.app import Engine, open_store
 from prevenant.book import load_book
-from prevenant.cli import alarms, devices, journal, rules_import
+from prevenant.cli import alarms, devices, journal, rules_import, rules_publish
 from prevenant.cli.shown import out, show_table
 from prevenant.crm.importing import import_folder
 from prevenant.errors import ConfigurationError, CrmImportError, PrevenantError
@@ -25,7 +25,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-rules_app = typer.Typer(help="Check and test rule books.", no_args_is_help=True)
+rules_app = typer.Typer(help="Check, test and publish rule books.", no_args_is_help=True)
+rules_publish.add_commands(rules_app)
 crm_app = typer.Typer(help="Customers, sites, devices and technicians.", no_args_is_help=True)
 simulate_app = typer.Typer(help="Stand in for devices.", no_args_is_help=True)
 rules_app.command("import")(rules_import.import_rules)
@@ -213,6 +214,7 @@ def _announce(engine: Engine) -> None:
     out.print(
         f"Prevenant {__version__}: {len(book.rules)} rules on {len(book.devices)} device types"
     )
+    out.print(rules_publish.describe_version(engine.books.published), markup=False)
     missing = [name for name in ("sms", "voice", "email") if name not in engine.channels]
     if missing:
         out.print(f"No credentials for {', '.join(missing)}: such messages stay on the outbox page")

@@ -6,6 +6,8 @@ Every few seconds it keeps a snapshot of the processor with the last batch that 
 crash it restores the snapshot and reads the journal from there; alarms are written under a unique
 key, so that what is read again changes nothing.
 
+Another version of the rule book takes over between two batches (`prevenant.stream.changing`).
+
 While the broker cannot be heard, the silence of devices proves nothing: timers wait until what it kept
 for us has come, but not for ever.
 """
@@ -13,9 +15,12 @@ for us has come, but not for ever.
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import msgspec
 import structlog
@@ -23,15 +28,22 @@ from sqlmodel import Session
 
 from ingest.decode import Decoder
 from ingest.journal import Journal, Snapshot
-from ingest.journal_file import Batch, Damage
+from ingest.journal_file import Batch, BookChange, Damage
 from ingest.mqtt import Frame
 from ingest.quarantine import quarantine
 from ingest.registry import Registry
 from prevenant.clock import Clock, epoch_seconds, from_epoch
 from prevenant.domain import Transition
-from prevenant.errors import JournalError, StoreUnavailable
+from prevenant.errors import ConfigurationError, JournalError, StoreUnavailable
 from prevenant.store import Store
 from prevenant.stream.alarms import write_transitions
+from prevenant.stream.changing import (
+    UNPUBLISHED,
+    Books,
+    Version,
+    end_alarms_of_types_gone,
+    hand_over,
+)
 from prevenant.tables import add_timeline
 from rules.book import RuleBook
 from rules.processor import Processor, in_utc
@@ -58,17 +70,27 @@ class EmbeddedHost:
         clock: Clock,
         journal: Journal,
         book: RuleBook,
+        version: Version = UNPUBLISHED,
+        books: Books | None = None,
         zone_of: Callable[[str], str] = in_utc,
     ) -> None:
         self._store = store
         self._clock = clock
         self._journal = journal
         self._decoder = Decoder(book.devices.values())
+        self._zone_of = zone_of
         self._processor = Processor(book, zone_of)
         self._registry = Registry(book.devices)
+        self._book, self._books = book, books
+        self.version = version
+        """Which version of the rule book decides."""
+        self._change = 0
+        """The last change of the book that was made, as the journal numbers it."""
+        self.subscribe: Callable[[Sequence[str]], None] = lambda _topics: None
+        """How other topics are listened to; the listener's, once there is one."""
         self.publish: Callable[[str, bytes], None] = lambda _topic, _payload: None
         """How devices are sent something; the listener's, once there is one."""
-        self._batches: queue.Queue[Batch | None] = queue.Queue(_QUEUED_BATCHES)
+        self._batches: queue.Queue[Batch | _Successor | None] = queue.Queue(_QUEUED_BATCHES)
         self._stopping = threading.Event()
         self._arriving = threading.Lock()
         """Held from a batch's time of arrival until it is in the journal."""
@@ -129,10 +151,12 @@ class EmbeddedHost:
 
     def recover(self) -> None:
         """Restore the latest snapshot and decide again on what the journal holds after it."""
+        wanted = self.version, self._book
         snapshot = self._journal.load_snapshot()
+        state = msgspec.msgpack.decode(snapshot.state) if snapshot else {}
+        changes = self._begin_where_left_off(state.get("book"))
         if snapshot is not None:
             self._seq = self._snapshot_seq = snapshot.seq
-            state = msgspec.msgpack.decode(snapshot.state)
             self._decoder.restore(state["decoder"])
             self._write(self._processor.restore(state["processor"], snapshot.taken_at))
         count = 0
@@ -141,13 +165,36 @@ class EmbeddedHost:
                 self._journal.damages.append(one)
                 self._journal.keep_damage(one)
             else:
+                while changes and changes[0].after_seq < one.seq:
+                    self._change_again(changes.popleft())
                 self._decide(one)
                 count += 1
+        while changes:
+            self._change_again(changes.popleft())
         self._registry.note(self._processor.readings())
         log.info("recovered", snapshot=self._snapshot_seq, batches_read_again=count)
         self._seq = self._journal.last_seq
         self._timers_until = self._journal.latest
         self._name_damages()
+        is_known = self._change and self._change == self._journal.last_change
+        if self._books is not None and not (is_known and self.version == wanted[0]):
+            self._succeed(self._record(wanted[0]), wanted[1])
+
+    def _begin_where_left_off(self, kept: Sequence[Any] | None) -> deque[BookChange]:
+        """Go by the version of the snapshot, or of the journal's beginning; return what changed since."""
+        if self._books is None:
+            self._change = self._journal.last_change
+            return deque()
+        changes = self._journal.book_changes()
+        begin = Version(changes[0].version, changes[0].fingerprint) if changes else self.version
+        if kept is not None:
+            begin, self._change = Version(kept[0], kept[1]), kept[2]
+        if begin not in {self.version, UNPUBLISHED}:
+            try:
+                self._install(begin, self._books.find_rules(begin))
+            except ConfigurationError as error:
+                log.error("decided again by another book", version=begin.number, reason=str(error))
+        return deque(change for change in changes if change.id > self._change)
 
     def run(self) -> None:
         """Decide until `stop`. `recover` has to come first."""
@@ -160,13 +207,85 @@ class EmbeddedHost:
             try:
                 if batch is None:
                     self._let_time_pass()
-                else:
+                elif isinstance(batch, Batch):
                     self._decide(batch)
+                else:
+                    self._succeed(batch.change, batch.rules)
                 self._keep_snapshot_if_due()
             except StoreUnavailable:
                 # Only while stopping: what was not written is decided again from the journal.
                 return
         self._keep_snapshot()
+
+    def change_book(self, version: Version, rules: RuleBook) -> None:
+        """Let another version decide on all that is accepted from now on. Raises JournalError."""
+        with self._in_order:
+            self._batches.put(_Successor(self._record(version), rules))
+
+    def _record(self, version: Version) -> BookChange:
+        with self._arriving:
+            now = epoch_seconds(self._clock.now())
+            until = self._timers_until if self._hearing.is_deaf() else now
+            return self._journal.change_book(version.number, version.fingerprint, now, until)
+
+    def _change_again(self, change: BookChange) -> None:
+        """Make a change that was made before the crash."""
+        version = Version(change.version, change.fingerprint)
+        rules = None
+        if self._books is not None and version != self.version:
+            try:
+                rules = self._books.find_rules(version)
+            except ConfigurationError as error:
+                log.error(
+                    "decided again by another book", version=version.number, reason=str(error)
+                )
+                self._change = change.id
+                return
+        self._succeed(change, rules or self._book)
+
+    def _succeed(self, change: BookChange, rules: RuleBook) -> None:
+        """Let another version decide from here on; where it cannot, the one before stays."""
+        books, version = self._books, Version(change.version, change.fingerprint)
+        if books is None:
+            return
+        self._write(self._processor.advance(change.timers_until))
+        if version == self.version:
+            self._retrying(lambda session: books.note_taken(session, change))
+        else:
+            self._name_floods()
+            try:
+                decoder, processor, transitions = hand_over(
+                    self._decoder,
+                    self._processor,
+                    rules,
+                    self._zone_of,
+                    change.timers_until,
+                )
+            except Exception as error:
+                log.exception("the version before stays in force", refused=version.number)
+                reason = repr(error)
+                self._retrying(lambda session: books.note_refused(session, change, reason))
+            else:
+                books.follow(version)
+                self._retrying(
+                    lambda session: _write_succession(session, books, change, rules, transitions)
+                )
+                self._install(version, rules, decoder, processor)
+        self._change = change.id
+        self._snapshot_seq = -1
+
+    def _install(
+        self,
+        version: Version,
+        rules: RuleBook,
+        decoder: Decoder | None = None,
+        processor: Processor | None = None,
+    ) -> None:
+        self.version, self._book = version, rules
+        self._decoder = decoder or Decoder(rules.devices.values())
+        self._processor = processor or Processor(rules, self._zone_of)
+        self._registry.change_types(rules.devices)
+        self.subscribe(self.subscriptions)
 
     def stop(self) -> None:
         """End `run` after the batch under way; what waits is in the journal."""
@@ -204,7 +323,11 @@ class EmbeddedHost:
         # A batch that is on its way arrived earlier than now, and has to be taken first: replay, which
         # knows only the journal, would otherwise decide differently.
         with self._arriving:
-            if self._journal.last_seq != self._seq or self._hearing.is_deaf():
+            is_whole = (self._journal.last_seq, self._journal.last_change) == (
+                self._seq,
+                self._change,
+            )
+            if not is_whole or self._hearing.is_deaf():
                 return
             now = epoch_seconds(self._clock.now())
         self._write(self._processor.advance(now))
@@ -279,12 +402,24 @@ class EmbeddedHost:
             if self._seq == self._snapshot_seq:
                 self._journal.keep_time(now)
                 return
-            state = {"processor": self._processor.snapshot(), "decoder": self._decoder.snapshot()}
+            state = {
+                "processor": self._processor.snapshot(),
+                "decoder": self._decoder.snapshot(),
+                "book": (*self.version, self._change),
+            }
             self._journal.save_snapshot(Snapshot(self._seq, now, msgspec.msgpack.encode(state)))
         except JournalError as error:
             log.error("no snapshot kept", reason=str(error))
         else:
             self._snapshot_seq = self._seq
+
+
+@dataclass(frozen=True, slots=True)
+class _Successor:
+    """Stands among the batches where another version of the book takes over."""
+
+    change: BookChange
+    rules: RuleBook
 
 
 class Hearing:
@@ -308,6 +443,18 @@ class Hearing:
     def deaf_for_s(self) -> float:
         """Return for how many more real seconds."""
         return max(0.001, self._until - self._monotonic())
+
+
+def _write_succession(
+    session: Session,
+    books: Books,
+    change: BookChange,
+    rules: RuleBook,
+    transitions: Sequence[Transition],
+) -> None:
+    books.note_taken(session, change)
+    write_transitions(session, end_alarms_of_types_gone(session, rules, change))
+    write_transitions(session, transitions)
 
 
 def _tell_all(session: Session, at: datetime, kind: str, lines: Sequence[str]) -> None:

@@ -54,6 +54,10 @@ class QuarantineReplay:
         self._bell = store.listen(QUARANTINE)
         self._stopping = False
 
+    def change_book(self, book: RuleBook) -> None:
+        """Judge by another book from now on."""
+        self._types = list(book.devices.values())
+
     def run(self) -> None:
         """Serve until `stop`. A command of another process rings no bell, so we look now and then."""
         while not self._stopping:

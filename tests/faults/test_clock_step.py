@@ -7,6 +7,7 @@ import pytest
 from sqlmodel import select
 
 from ingest.journal import Journal
+from ingest.journal_file import Batch
 from prevenant import clock as clocks
 from prevenant.book import load_book
 from prevenant.clock import SystemClock
@@ -53,7 +54,7 @@ class Machine:
             reading["observed_at"] = BEGIN + self.steady - 1_000.0
         self.host.accept([(DOOR, json.dumps(reading).encode(), 0)])
         batch = self.host._batches.get_nowait()
-        assert batch is not None
+        assert isinstance(batch, Batch)
         self.host._decide(batch)
 
     def run(self, seconds: float) -> None:

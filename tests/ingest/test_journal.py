@@ -50,6 +50,31 @@ def test_the_latest_snapshot_replaces_the_one_before(journal: Journal) -> None:
     assert journal.load_snapshot() == Snapshot(2, 200.0, b"two")
 
 
+def test_changes_of_the_book_are_kept_with_their_place(journal: Journal, tmp_path: Path) -> None:
+    journal.append(FRAMES, 100.0)
+    first = journal.change_book(1, "one", 90.0, 95.0)
+    second = journal.change_book(2, "two", 110.0, 110.0)
+    assert (first.after_seq, first.at, first.timers_until) == (1, 100.0, 95.0)
+    journal.close()
+    again = Journal(tmp_path / "deep" / "journal.db")
+    assert again.book_changes() == [first, second]
+    assert first.id < second.id == again.last_change
+    assert again.left_off_at == 110.0
+    again.close()
+
+
+def test_changes_of_the_book_outlive_a_damaged_file(journal: Journal, tmp_path: Path) -> None:
+    assert journal.claim()
+    journal.append(FRAMES, 1.0)
+    changes = [journal.change_book(n, f"{n}", float(n), float(n)) for n in (1, 2)]
+    journal._set_aside(sqlite3.DatabaseError("broken"))
+    assert (journal.book_changes(), journal.last_change) == (changes, changes[-1].id)
+    write_to(tmp_path / "deep" / "journal.db", "DELETE FROM book_change")
+    journal._set_aside(sqlite3.DatabaseError("broken again"))
+    assert (journal.book_changes(), journal.last_change) == ([], changes[-1].id)
+    assert journal.change_book(3, "3", 3.0, 3.0).id > changes[-1].id
+
+
 def test_every_commit_waits_for_the_disk(journal: Journal) -> None:
     assert journal._writer.execute("PRAGMA synchronous").fetchone() == (2,)
     assert journal._writer.execute("PRAGMA journal_mode").fetchone() == ("wal",)

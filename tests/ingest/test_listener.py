@@ -354,3 +354,72 @@ def test_a_session_that_another_takes_is_said_with_its_remedy(broker: Broker, st
         }
         first.stop()
         second.stop()
+
+
+@pytest.mark.parametrize("options", ["", "?protocol=3.1.1", "?share=us"])
+def test_topics_come_and_go_while_others_are_heard(
+    broker: Broker, start: Start, options: str
+) -> None:
+    ear = start(broker.url + options)
+    stopping = threading.Event()
+    sent: list[int] = []
+
+    def talk() -> None:
+        client = connect(broker.url)
+        while not stopping.is_set():
+            client.publish("a/1", f"{len(sent)}", qos=1).wait_for_publish(10)
+            sent.append(len(sent))
+        client.disconnect()
+        client.loop_stop()
+
+    talker = threading.Thread(target=talk)
+    talker.start()
+    prefix = "$share/us/" if "share" in options else ""
+    for number in range(20):
+        wanted = [f"b{number}/#", "a/#"] if number % 2 else ["a/+", f"b{number}/#"]
+        ear.listener.change_subscriptions(wanted)
+        wait_until(
+            lambda wanted=wanted: ear.listener.confirmed >= {prefix + one for one in wanted},
+            "subscription",
+        )
+        publish(broker.url, (f"b{number}/x", "new"))
+    wait_until(lambda: not ear.listener._dropped, "end of the subscriptions")
+    publish(broker.url, ("b3/x", "gone"), ("b19/x", "still"))
+    stopping.set()
+    talker.join(10)
+    wait_until(
+        lambda: ear.frames[-1][:2] in {(b"b19/x", b"still"), (b"a/1", b"%d" % sent[-1])}, "last"
+    )
+    heard = {(topic, payload) for topic, payload, _ in ear.frames}
+    assert {(b"a/1", b"%d" % one) for one in sent} <= heard
+    assert {(b"b%d/x" % number, b"new") for number in range(20)} <= heard
+    assert (b"b19/x", b"still") in heard
+    assert (b"b3/x", b"gone") not in heard
+
+
+def test_topics_that_change_while_the_broker_is_away_are_heard_and_left(
+    broker: Broker, start: Start
+) -> None:
+    ear = start(broker.url)
+    broker.stop()
+    wait_until(lambda: not ear.is_connected(), "loss")
+    ear.listener.change_subscriptions(["b/#"])
+    broker.start()
+    wait_until(ear.is_connected, "return", 20)
+    wait_until(lambda: not ear.listener._dropped, "end of the subscription")
+    publish(broker.url, ("a/1", "gone"), ("b/1", "new"))
+    wait_until(lambda: ear.frames, "message")
+    assert [frame[:2] for frame in ear.frames] == [(b"b/1", b"new")]
+
+
+def test_with_nothing_to_listen_to_the_session_is_whole_all_the_same(
+    broker: Broker, start: Start
+) -> None:
+    ear = start(broker.url)
+    ear.listener.change_subscriptions([])
+    wait_until(lambda: not ear.listener._dropped, "end of the subscription")
+    assert ear.is_connected()
+    broker.stop()
+    wait_until(lambda: not ear.is_connected(), "loss")
+    broker.start()
+    wait_until(ear.is_connected, "return", 20)

@@ -39,6 +39,7 @@ PATHS = (
     "/api/v1/cases",
     "/api/v1/messages",
     "/api/v1/quarantine",
+    "/api/v1/book/versions",
     "/api/v1/live",
 )
 
@@ -65,7 +66,34 @@ def test_alarms_cases_and_messages_are_told_without_addresses(alarmed: World) ->
     assert get(alarmed, "/api/v1/cases/999").status_code == 404
 
 
+def test_a_book_is_published_and_what_is_wrong_with_it_told(world: World) -> None:
+    def post(**body: Any) -> requests.Response:
+        headers = {"Authorization": "Bearer admin"}
+        address = f"{world.engine.address}/api/v1/book"
+        return requests.post(address, json=body, headers=headers, timeout=10)
+
+    types = "devices:\n  door: {topic: 'a/{device}', fields: {open: bool}}\n"
+    text = "include: types.yaml\nrules:\n  shut: {on: door, when: not open}\n"
+    wrong = post(text=text)
+    assert wrong.status_code == 422
+    assert wrong.json()["detail"][0] == {
+        "file": "rules.yaml",
+        "line": 1,
+        "column": 10,
+        "message": "include: there is no file types.yaml: its path counts from rules.yaml",
+    }
+    done = post(text=text, includes={"types.yaml": types}, note="try").json()
+    assert (done["version"], done["is_new"], done["by"], done["note"]) == (2, True, "admin", "try")
+    versions = get(world, "/api/v1/book/versions").json()
+    assert [(one["version"], one["state"]) for one in versions] == [(2, "active"), (1, "earlier")]
+    assert versions[0]["files"] == ["rules.yaml", "types.yaml"]
+    for path in ("/etc/hostname", "../types.yaml"):
+        assert post(text=text.replace("types.yaml", path)).status_code == 422
+
+
 def test_the_story_streams_from_where_one_left_off(alarmed: World) -> None:
+    before = alarmed.expect_story("book.in_force")
+
     def read(count: int, **headers: str) -> list[dict[str, Any]]:
         answer = requests.get(
             f"{alarmed.engine.address}/api/v1/live",
@@ -82,7 +110,7 @@ def test_the_story_streams_from_where_one_left_off(alarmed: World) -> None:
         answer.close()
         return found
 
-    first = read(2)
+    first = read(2, **{"Last-Event-ID": str(before.id)})
     assert [one["kind"] for one in first] == ["alarm.raised", "case.opened"]
     again = read(1, **{"Last-Event-ID": str(first[0]["id"])})
     assert again == first[1:]

@@ -14,6 +14,7 @@ import notify.consent
 import notify.message
 import notify.replies
 import prevenant.crm.tables
+import prevenant.publishing
 import workflows.tables
 from prevenant.clock import SystemClock
 from prevenant.errors import StoreUnavailable
@@ -26,6 +27,7 @@ ALL_TABLES = [
     notify.message,
     notify.replies,
     prevenant.crm.tables,
+    prevenant.publishing,
     workflows.tables,
 ]
 AT = datetime(2026, 5, 4, 12, 0, 0, 123456, tzinfo=UTC)

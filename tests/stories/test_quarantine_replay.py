@@ -1,5 +1,6 @@
 """Refused payloads are read again once the book was mended, and page nobody for what is over."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,21 +12,22 @@ from ingest.decode import Rejected
 from ingest.quarantine import Quarantined, RefusedCount, kind_of, quarantine
 from prevenant.cli import app
 from prevenant.clock import from_epoch
+from prevenant.publishing import publish_edition, read_edition
 from prevenant.store import Store
 from prevenant.tables import Alarm
+from tests.servers import wait_until
 from tests.world import World
 
 WRONG = "airport/t2/doorz/D14"
 
 
 def mend(world: World) -> None:
-    """Let the engine read `doorz` as doors from now on, as a restart with a mended book would."""
-    door = world.engine.book.rules.devices["door"]
-    object.__setattr__(door, "topic", "airport/{site}/doorz/{device}")
-    from ingest.decode import Decoder  # noqa: PLC0415  with the mended type
-
-    world.engine.host._decoder = Decoder(world.engine.book.rules.devices.values())
-    world.engine._replay._types = list(world.engine.book.rules.devices.values())
+    """Publish a book that reads `doorz` as doors."""
+    text = Path("rules.yaml").read_text("utf-8").replace("{site}/doors/", "{site}/doorz/")
+    edition = read_edition(Path("rules.yaml"), {"rules.yaml": text})
+    with world.engine.store.write() as session:
+        publish_edition(session, edition, world.clock.now(), by="ana", origin="test")
+    wait_until(lambda: world.engine.host.version.number == 2, "the mended book")
 
 
 def refused(world: World, state: str) -> Any:
