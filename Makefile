@@ -31,7 +31,7 @@ check: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/prevenant rules check
+	$(BIN)/prevenant rules check --strict
 	$(BIN)/prevenant rules test
 
 format: $(VENV)/.dev

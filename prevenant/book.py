@@ -33,6 +33,8 @@ class Book:
     rules: RuleBook
     workflows: Mapping[str, Workflow]
     templates: Templates
+    uses: tuple[TemplateUse, ...] = ()
+    """Where its workflows need which template."""
 
     @property
     def routes(self) -> dict[str, Route]:
@@ -64,7 +66,7 @@ def load_book(path: Path, texts: BookTexts | None = None) -> Book:
         _check_message(rule, types.get(rule.on), templates, problems)
     if problems:
         raise BookError(problems)
-    return Book(rules, workflows, templates)
+    return Book(rules, workflows, templates, tuple(uses))
 
 
 def _collect(

@@ -14,6 +14,7 @@ All times are seconds since 1970, UTC.
 
 from dataclasses import dataclass
 from math import inf
+from typing import NamedTuple
 
 import msgspec
 
@@ -116,8 +117,7 @@ class AlarmState(msgspec.Struct):
         return self.received + max(0.0, observed - self.observed)
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """What a step did to the alarm, if anything: `raised`, `levelled`, `cleared` or `passed`."""
 
     kind: str
@@ -129,8 +129,7 @@ class Change:
 Step = tuple[AlarmState | None, Change | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(NamedTuple):
     """A reading's times, and the moment at which it is weighed: its arrival, or a timer's end."""
 
     observed: float
@@ -138,8 +137,7 @@ class Evidence:
     now: float
 
 
-@dataclass(frozen=True, slots=True)
-class Truths:
+class Truths(NamedTuple):
     """What a reading makes of a rule: its `when`, its `clear`, and its levels, the lowest first."""
 
     when: Truth

@@ -43,9 +43,17 @@ _TELLING = {
 }
 
 
-def reason_of(rule: Rule, kind: str, values: Mapping[str, Any], until: str = "") -> str:
-    """Return one sentence: the condition, how long it held, and the values that decided."""
-    seen = ", ".join(f"{name} = {_shown(value)}" for name, value in values.items())
+def with_values(reason: str, values: Mapping[str, Any]) -> str:
+    """Return a reason with the values that decided."""
+    if not values:
+        return reason
+    return (
+        f"{reason} ({', '.join([f'{name} = {_shown(value)}' for name, value in values.items()])})"
+    )
+
+
+def reason_of(rule: Rule, kind: str, until: str = "") -> str:
+    """Return one sentence: the condition, and how long it held."""
     text = _TELLING[kind].format(
         when=f"`{rule.when_text}`",
         clear=f"`{rule.clear_text or f'not ({rule.when_text})'}`",
@@ -56,18 +64,18 @@ def reason_of(rule: Rule, kind: str, values: Mapping[str, Any], until: str = "")
     if kind == "raised" and rule.repeat is not None:
         within = format_duration(rule.repeat.within_s)
         text += f", {rule.repeat.times} times within {within}"
-    return f"{text} ({seen})" if seen else text
+    return text
 
 
-def trace_line(atom: Atom, truth: Truth, value_of: Callable[[Any], Any]) -> TraceLine:
-    """Return an atom in words, what it compared, and its truth."""
+def trace_line(atom: Atom, words: str, truth: Truth, value_of: Callable[[Any], Any]) -> TraceLine:
+    """Return an atom in `words`, with what it compared, and its truth."""
     value: Any = None
     match atom:
         case Comparison(quantity):
             value = quantity_value(quantity, value_of)
         case Same(field) | Flag(field) | Changed(field):
             value = value_of(field)
-    return TraceLine(describe_condition(atom), value, truth)
+    return TraceLine(words, value, truth)
 
 
 def describe_condition(condition: Condition) -> str:  # noqa: PLR0911  one for each kind

@@ -82,6 +82,8 @@ class Lane:
         """Whether readings of this type may answer another type's `near`."""
         self.shares = [number for number in book.site_numbers if number.type == type_name]
         """The numbers of the site that these devices add to."""
+        self.reasons: dict[tuple[int, str], str] = {}
+        """In words, by rule and kind of transition, as far as they were told."""
         self._zone_of = zone_of
         self._holds = [Holds(rule.for_s, rule.clear_for_s, rule.repeat) for rule in self.rules]
 

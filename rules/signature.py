@@ -18,6 +18,7 @@ from typing import Any
 from prevenant.domain import DeviceType, Reading
 from rules.alarm import Truths
 from rules.derived import Derived, Lookup, has_derived, value_lookup
+from rules.explain import describe_condition
 from rules.expression import (
     Age,
     All,
@@ -114,6 +115,8 @@ class Plan:
         self._can_be_silent = Silent() in atoms
         if self._can_be_silent:
             self._add_entry(Silent())
+        self._atoms: dict[int, list[tuple[Atom, str, TruthAt]]] = {}
+        """By rule, once it was asked for."""
         self._every_rule = range(len(conditions))
         self._whens = [compile_condition(one.when, self._truth_of) for one in conditions]
         self._clears = [
@@ -123,6 +126,11 @@ class Plan:
         self._levels = [
             [compile_condition(level, self._truth_of) for level in one.levels] for one in conditions
         ]
+
+    @property
+    def domains(self) -> list[Sequence[Any]]:
+        """For each entry of the whole signature, every position or truth that can be known."""
+        return [range(len(crossed) + 1) if crossed else (False, True) for crossed in self._crossed]
 
     @property
     def is_derived(self) -> bool:
@@ -186,10 +194,14 @@ class Plan:
             if not isinstance(atom, Near)
         ]
 
-    def trace(self, rule: int, signature: Signature) -> list[tuple[Atom, Truth]]:
-        """Return every atom of a rule's conditions with its truth at a whole signature."""
-        atoms = _distinct(atom for part in self.conditions[rule].every for atom in atoms_of(part))
-        return [(atom, self._truth_of[atom](signature)) for atom in atoms]
+    def trace(self, rule: int, signature: Signature) -> list[tuple[Atom, str, Truth]]:
+        """Return every atom of a rule's conditions, in words, with its truth at a whole signature."""
+        atoms = self._atoms.get(rule)
+        if atoms is None:
+            every = _distinct(a for part in self.conditions[rule].every for a in atoms_of(part))
+            atoms = [(atom, describe_condition(atom), self._truth_of[atom]) for atom in every]
+            self._atoms[rule] = atoms
+        return [(atom, words, truth_at(signature)) for atom, words, truth_at in atoms]
 
     def _add_quantity(self, quantity: Quantity, comparisons: Sequence[Comparison]) -> list[float]:
         cuts = self._add_breakpoints(comparisons)

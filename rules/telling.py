@@ -1,12 +1,14 @@
 """From a change of an alarm to the transition that tells of it, with what decided."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from prevenant.domain import Reading, Transition
 from rules.alarm import AlarmState, Change
 from rules.derived import Lookup, value_lookup
-from rules.explain import describe_quantity, reason_of, trace_line
-from rules.expression import Field, leaves_of
+from rules.explain import describe_quantity, reason_of, trace_line, with_values
+from rules.expression import Atom, Field, Truth, leaves_of
 from rules.lane import DeviceState, Lane
 from rules.suppression import FLAPPING
 
@@ -22,33 +24,50 @@ def tell_change(
     """Return the transition of a rule's alarm on a device; `lookup` where its rules derive values."""
     rule, reading = lane.rules[number], state.reading
     kind = "latched" if change.kind == "cleared" and rule.latch else change.kind
-    value_of = lookup or value_lookup(reading)
-    names = lane.field_names
-    values = {n: value for n in names if (value := getattr(reading.values, n)) is not None}
+    fields = reading.values
+    values = {n: value for n in lane.field_names if (value := getattr(fields, n)) is not None}
     traced = lane.plan.trace(number, state.judged)
-    seen = dict(values)
-    if lookup is not None:
-        leaves = (leaf for atom, _ in traced for leaf in leaves_of(atom))
-        derived = {describe_quantity(x): lookup(x) for x in leaves if not isinstance(x, Field)}
-        seen |= {name: value for name, value in derived.items() if value is not None}
-    held_until = alarm.held_until if alarm else 0.0
-    until = datetime.fromtimestamp(held_until, UTC).isoformat(" ", "minutes") if held_until else ""
-    raised = kind in {"raised", "shelved"}
+    value_of = lookup or value_lookup(reading)
+    held_by, held_until = "", 0.0
+    if alarm is not None and alarm.held_by and kind in {"raised", "shelved"}:
+        held_by = alarm.held_by
+        held_until = alarm.held_until if held_by == FLAPPING else 0.0
     return Transition(
-        kind=kind,
-        rule=rule.name,
-        type=reading.type,
-        site_id=reading.site_id,
-        device_id=reading.device_id,
-        severity=int(rule.severity_at(change.level)),
-        onset_at=change.onset,
-        at=change.at,
-        values=values,
-        reason=reason_of(rule, kind, seen, until),
-        held_by=alarm.held_by if alarm and raised else "",
-        held_until=held_until if alarm and raised and alarm.held_by == FLAPPING else 0.0,
-        trace=tuple([trace_line(atom, truth, value_of) for atom, truth in traced]),
+        kind,
+        rule.name,
+        lane.name,
+        reading.site_id,
+        reading.device_id,
+        int(rule.severity_at(change.level)),
+        change.onset,
+        change.at,
+        values,
+        with_values(_reason(lane, number, kind, held_until), _seen(values, traced, lookup)),
+        held_by,
+        held_until,
+        tuple([trace_line(atom, words, truth, value_of) for atom, words, truth in traced]),
     )
+
+
+def _reason(lane: Lane, number: int, kind: str, held_until: float) -> str:
+    if kind == "shelved":
+        until = datetime.fromtimestamp(held_until, UTC).isoformat(" ", "minutes")
+        return reason_of(lane.rules[number], kind, until)
+    reason = lane.reasons.get((number, kind))
+    if reason is None:
+        reason = lane.reasons[number, kind] = reason_of(lane.rules[number], kind)
+    return reason
+
+
+def _seen(
+    values: dict[str, Any], traced: Sequence[tuple[Atom, str, Truth]], lookup: Lookup | None
+) -> dict[str, Any]:
+    """Return the values of the reading with those that the conditions derive."""
+    if lookup is None:
+        return values
+    leaves = (leaf for atom, _, _ in traced for leaf in leaves_of(atom))
+    derived = {describe_quantity(x): lookup(x) for x in leaves if not isinstance(x, Field)}
+    return {**values, **{name: value for name, value in derived.items() if value is not None}}
 
 
 def tell_orphan(name: str, reading: Reading, alarm: AlarmState, now: float) -> Transition:

@@ -137,6 +137,7 @@ class TemplateUse:
     after_dispatch: bool
     extra: tuple[str, ...] = ()
     """Variables that this kind of step adds."""
+    workflow: str = ""
 
 
 def read_workflows(sections: list[Value], uses: list[TemplateUse]) -> dict[str, Workflow]:
@@ -150,7 +151,7 @@ def read_workflows(sections: list[Value], uses: list[TemplateUse]) -> dict[str, 
             elif name in workflows:
                 named.fail("stands twice: rename one")
             else:
-                workflows[name] = Workflow(name, _Reader(uses).steps(named))
+                workflows[name] = Workflow(name, _Reader(uses, name).steps(named))
     return workflows
 
 
@@ -167,8 +168,9 @@ def decode_steps(name: str, text: str) -> Workflow:
 class _Reader:
     """Reads the steps of one workflow, and remembers whether a technician has been sent by then."""
 
-    def __init__(self, uses: list[TemplateUse]) -> None:
+    def __init__(self, uses: list[TemplateUse], workflow: str) -> None:
         self._uses = uses
+        self._workflow = workflow
         self._dispatched = False
         self._kinds: Mapping[str, Callable[[Value, Pairs], Step | None]] = {
             "tell": self._tell,
@@ -248,7 +250,7 @@ class _Reader:
             names[part] = options.text(part, default)
             extra = ("offer",) if part == "offer_template" else ("technician", "visit")
             place = options.get(part) or head
-            self._uses.append(TemplateUse(names[part], place, turns, self._dispatched, extra))
+            self._use(names[part], place, turns, extra)
         otherwise = self._otherwise(head, pairs, "says whom to tell when nobody can be sent")
         self._dispatched = True
         if skill is None:
@@ -297,7 +299,7 @@ class _Reader:
         turns = _read_turns(pairs, [["sms"], ["voice"]])
         template = pairs.text("template", "escalation")
         place = pairs.get("template") or head
-        self._uses.append(TemplateUse(template, place, turns, self._dispatched, ("why",)))
+        self._use(template, place, turns, ("why",))
         return to, pairs.duration_s("within", 900.0), turns, template
 
     def _parallel(self, head: Value, pairs: Pairs) -> Parallel | None:
@@ -332,8 +334,9 @@ class _Reader:
             value.fail(str(error))
             return None
 
-    def _use(self, name: str, place: Value, turns: Turns) -> None:
-        self._uses.append(TemplateUse(name, place, turns, self._dispatched))
+    def _use(self, name: str, place: Value, turns: Turns, extra: tuple[str, ...] = ()) -> None:
+        use = TemplateUse(name, place, turns, self._dispatched, extra, self._workflow)
+        self._uses.append(use)
 
 
 _DISPATCH_KEYS = {

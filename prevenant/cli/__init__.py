@@ -3,6 +3,7 @@
 import logging
 import signal
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,7 @@ import typer
 from prevenant import __version__
 from prevenant.app import Engine, open_store
 from prevenant.book import load_book
+from prevenant.book_advice import advise
 from prevenant.cli import alarms, devices, journal, rules_import, rules_publish
 from prevenant.cli.shown import out, show_table
 from prevenant.crm.importing import import_folder
@@ -91,10 +93,19 @@ def settings() -> None:
 
 
 @rules_app.command("check")
-def check_rules(book: BookFile = None) -> None:
-    """Judge a rule book: every mistake at once, each with its place and its remedy."""
+def check_rules(
+    book: BookFile = None,
+    *,
+    strict: Annotated[bool, typer.Option("--strict", help="Fail on warnings too.")] = False,
+) -> None:
+    """Judge a rule book: every mistake at once, each with its place and remedy; else what is doubtful."""
     path = _book(book)
     good = load_book(path)
+    warnings = advise(good, datetime.now(UTC).date())
+    for one in warnings:
+        sys.stderr.write(f"{one.source}:{one.line}:{one.column}: warning: {one.message}\n")
+    if warnings and strict:
+        raise typer.Exit(1)
     rules, types = len(good.rules.rules), len(good.rules.devices)
     out.print(
         f"{path}: {rules} rules on {types} device types, {len(good.workflows)} workflows: good"
