@@ -132,7 +132,7 @@ def _read_levels(
         severity = _LEVELS[name]
         condition = _read_condition(condition_value, device, types)
         if severity in levels:
-            condition_value.fail(f"{name!r} is the same level as {severity.word!r}: keep one")
+            condition_value.fail(f"{name!r} is the same level as one before it: keep one")
         elif condition is not None:
             levels[severity] = condition
     if not levels and value.is_mapping and not list(value.mapping() or ()):
