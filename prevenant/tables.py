@@ -98,7 +98,7 @@ class TimelineEntry(SQLModel, table=True):
     at: datetime = utc_column()
     kind: str
     case_id: int | None = Field(default=None, index=True)
-    alarm_id: int | None = None
+    alarm_id: int | None = Field(default=None, index=True)
     summary: str
     """For a person; holds no phone number and no address."""
     detail: dict[str, Any] = json_column()

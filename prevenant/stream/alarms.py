@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
-from sqlmodel import Session, col, or_, select
+from sqlmodel import Session, and_, col, or_, select
 
 from prevenant.clock import from_epoch
 from prevenant.domain import Severity, Transition
@@ -16,7 +16,7 @@ from prevenant.shelving import (
     shelf_over,
     tell_case,
 )
-from prevenant.tables import ACTIVE, CLEARED, LATCHED, Alarm, add_timeline
+from prevenant.tables import ACTIVE, CLEARED, LATCHED, Alarm, TimelineEntry, add_timeline
 
 _ENGINE = "Prevenant"
 
@@ -37,10 +37,15 @@ def write_transition(session: Session, transition: Transition) -> None:
                 _raise(session, transition, at)
         case _ if alarm is None or alarm.state != ACTIVE:
             return
+        case _ if from_epoch(transition.onset_at) != (alarm.latest_onset_at or alarm.onset_at):
+            # Read again after a crash: what became of an earlier life of a latched alarm.
+            return
         case "levelled":
-            _level(session, transition, alarm, at)
+            if not _is_noted(session, transition, alarm):
+                _level(session, transition, alarm, at)
         case "shelved":
-            _note(session, transition, alarm)
+            if not _is_noted(session, transition, alarm):
+                _note(session, transition, alarm)
         case "released":
             _release(session, transition, alarm, at)
         case "cleared" | "latched":
@@ -57,18 +62,29 @@ def _find(session: Session, transition: Transition) -> Alarm | None:
     query = select(Alarm).where(
         Alarm.rule == transition.rule,
         Alarm.device_id == transition.device_id,
-        or_(Alarm.onset_at == onset_at, Alarm.latest_onset_at == onset_at),
+        or_(
+            Alarm.onset_at == onset_at,
+            and_(Alarm.onset_at < onset_at, col(Alarm.latest_onset_at) >= onset_at),
+        ),
     )
     return session.exec(query).first()
+
+
+def _is_noted(session: Session, transition: Transition, alarm: Alarm) -> bool:
+    """Return whether a change that an alarm may see several times was written before a crash."""
+    query = select(TimelineEntry.detail).where(
+        TimelineEntry.alarm_id == alarm.id,
+        TimelineEntry.kind == f"alarm.{transition.kind}",
+        TimelineEntry.at == from_epoch(transition.at),
+    )
+    word = Severity(transition.severity).word
+    return any(detail["severity"] == word for detail in session.exec(query))
 
 
 def _raise(session: Session, transition: Transition, at: datetime) -> None:
     onset_at = from_epoch(transition.onset_at)
     alarm = _find_latched(session, transition)
     if alarm is not None:
-        if (alarm.latest_onset_at or alarm.onset_at) >= onset_at:
-            # Read again after a crash: an earlier life of an alarm that has come again since.
-            return
         alarm.latest_onset_at = onset_at
     else:
         alarm = Alarm(
