@@ -258,6 +258,7 @@ def flat(measured: Mapping[str, float], minutes: float) -> list[Figure]:
         Figure("memory_growth_10min", measured["growth"], "ratio", conditions=conditions),
         Figure("memory_highest_10min", measured["highest"], "ratio", conditions=conditions),
         Figure("lost_10min", measured["lost"], "readings", conditions=conditions),
+        Figure("repeated_10min", measured["repeated"], "readings", conditions=conditions),
     ]
 
 

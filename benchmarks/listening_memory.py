@@ -9,11 +9,17 @@ import statistics
 import sys
 import threading
 import time
+from collections import Counter
+from collections.abc import Sequence
+from operator import itemgetter
 from pathlib import Path
 
 import psutil
 
 from benchmarks.listening_engine import make_engine
+from benchmarks.publisher import payloads
+from ingest.mqtt import Frame
+from prevenant.stream.embedded import EmbeddedHost
 
 _WARM_UP, _BLOCKED_S, _LAST = 0.1, 30.0, 0.1
 """Memory is compared between the end of the warm-up and the last tenth of the time."""
@@ -28,6 +34,8 @@ def listen(url: str, folder: Path, seconds: float) -> dict[str, float]:
 
     The number that it sent comes in on a line of standard input, after `stop` went out.
     """
+    taken: Counter[bytes] = Counter()
+    _count_what_is_taken(taken)
     engine = make_engine(url, folder, _AT_ONCE)
     engine.start()
     engine.listening.wait()
@@ -48,8 +56,8 @@ def listen(url: str, folder: Path, seconds: float) -> dict[str, float]:
         patience = _PATIENCE_S if engine.host.frames > decided else patience - _SAMPLE_S
         decided = engine.host.frames
         time.sleep(_SAMPLE_S)
-    lost = sent - engine.host.frames
     engine.stop()
+    expected = _what_was_sent(sent)
     first = [rss for share, rss in samples if _WARM_UP <= share < 2 * _WARM_UP]
     last = [rss for share, rss in samples if share >= 1 - _LAST]
     usual = statistics.median(first)
@@ -59,8 +67,30 @@ def listen(url: str, folder: Path, seconds: float) -> dict[str, float]:
         "rss_mb": usual / 1e6,
         "rate": rate,
         "sent": sent,
-        "lost": lost,
+        "lost": (expected - taken).total(),
+        "repeated": (taken - expected).total(),
     }
+
+
+def _count_what_is_taken(taken: Counter[bytes]) -> None:
+    """Count each payload that was taken, from now on: several are sent again and again."""
+    accept = EmbeddedHost.accept
+
+    def accept_and_count(self: EmbeddedHost, frames: Sequence[Frame]) -> None:
+        accept(self, frames)
+        taken.update(map(itemgetter(1), frames))
+
+    EmbeddedHost.accept = accept_and_count  # type: ignore[method-assign]
+
+
+def _what_was_sent(count: int) -> Counter[bytes]:
+    """Return how often each payload is among the first `count` that the publisher sends."""
+    all_payloads = [payload for _, payload in payloads()]
+    laps, more = divmod(count, len(all_payloads))
+    sent = Counter(all_payloads[:more])
+    for payload in all_payloads:
+        sent[payload] += laps
+    return sent
 
 
 def _block(database: Path) -> None:

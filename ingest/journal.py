@@ -42,8 +42,7 @@ _DROPPED_AT_ONCE = 4
 """Old batches that leave with one commit: more than come, so that a lowered limit is reached."""
 _FAR_AHEAD = 1_000_000_000_000
 """Batches are numbered from here on where it is lost how many there were."""
-_LOOKED_FOR = 200_000
-"""How many batches after the snapshot are looked for where it is lost how many there were."""
+_HIGHEST = (1 << 63) - 1
 _NEW_BATCH = "INSERT INTO batch VALUES (?, ?, ?, ?, ?, ?)"
 _NEW_CHANGE = "INSERT INTO book_change VALUES (?, ?, ?, ?, ?, ?)"
 
@@ -350,14 +349,14 @@ class Journal:
         self._latest = max([self._latest, *(batch.received_at for batch in saved)])
         self._oldest = 1
         first = (snapshot.seq if snapshot else 0) + 1
-        lost = sorted(set(range(first, last + 1)) - {batch.seq for batch in saved})
+        lost = _gaps(first, last, [batch.seq for batch in saved])
         reason = f"the file was damaged ({error}); it is kept as {aside.name}"
         if not known_last:
             reason += "; how many batches are lost from here on is not known"
             self._report(Damage(last + 1, last + 1, None, None, None, reason))
         elif not lost:
             self._report(Damage(first, first, 0, None, None, reason))
-        for begin, end in _spans(lost):
+        for begin, end in lost:
             self._report(Damage(begin, end, None, None, None, reason))
 
     def _error(self, error: Exception) -> JournalError:
@@ -414,18 +413,20 @@ def _salvage(path: Path, last: int) -> tuple[Snapshot | None, list[Batch], list[
             with suppress(sqlite3.Error):
                 last = connection.execute("SELECT max(seq) FROM batch").fetchone()[0] or 0
         after = snapshot.seq if snapshot else 0
-        saved = list(read_one_by_one(connection, after, last or after + _LOOKED_FOR))
+        saved = read_one_by_one(connection, after, last or _HIGHEST)
         return snapshot, saved, changes, last
 
 
-def _spans(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Yield the first and the last of each run of numbers that follow each other."""
-    begin = previous = None
-    for number in numbers:
-        if begin is None or previous is None or number != previous + 1:
-            if begin is not None and previous is not None:
-                yield begin, previous
-            begin = number
-        previous = number
-    if begin is not None and previous is not None:
-        yield begin, previous
+def _gaps(first: int, last: int, present: Sequence[int]) -> list[tuple[int, int]]:
+    """Return the first and last of each run of numbers from `first` to `last` that are not present.
+
+    `present` is sorted. Numbers that were skipped after an earlier damage were never used.
+    """
+    gaps = []
+    for number in (*present, last + 1):
+        if number // _FAR_AHEAD > first // _FAR_AHEAD:
+            first = number // _FAR_AHEAD * _FAR_AHEAD + 1
+        if number > first:
+            gaps.append((first, number - 1))
+        first = number + 1
+    return gaps

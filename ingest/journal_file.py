@@ -49,6 +49,8 @@ CREATE TABLE IF NOT EXISTS book_change (
 
 _FRAMES = msgspec.msgpack.Decoder(list[tuple[bytes, bytes, int]])
 _BROKEN = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_UNREADABLE_AT_MOST = 200_000
+"""So many numbers in a row are tried in a damaged part of the file."""
 _ROW = "SELECT seq, received_at, timers_until, count, checksum, frames FROM batch"
 
 
@@ -106,6 +108,8 @@ def is_broken(error: sqlite3.Error) -> bool:
 def connect(path: Path) -> sqlite3.Connection:
     """Open the file for writing, so that every commit waits for the disk."""
     connection = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+    # Of a new file only. A batch is some 50 KB in one row: fewer and larger pages take a sixth less time.
+    connection.execute("PRAGMA page_size=16384")
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
     # What a long reader let grow is cut again at the next checkpoint.
@@ -166,16 +170,30 @@ def read_batches(
             yield Batch(seq, received_at, timers_until, frames)
 
 
-def read_one_by_one(connection: sqlite3.Connection, after: int, last: int) -> Iterator[Batch]:
-    """Yield every batch from `after` to `last` that a damaged file still holds."""
-    for seq in range(after + 1, last + 1):
-        try:
-            row = connection.execute(f"{_ROW} WHERE seq = ?", (seq,)).fetchone()
-        except sqlite3.Error:
-            continue
-        frames = _read_frames(row[5], row[4]) if row else None
-        if frames is not None:
-            yield Batch(row[0], row[1], row[2], frames)
+def read_one_by_one(connection: sqlite3.Connection, after: int, last: int) -> list[Batch]:
+    """Return every batch from `after` to `last` that a damaged file still holds, oldest first.
+
+    Numbers may be far apart: it goes from batch to batch, from both ends until a part cannot be read.
+    """
+    saved: dict[int, Batch] = {}
+    for order, start, step in (
+        ("seq >= ? ORDER BY seq", after + 1, 1),
+        ("seq <= ? ORDER BY seq DESC", last, -1),
+    ):
+        seq, failed = start, 0
+        while after < seq <= last and seq not in saved and failed < _UNREADABLE_AT_MOST:
+            try:
+                row = connection.execute(f"{_ROW} WHERE {order} LIMIT 1", (seq,)).fetchone()
+            except sqlite3.Error:
+                seq, failed = seq + step, failed + 1
+                continue
+            if row is None or not after < row[0] <= last:
+                break
+            seq, failed = row[0] + step, 0
+            frames = _read_frames(row[5], row[4])
+            if frames is not None:
+                saved[row[0]] = Batch(row[0], row[1], row[2], frames)
+    return [saved[seq] for seq in sorted(saved)]
 
 
 def _read_frames(blob: bytes, checksum: int) -> list[Frame] | None:

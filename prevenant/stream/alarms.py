@@ -35,26 +35,16 @@ def write_transition(session: Session, transition: Transition) -> None:
         case "raised" | "passed":
             if alarm is None:
                 _raise(session, transition, at)
-        case _ if alarm is None or alarm.state != ACTIVE:
+        case _ if alarm is None or not _is_current(transition, alarm):
             return
-        case _ if from_epoch(transition.onset_at) != (alarm.latest_onset_at or alarm.onset_at):
-            # Read again after a crash: what became of an earlier life of a latched alarm.
-            return
-        case "levelled":
-            if not _is_noted(session, transition, alarm):
-                _level(session, transition, alarm, at)
-        case "shelved":
-            if not _is_noted(session, transition, alarm):
-                _note(session, transition, alarm)
+        case "levelled" if not _is_noted(session, transition, alarm):
+            _level(session, transition, alarm, at)
+        case "shelved" if not _is_noted(session, transition, alarm):
+            _note(session, transition, alarm)
         case "released":
             _release(session, transition, alarm, at)
         case "cleared" | "latched":
-            is_over = transition.kind == "cleared"
-            alarm.state, alarm.cleared_at = (CLEARED if is_over else LATCHED), at
-            session.add(alarm)
-            _note(session, transition, alarm)
-            if is_over:
-                tell_case(session, alarm, "alarm.cleared", at, transition.reason)
+            _end(session, transition, alarm, at)
 
 
 def _find(session: Session, transition: Transition) -> Alarm | None:
@@ -68,6 +58,15 @@ def _find(session: Session, transition: Transition) -> Alarm | None:
         ),
     )
     return session.exec(query).first()
+
+
+def _is_current(transition: Transition, alarm: Alarm) -> bool:
+    """Return whether a change is of what the alarm is now.
+
+    After a crash, what became of it before, and of earlier lives of a latched one, comes again.
+    """
+    latest_onset_at = alarm.latest_onset_at or alarm.onset_at
+    return alarm.state == ACTIVE and from_epoch(transition.onset_at) == latest_onset_at
 
 
 def _is_noted(session: Session, transition: Transition, alarm: Alarm) -> bool:
@@ -120,6 +119,15 @@ def _level(session: Session, transition: Transition, alarm: Alarm, at: datetime)
     _note(session, transition, alarm)
     if not alarm.held_by:
         tell_case(session, alarm, "alarm.levelled", at, transition.reason)
+
+
+def _end(session: Session, transition: Transition, alarm: Alarm, at: datetime) -> None:
+    is_over = transition.kind == "cleared"
+    alarm.state, alarm.cleared_at = (CLEARED if is_over else LATCHED), at
+    session.add(alarm)
+    _note(session, transition, alarm)
+    if is_over:
+        tell_case(session, alarm, "alarm.cleared", at, transition.reason)
 
 
 def _find_latched(session: Session, transition: Transition) -> Alarm | None:

@@ -11,6 +11,8 @@ from ingest.journal_file import Batch, Damage, connect_read_only
 from ingest.mqtt import Frame
 from prevenant.errors import JournalError
 
+_PAGE = 16_384
+"""Of the file."""
 FRAMES: list[Frame] = [(b"a/b", b'{"x": 1}', 0), (b"a/c", b"\x00\xff", 1)]
 
 
@@ -151,9 +153,9 @@ def test_a_damaged_file_is_set_aside_and_everything_readable_is_kept(
     noise = random.Random(seed)
     data = bytearray(path.read_bytes())
     for _ in range(3):
-        # One page of 4 KiB, but not the first: that is another test.
-        page = noise.randrange(1, len(data) // 4096)
-        data[page * 4096 : page * 4096 + 4096] = noise.randbytes(4096)
+        # One page, but not the first: that is another test.
+        page = noise.randrange(1, len(data) // _PAGE)
+        data[page * _PAGE : (page + 1) * _PAGE] = noise.randbytes(_PAGE)
     path.write_bytes(data)
 
     journal = Journal(path)
@@ -171,7 +173,7 @@ def test_a_damaged_file_is_set_aside_and_everything_readable_is_kept(
     journal.close()
 
 
-@pytest.mark.parametrize("kept", [0, 100, 4096, 20_000])
+@pytest.mark.parametrize("kept", [0, 100, 4096, _PAGE, 2 * _PAGE])
 def test_a_file_cut_short_is_set_aside_and_the_engine_goes_on(tmp_path: Path, kept: int) -> None:
     path = tmp_path / "journal.db"
     fill(path)
@@ -187,13 +189,43 @@ def test_a_file_cut_short_is_set_aside_and_the_engine_goes_on(tmp_path: Path, ke
     journal.close()
 
 
+def test_a_file_is_damaged_again_after_it_was_lost_how_many_batches_there_were(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "journal.db"
+    fill(path)
+    path.write_bytes(path.read_bytes()[:100])
+    journal = Journal(path)
+    assert journal.claim()
+    added = [journal.append([(b"a/b", b"new", 0)], 1_000.0).seq for _ in range(3)]
+    assert added == list(range(added[0], added[0] + 3))
+    assert [one.frames for one in journal.take_damages()] == [None]
+    journal.close()
+    connection = sqlite3.connect(path)
+    connection.execute("DELETE FROM batch WHERE seq = ?", (added[1],))
+    connection.commit()
+    connection.close()
+    data = bytearray(path.read_bytes())
+    data[-_PAGE:] = b"\xff" * _PAGE
+    path.write_bytes(data)
+
+    journal = Journal(path)
+    assert journal.claim()
+    read = list(journal.read(0))
+    damages = [one for one in read if isinstance(one, Damage)] + journal.take_damages()
+    assert {one.seq for one in read if isinstance(one, Batch)} <= {added[0], added[2]}
+    assert sum(one.last_seq - one.first_seq + 1 for one in damages) < 10
+    assert journal.append([(b"a/b", b"newer", 0)], 1_001.0).seq > added[2]
+    journal.close()
+
+
 def test_damage_found_while_appending_stops_nothing(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     fill(path)
     journal = Journal(path, max_bytes=1)
     journal.claim()
     data = bytearray(path.read_bytes())
-    data[4096:] = b"\xff" * (len(data) - 4096)
+    data[_PAGE:] = b"\xff" * (len(data) - _PAGE)
     path.write_bytes(data)
     added = journal.append([(b"a/b", b"new", 0)], 1_000.0)
     assert added.seq == 61

@@ -15,8 +15,10 @@ def _transition(
     kind: str, after_s: float, onset_s: float, severity: Severity = Severity.MINOR
 ) -> Transition:
     at, onset_at = _START + after_s, _START + onset_s
-    held = {"held_by": "flapping", "held_until": at + 3600} if kind == "shelved" else {}
-    return Transition(kind, "hot", "unit", "s", "s/u", severity, onset_at, at, {}, "why", **held)
+    held_by = "flapping" if kind == "shelved" else ""
+    return Transition(
+        kind, "hot", "unit", "s", "s/u", severity, onset_at, at, {}, "why", held_by, at + 3600
+    )
 
 
 def _story(store: Store) -> list[tuple[str, float]]:
