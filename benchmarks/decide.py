@@ -6,7 +6,8 @@ Rules are thresholds spread over four fields. Two streams of 1,000 devices, a re
     busy     every reading crosses one threshold, and raises or clears its alarm
     hostile  every reading is anywhere in the range: it crosses a third of all thresholds
 
-Times are of the process's own processor time, on one core; each ratio is one of the same round.
+Times are of the process's own processor time, on one core; each ratio is one of the same round. The
+time of a reading is that of decoding it and deciding on it; what deciding takes alone stands beside it.
 """
 
 import argparse
@@ -38,6 +39,8 @@ _BATCH = 500
 _START = 1_800_000_000.0
 _MILLION = 1_000_000
 _WELL = 50.0
+_ALL_RIGHT, _ILL = 55.0, 50.0
+"""With 20 rules: no threshold is near, and one of each field is."""
 _STEP = 0.00125
 """Of the quiet walk: with 1,000 rules, one reading in a hundred crosses a threshold."""
 
@@ -232,14 +235,16 @@ def compare_counts(rounds: int, readings: int) -> list[Figure]:
         one = note("decide_us_1", time_deciding(books[1], calm))
         thousand = note("decide_us_1000", time_deciding(books[1_000], calm))
         myriad = note("decide_us_10000", time_deciding(books[10_000], calm))
-        note("time_1000_rules_over_1", thousand / one)
-        note("time_10000_rules_over_1", myriad / one)
+        note("time_1000_rules_over_1", (decoding + thousand) / (decoding + one))
+        note("time_10000_rules_over_1", (decoding + myriad) / (decoding + one))
+        note("decide_1000_rules_over_1", thousand / one)
+        note("decide_10000_rules_over_1", myriad / one)
         note("evaluate_over_decode", thousand / decoding)
         one = note("decide_us_1_busy", time_deciding(books[1], lively[1]))
         thousand = note("decide_us_1000_busy", time_deciding(books[1_000], lively[1_000]))
         myriad = note("decide_us_10000_busy", time_deciding(books[10_000], lively[10_000]))
-        note("time_1000_rules_over_1_busy", thousand / one)
-        note("time_10000_rules_over_1_busy", myriad / one)
+        note("time_1000_rules_over_1_busy", (decoding + thousand) / (decoding + one))
+        note("time_10000_rules_over_1_busy", (decoding + myriad) / (decoding + one))
         note("decide_us_1000_hostile", time_deciding(books[1_000], wild))
         replay = note("replay_readings_per_s", time_replay(books[100], calm))
         note("replay_over_decode", 1e6 / replay / decoding)
@@ -254,7 +259,10 @@ def _unit(name: str) -> str:
 
 
 def measure_million(devices: int) -> list[Figure]:
-    """Return the memory of a device under 20 rules, and how long saving and restoring takes."""
+    """Return the memory of a device under 20 rules, and how long saving and restoring takes.
+
+    One device in a hundred is in alarm, by two rules on average.
+    """
     book = make_book(20)
     values_type = book.devices["unit"].values_type
     processor = Processor(book)
@@ -269,7 +277,9 @@ def measure_million(devices: int) -> list[Figure]:
                 f"s{number // 100}/d{number}",
                 _START,
                 _START,
-                values_type(*(noise.gauss(_WELL, 1) for _ in FIELDS)),
+                values_type(
+                    *(noise.gauss(_ILL if number % 100 == 0 else _ALL_RIGHT, 1) for _ in FIELDS)
+                ),
             )
             for number in range(first, min(first + 10_000, devices))
         ]
@@ -287,7 +297,7 @@ def measure_million(devices: int) -> list[Figure]:
     if changes or len(restored.readings()) != devices:
         message = "a restored processor is another"
         raise AssertionError(message)
-    conditions: dict[str, Any] = {"devices": devices, "rules": 20}
+    conditions: dict[str, Any] = {"devices": devices, "rules": 20, "in_alarm": "1 %"}
     return [
         Figure("bytes_per_device", used / devices, "bytes", conditions=conditions),
         Figure("snapshot_bytes_per_device", len(snapshot) / devices, "bytes", (), conditions),

@@ -182,7 +182,7 @@ class Presence(msgspec.Struct, frozen=True):
     reason: str
 
 
-class TraceLine(msgspec.Struct, frozen=True):
+class TraceLine(msgspec.Struct, frozen=True, gc=False):
     """One comparison of a rule's conditions, at the reading that decided."""
 
     condition: str
@@ -191,7 +191,7 @@ class TraceLine(msgspec.Struct, frozen=True):
     truth: bool | None
 
 
-class Transition(msgspec.Struct, frozen=True):
+class Transition(msgspec.Struct, frozen=True, gc=False):
     """One change of an alarm, with what decided it. Times are seconds since 1970, UTC."""
 
     kind: str

@@ -58,7 +58,7 @@ class Holds:
         return self.clear_for_s or self.for_s
 
 
-class AlarmState(msgspec.Struct):
+class AlarmState(msgspec.Struct, gc=False):
     """Where an alarm that is not idle stands."""
 
     phase: str

@@ -32,7 +32,7 @@ Lookup = Callable[[Any], Any]
 NumberOfSite = Callable[[SiteNumber], float | None]
 
 
-class Memory(msgspec.Struct):
+class Memory(msgspec.Struct, gc=False):
     """What one device's readings have left behind."""
 
     windows: list[Window]

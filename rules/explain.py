@@ -47,9 +47,7 @@ def with_values(reason: str, values: Mapping[str, Any]) -> str:
     """Return a reason with the values that decided."""
     if not values:
         return reason
-    return (
-        f"{reason} ({', '.join([f'{name} = {_shown(value)}' for name, value in values.items()])})"
-    )
+    return f"{reason} ({', '.join([f'{name} = {shown_value(value)}' for name, value in values.items()])})"
 
 
 def reason_of(rule: Rule, kind: str, until: str = "") -> str:
@@ -70,11 +68,10 @@ def reason_of(rule: Rule, kind: str, until: str = "") -> str:
 def trace_line(atom: Atom, words: str, truth: Truth, value_of: Callable[[Any], Any]) -> TraceLine:
     """Return an atom in `words`, with what it compared, and its truth."""
     value: Any = None
-    match atom:
-        case Comparison(quantity):
-            value = quantity_value(quantity, value_of)
-        case Same(field) | Flag(field) | Changed(field):
-            value = value_of(field)
+    if isinstance(atom, Comparison):
+        value = quantity_value(atom.quantity, value_of)
+    elif isinstance(atom, Same | Flag | Changed):
+        value = value_of(atom.field)
     return TraceLine(words, value, truth)
 
 
@@ -96,7 +93,7 @@ def describe_condition(condition: Condition) -> str:  # noqa: PLR0911  one for e
         case Flag(field):
             return describe_quantity(field)
         case Changed(field, window_s, to):
-            value = "" if to is None else f", {_shown(to)}"
+            value = "" if to is None else f", {shown_value(to)}"
             name = "changed" if to is None else "changed_to"
             return f"{name}({field.name}{value}, {format_duration(window_s)})"
         case Near(type_name, inner, within_s):
@@ -143,7 +140,8 @@ def _for(seconds: float) -> str:
     return f" for {format_duration(seconds)}" if seconds else ""
 
 
-def _shown(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f"{value:g}" if isinstance(value, float) else str(value)
+def shown_value(value: Any) -> str:
+    """Return a field's value as people read it."""
+    if type(value) is float:
+        return f"{value:g}"
+    return str(value).lower() if isinstance(value, bool) else str(value)

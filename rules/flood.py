@@ -15,7 +15,7 @@ RELEASE_S = 1.0
 """How long after it was received a held reading is weighed, if no newer one came."""
 
 
-class Flood(msgspec.Struct):
+class Flood(msgspec.Struct, gc=False):
     """What one device changed in the second under way."""
 
     second: int = 0

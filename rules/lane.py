@@ -15,8 +15,8 @@ from rules.rule import Rule, RuleBook
 from rules.signature import Compiled, Plan, Signature
 
 
-class DeviceState(msgspec.Struct):
-    """What the processor knows of one device."""
+class DeviceState(msgspec.Struct, gc=False):
+    """What the processor knows of one device. It stands in no cycle: `gc` need not look at it."""
 
     reading: Reading
     weighed: Signature = ()
@@ -63,7 +63,6 @@ class Lane:
         self.values_type = device_type.values_type
         self.silent_after_s = device_type.silent_after_s
         self.max_rate = device_type.max_rate
-        self.field_names = [field.name for field in device_type.fields]
         self.rules: list[Rule] = [rule for rule in book.every_rule if rule.on in {type_name, ""}]
         if not self.silent_after_s:
             self.rules = [rule for rule in self.rules if rule.on]
@@ -127,5 +126,5 @@ class Lane:
         """Return the signature of all that is known of a device; `lookup` where something is derived."""
         if state.is_silent:
             return self.plan.silent
-        nears = tuple([near.truth for near in state.nears or ()])
+        nears = tuple([near.truth for near in state.nears]) if state.nears else ()
         return self.plan.whole(state.weighed, lookup, nears)

@@ -14,7 +14,7 @@ _KEPT_READINGS = 1_000
 """How many of the neighbours' latest readings are kept for one site and type."""
 
 
-class NearState(msgspec.Struct):
+class NearState(msgspec.Struct, gc=False):
     """The moment that one `near` of one device is about, and what is known of it."""
 
     truth: Truth = None

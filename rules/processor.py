@@ -129,7 +129,8 @@ class Processor:
         Alarms of rules that the book no longer has are cleared, and say so. New rules judge what was
         last received.
         """
-        saved = load_state(snapshot, self._lanes, self._book.fingerprint)
+        rules = self._book.fingerprint
+        saved = load_state(snapshot, self._lanes, rules)
         self.late = saved.late
         self._history.unpack(saved.history, self._book.devices)
         transitions: list[Transition] = []
@@ -138,7 +139,7 @@ class Processor:
             self._take_over(lane, state, now, transitions)
         for lane, state in devices:
             self._resume(lane, state, now)
-            if saved.rules == self._book.fingerprint:
+            if saved.rules == rules:
                 state.judged = lane.whole_signature(state, self._lookup(lane, state, now))
                 lane.settle(state)
             else:
@@ -194,7 +195,7 @@ class Processor:
         if state.ended and reading.observed_at > state.reading.observed_at:
             state.ended = None
         state.reading, state.weighed, state.is_silent = reading, signature, False
-        moved = self._share(lane, state)
+        moved = self._share(lane, state) if lane.shares else ()
         evidence = Evidence(reading.observed_at, reading.received_at, reading.received_at)
         self._evaluate(lane, state, evidence, transitions, is_reading=True)
         lane.settle(state)
@@ -230,7 +231,7 @@ class Processor:
         touched = lane.plan.touched(state.judged, signature)
         state.judged = signature
         timed = (state.timed or ()) if is_reading else ()
-        for number in sorted({*touched, *timed}):
+        for number in sorted({*touched, *timed} if timed else touched):
             truths = lane.plan.truths(number, signature)
             rule = lane.rules[number]
             alarm = state.alarms.get(rule.name) if state.alarms else None

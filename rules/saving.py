@@ -1,7 +1,7 @@
 """The processor's state as bytes and back, also into a processor of another book."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -11,6 +11,8 @@ from rules.alarm import AlarmState
 from rules.derived import Memory
 from rules.flood import Flood
 from rules.lane import DeviceState, Lane
+
+_Values = TypeVar("_Values")
 
 
 class _Kept(msgspec.Struct, array_like=True, omit_defaults=True, gc=False):
@@ -27,7 +29,7 @@ class _Kept(msgspec.Struct, array_like=True, omit_defaults=True, gc=False):
     is_silent: bool = False
 
 
-class _Device(msgspec.Struct, array_like=True, gc=False):
+class _Device(msgspec.Struct, Generic[_Values], array_like=True, gc=False):
     """One device: its last reading, and what else is known of it."""
 
     device_id: str
@@ -35,14 +37,14 @@ class _Device(msgspec.Struct, array_like=True, gc=False):
     observed_at: float
     received_at: float
     retained: bool
-    values: Any
+    values: _Values
     kept: _Kept | None
 
 
-class _Lane(msgspec.Struct):
+class _Lane(msgspec.Struct, Generic[_Values]):
     """The devices of one type, and the names of what their memories and `near` hold."""
 
-    devices: list[_Device]
+    devices: list[_Device[_Values]]
     remembered: list[str]
     nears: list[str]
 
@@ -78,22 +80,35 @@ def load_state(state: bytes, lanes: Mapping[str, Lane], rules: str) -> Saved:
     for name, packed in saved.lanes.items():
         if name in lanes:
             same = saved.rules == rules
-            _load_lane(lanes[name], msgspec.msgpack.decode(packed, type=_Lane), same_rules=same)
+            _load_lane(lanes[name], _decode_lane(packed, lanes[name]), same_rules=same)
     return saved
 
 
-def _load_lane(lane: Lane, packed: _Lane, *, same_rules: bool) -> None:
+def _decode_lane(packed: msgspec.Raw, lane: Lane) -> _Lane[Any]:
+    """Return the saved devices of a type; a field that is of another kind now is unknown."""
+    as_now: Any = _Lane[lane.values_type]  # type: ignore[name-defined]
+    try:
+        as_then: _Lane[Any] = msgspec.msgpack.decode(packed, type=as_now)
+    except msgspec.ValidationError:
+        as_then = msgspec.msgpack.decode(packed, type=_Lane[Any])
+        for device in as_then.devices:
+            device.values = _convert(device.values, lane)
+    return as_then
+
+
+def _load_lane(lane: Lane, packed: _Lane[Any], *, same_rules: bool) -> None:
     plan = lane.plan
     same_nears = packed.nears == [repr(near) for near in plan.nears]
+    sites: dict[str, str] = {}
+    """Each name once: there are many devices at a site."""
     for device in packed.devices:
-        values = _convert(device.values, lane)
         reading = Reading(
             lane.name,
-            device.site_id,
+            sites.setdefault(device.site_id, device.site_id),
             device.device_id,
             device.observed_at,
             device.received_at,
-            values,
+            device.values,
             device.retained,
         )
         state = DeviceState(reading)
@@ -113,7 +128,7 @@ def _load_lane(lane: Lane, packed: _Lane, *, same_rules: bool) -> None:
         lane.add(device.device_id, state)
 
 
-def _pack(device_id: str, state: DeviceState) -> _Device:
+def _pack(device_id: str, state: DeviceState) -> _Device[Any]:
     reading, flood = state.reading, state.flood
     is_bare = not (
         state.alarms

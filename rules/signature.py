@@ -150,6 +150,8 @@ class Plan:
 
     def whole(self, signature: Signature, lookup: Lookup | None, nears: Signature) -> Signature:
         """Return `signature` with what is derived, the truths of `near`, and that it is not silent."""
+        if not (lookup or nears or self._can_be_silent):
+            return signature
         derived = [slot(lookup) for slot in self._derived_slots] if lookup else ()
         return (*signature, *derived, *nears, *((False,) if self._can_be_silent else ()))
 

@@ -36,7 +36,10 @@ class Inhibitions:
 
     def inhibitor_of(self, rule: Rule, site: str) -> str:
         """Return the rule that keeps an alarm of `rule` at `site` from being told; else nothing."""
-        return next((name for name in rule.inhibited_by if self._raised.get((site, name))), "")
+        for name in rule.inhibited_by:
+            if self._raised.get((site, name)):
+                return name
+        return ""
 
     def note_raised(self, rule: Rule, site: str, key: AlarmKey, alarm: AlarmState) -> None:
         """Take note of an alarm that is raised, and of who inhibits it."""
@@ -47,6 +50,8 @@ class Inhibitions:
 
     def note_ended(self, rule: str, site: str, key: AlarmKey) -> list[AlarmKey]:
         """Take note that an alarm is over; return those that nothing inhibits any more."""
+        if not self._inhibitors:
+            return []
         self.note_released(site, key)
         raised = self._raised.get((site, rule))
         if not raised:
@@ -70,16 +75,19 @@ def hold_back(
     flapping = rule.flapping
     if alarm.held_by or flapping is None or rule.severity_at(alarm.level) == Severity.LIFE_SAFETY:
         return False
-    until = (state.shelved or {}).get(rule.name, 0.0)
+    until = state.shelved.get(rule.name, 0.0) if state.shelved else 0.0
     begins = False
     if now >= until:
-        earlier = (state.raised or {}).get(rule.name, [])
-        lately = [*(at for at in earlier if now - at <= flapping.within_s), now]
+        if state.raised is None:
+            state.raised = {}
+        earlier = state.raised.get(rule.name, ())
+        lately = [at for at in earlier if now - at <= flapping.within_s]
+        lately.append(now)
         begins = len(lately) >= flapping.times
-        state.raised = {**(state.raised or {}), rule.name: [] if begins else lately}
-        until = now + flapping.shelve_s
+        state.raised[rule.name] = [] if begins else lately
         if begins:
+            until = now + flapping.shelve_s
             state.shelved = {**(state.shelved or {}), rule.name: until}
-    if begins or now < (state.shelved or {}).get(rule.name, 0.0):
+    if now < until:
         alarm.held_by, alarm.held_until = FLAPPING, until
     return begins

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
+
 from prevenant.domain import Reading, Transition
 from rules.alarm import AlarmState, Change
 from rules.derived import Lookup, value_lookup
@@ -24,8 +26,9 @@ def tell_change(
     """Return the transition of a rule's alarm on a device; `lookup` where its rules derive values."""
     rule, reading = lane.rules[number], state.reading
     kind = "latched" if change.kind == "cleared" and rule.latch else change.kind
-    fields = reading.values
-    values = {n: value for n in lane.field_names if (value := getattr(fields, n)) is not None}
+    values = msgspec.structs.asdict(reading.values)
+    if None in values.values():
+        values = {name: value for name, value in values.items() if value is not None}
     traced = lane.plan.trace(number, state.judged)
     value_of = lookup or value_lookup(reading)
     held_by, held_until = "", 0.0

@@ -73,7 +73,7 @@ class Totals(msgspec.Struct, gc=False):
         self.last_at, self.last = later.last_at, later.last
 
 
-class Window(msgspec.Struct):
+class Window(msgspec.Struct, gc=False):
     """The values of the last `window_s` seconds of one device."""
 
     window_s: float
@@ -125,7 +125,7 @@ class Window(msgspec.Struct):
             self.before = None
 
 
-class Track(msgspec.Struct):
+class Track(msgspec.Struct, gc=False):
     """What one field of one device was last sent with, and when that was another value."""
 
     value: Value | None = None

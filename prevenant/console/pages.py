@@ -31,6 +31,7 @@ from prevenant.crm.directory import find_place
 from prevenant.domain import Severity
 from prevenant.errors import ConfigurationError
 from prevenant.tables import Alarm, TimelineEntry
+from rules.explain import shown_value
 from workflows.tables import CLOSED, HANDED_OVER, OPEN, Case
 
 router = APIRouter(include_in_schema=False)
@@ -280,7 +281,7 @@ def _devices(session: Session, now: datetime, problem: str) -> dict[str, Any]:
         devices = find_devices(session, now, unknown=unknown, limit=_SHOWN_DEVICES)
         for one in devices:
             one["seen"] = local_time(one["last_seen_at"], zone) if one["last_seen_at"] else ""
-            one["shown"] = ", ".join(f"{name} {value}" for name, value in one["values"].items())
+            one["shown"] = ", ".join(f"{n} {shown_value(v)}" for n, v in one["values"].items())
         if devices:
             groups.append((title, devices))
     return {"groups": groups, "problem": problem}
