@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,11 +61,14 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 class Store:
-    """Sessions on the database, and the bells that ring when a committed change concerns someone."""
+    """Sessions on the database, and the bells that ring when a committed change concerns someone.
 
-    def __init__(self, url: str) -> None:
+    One that is not durable does not wait for the disk: for what is not missed after a crash.
+    """
+
+    def __init__(self, url: str, *, is_durable: bool = True) -> None:
         self.url = url
-        self._engine = _make_engine(url)
+        self._engine = _make_engine(url, is_durable=is_durable)
         self._writing = self._engine.execution_options(writes=True)
         # One writer at a time inside this process: SQLite's own waiting is a sleep that polls.
         self._turn = threading.Lock() if self._engine.dialect.name == "sqlite" else None
@@ -147,7 +151,7 @@ def _reason(error: DBAPIError) -> str:
     return mask_addresses(f"the database does not answer: {cause}; check PREVENANT_DATABASE_URL")
 
 
-def _make_engine(url: str) -> Engine:
+def _make_engine(url: str, *, is_durable: bool) -> Engine:
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
         return create_engine(parsed, pool_pre_ping=True, pool_size=10, hide_parameters=True)
@@ -162,15 +166,15 @@ def _make_engine(url: str) -> Engine:
     engine = create_engine(
         parsed, connect_args={"timeout": _BUSY_S}, pool_size=10, hide_parameters=True
     )
-    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "connect", partial(_prepare_sqlite, "FULL" if is_durable else "OFF"))
     event.listen(engine, "begin", _begin_sqlite)
     return engine
 
 
-def _prepare_sqlite(connection: Any, _record: Any) -> None:
+def _prepare_sqlite(synchronous: str, connection: Any, _record: Any) -> None:
     # The driver would open transactions by itself, too late for BEGIN IMMEDIATE.
     connection.isolation_level = None
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    for pragma in ("journal_mode=WAL", f"synchronous={synchronous}", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
 
 

@@ -12,14 +12,16 @@ a time at which a device has no value at all is a time at which it says nothing.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from zoneinfo import available_timezones
 
+from prevenant.document import Mapping as Pairs
 from prevenant.document import Value, read_document, suggest
-from prevenant.domain import DeviceType, FieldType, Reading, Severity
+from prevenant.domain import DeviceType, FieldType, Reading, Severity, Transition
 from prevenant.durations import format_duration, parse_duration
 from prevenant.errors import BookError, Problem
 from rules.book import RuleBook
@@ -34,7 +36,7 @@ _KINDS = ("raised", "levelled", "cleared", "latched", "passed", "shelved", "rele
 
 _SEVERITIES = [severity.word for severity in Severity]
 _FORM = "write TIME KIND RULE DEVICE [SEVERITY], as in 70s raised door-held-open t2/D14"
-_TEST_KEYS = {"name", "every", "series", "expect", "until", "sites"}
+_TEST_KEYS = {"name", "begins", "every", "series", "expect", "until", "sites"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,8 @@ class RuleTestResult:
     """How one test ended; `differences` has a line for what is missing and for what is too much."""
 
     name: str
+    place: str
+    """`file:line:column`."""
     differences: list[str] = field(default_factory=list)
 
     @property
@@ -67,51 +71,96 @@ class Happening:
         return same and expected.severity in {"", self.severity}
 
 
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What the rules made of a test's readings. Times are seconds since 1970."""
+
+    test: Pairs
+    began_at: float
+    ended_at: float
+    transitions: Sequence[Transition]
+
+
 def run_rule_tests(
-    path: Path, load_rules: Callable[[Path], RuleBook], book: Path | None = None
+    path: Path,
+    load_rules: Callable[[Path, Pairs], RuleBook],
+    pattern: str = "",
+    more_keys: Collection[str] = (),
+    follow: Callable[[Run], Iterable[str]] = lambda _run: (),
 ) -> list[RuleTestResult]:
-    """Run the tests of a file. Raises BookError with everything that is wrong in the file itself."""
+    """Run the tests of a file whose names hold `pattern`.
+
+    `load_rules` is given the file and its own pairs. `follow` judges what comes of the alarms, by the
+    keys `more_keys` of a test, and returns what differs.
+
+    Raises BookError with everything that is wrong in the file itself.
+    """
     problems: list[Problem] = []
     document = read_document(path, problems)
-    pairs = document.mapping({"book", "tests"}) if document else None
+    pairs = document.mapping({"book", "crm", "tests"}) if document else None
     if pairs is None:
         raise BookError(problems)
-    named = pairs.text("book", "rules.yaml")
-    rules = load_rules(book or path.parent / named)
+    rules = load_rules(path, pairs)
     tests = pairs.need("tests", "write a list of tests, each with name, series and expect")
     results = []
     for number, value in enumerate((tests.items() if tests else None) or (), 1):
-        test = value.named(f"test {number}").mapping(_TEST_KEYS)
-        if test is not None:
-            name = test.text("name", f"test {number}")
-            expected = list(_read_expected(test.get("expect"), rules))
-            happened = _run(test, rules)
-            results.append(RuleTestResult(name, list(_compare(expected, happened))))
+        test = value.named(f"test {number}").mapping({*_TEST_KEYS, *more_keys})
+        if test is None:
+            continue
+        name = test.text("name", f"test {number}")
+        if pattern.lower() not in name.lower():
+            continue
+        expected = list(_read_expected(test.get("expect"), rules))
+        run = _run(test, rules)
+        is_about_alarms = "expect" in test or not any(key in test for key in more_keys)
+        differences = list(_compare(expected, _happenings(run))) if is_about_alarms else []
+        if not problems:
+            differences += follow(run)
+        results.append(RuleTestResult(name, f"{path}:{value.line}:{value.column}", differences))
     if problems:
         raise BookError(problems)
     return results
 
 
-def _run(test: Any, rules: RuleBook) -> list[Happening]:
+def read_begin(test: Pairs) -> float:
+    """Return when a test begins, in seconds since 1970."""
+    value = test.get("begins")
+    text = value.text() if value else None
+    if value is None or text is None:
+        return START
+    try:
+        begin = datetime.fromisoformat(text)
+    except ValueError:
+        value.fail(f"{text!r} is no time: write one such as 2026-05-04T10:00+02:00")
+        return START
+    return (begin if begin.tzinfo else begin.replace(tzinfo=UTC)).timestamp()
+
+
+def _happenings(run: Run) -> list[Happening]:
+    return [
+        Happening(
+            round(one.at - run.began_at, 3),
+            f"{one.kind} {one.rule} {one.device_id}",
+            Severity(one.severity).word,
+        )
+        for one in run.transitions
+    ]
+
+
+def _run(test: Pairs, rules: RuleBook) -> Run:
+    start = read_begin(test)
     every = test.duration_s("every", 60.0)
     series = test.need("series", "write the readings, as in {door t2/D14: {open: 'true x7'}}")
     readings: list[Reading] = []
     for name, value in (series.mapping() if series else None) or ():
-        readings += _read_series(name, value, rules.devices, every)
+        readings += _read_series(name, value, rules.devices, start, every)
     readings.sort(key=lambda reading: reading.received_at)
-    end = readings[-1].received_at if readings else START
-    until = START + test.duration_s("until", 0.0)
+    last = readings[-1].received_at if readings else start
+    end = max(last, start + test.duration_s("until", 0.0))
     zones = _read_zones(test.get("sites"))
     processor = Processor(rules, lambda site: zones.get(site, "UTC"))
-    transitions = processor.process(readings, end) + processor.advance(max(end, until))
-    return [
-        Happening(
-            round(one.at - START, 3),
-            f"{one.kind} {one.rule} {one.device_id}",
-            Severity(one.severity).word,
-        )
-        for one in transitions
-    ]
+    transitions = processor.process(readings, last) + processor.advance(end)
+    return Run(test, start, end, transitions)
 
 
 def _compare(expected: list[Happening], happened: list[Happening]) -> Iterator[str]:
@@ -157,7 +206,7 @@ def _read_expected(value: Value | None, rules: RuleBook) -> Iterator[Happening]:
 
 
 def _read_series(
-    name: str, value: Value, types: Mapping[str, DeviceType], every: float
+    name: str, value: Value, types: Mapping[str, DeviceType], start: float, every: float
 ) -> Iterator[Reading]:
     type_name, _, device_id = name.partition(" ")
     device_type = types.get(type_name)
@@ -171,7 +220,7 @@ def _read_series(
             columns[field_name] = _read_values(text, field_type)
     length = max((len(column) for column in columns.values()), default=0)
     for step in range(length):
-        at = START + step * every
+        at = start + step * every
         row = {n: column[step] for n, column in columns.items() if step < len(column)}
         if any(value is not None for value in row.values()):
             site = device_id.rpartition("/")[0]

@@ -12,9 +12,9 @@ from fastapi.routing import APIRoute
 
 from prevenant.api import alarms, book, devices, resources, webhooks
 from prevenant.book import load_book
+from prevenant.book_tests import run_book_tests
 from prevenant.cli import app
 from prevenant.settings import describe_settings, load_settings
-from rules.testing import run_rule_tests
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -108,7 +108,7 @@ def test_the_example_of_a_test_passes(tmp_path: Path) -> None:
     (block,) = [b for b in blocks(DOCS / "rule-book.md", "yaml") if b.startswith("book:")]
     path = tmp_path / "rules.test.yaml"
     path.write_text(block, "utf-8")
-    results = run_rule_tests(path, lambda book: load_book(book).rules, ROOT / "rules.yaml")
+    results = run_book_tests(path, ROOT / "rules.yaml")
     assert [result.differences for result in results] == [[]]
 
 
@@ -118,7 +118,7 @@ def test_the_examples_of_rules_do_what_is_said(block: str, tests: str, tmp_path:
     book = _with((ROOT / "rules.yaml").read_text("utf-8"), block)
     (tmp_path / "rules.yaml").write_text(book, "utf-8")
     (tmp_path / "rules.test.yaml").write_text(tests, "utf-8")
-    results = run_rule_tests(tmp_path / "rules.test.yaml", lambda path: load_book(path).rules)
+    results = run_book_tests(tmp_path / "rules.test.yaml")
     assert {result.name: result.differences for result in results} == {
         result.name: [] for result in results
     }

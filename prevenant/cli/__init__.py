@@ -14,12 +14,19 @@ from prevenant import __version__
 from prevenant.app import Engine, open_store
 from prevenant.book import load_book
 from prevenant.book_advice import advise
-from prevenant.cli import alarms, devices, journal, rules_import, rules_publish
+from prevenant.cli import (
+    alarms,
+    devices,
+    journal,
+    rules_import,
+    rules_publish,
+    rules_replay,
+    rules_test,
+)
 from prevenant.cli.shown import out, show_table
 from prevenant.crm.importing import import_folder
 from prevenant.errors import ConfigurationError, CrmImportError, PrevenantError
 from prevenant.settings import describe_settings, load_settings
-from rules.testing import run_rule_tests
 
 app = typer.Typer(
     help="Prevenant listens to devices, sends technicians and tells customers before they notice.",
@@ -32,6 +39,8 @@ rules_publish.add_commands(rules_app)
 crm_app = typer.Typer(help="Customers, sites, devices and technicians.", no_args_is_help=True)
 simulate_app = typer.Typer(help="Stand in for devices.", no_args_is_help=True)
 rules_app.command("import")(rules_import.import_rules)
+rules_app.command("replay")(rules_replay.replay_rules)
+rules_app.command("test")(rules_test.run_tests)
 app.add_typer(rules_app, name="rules")
 rules_app.command("explain")(alarms.explain)
 app.add_typer(alarms.app, name="alarms")
@@ -110,24 +119,6 @@ def check_rules(
     out.print(
         f"{path}: {rules} rules on {types} device types, {len(good.workflows)} workflows: good"
     )
-
-
-@rules_app.command("test")
-def run_tests(
-    tests: Annotated[Path, typer.Argument(help="The test file.")] = Path("rules.test.yaml"),
-    book: Annotated[
-        Path | None, typer.Option(help="Another rule book than the file names.")
-    ] = None,
-) -> None:
-    """Run the tests of a rule book: readings in, alarms out."""
-    results = run_rule_tests(tests, lambda path: load_book(path).rules, book)
-    for result in results:
-        out.print(f"{'[green]passed[/]' if result.passed else '[red]failed[/]'} {result.name}")
-        for line in result.differences:
-            out.print(f"       {line}", markup=False)
-    failed = sum(not result.passed for result in results)
-    out.print(f"{len(results) - failed} passed, {failed} failed")
-    raise typer.Exit(1 if failed else 0)
 
 
 @crm_app.command("import")

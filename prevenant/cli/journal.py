@@ -1,7 +1,5 @@
 """`prevenant journal`: what it holds, and its readings as tables."""
 
-from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -16,9 +14,9 @@ from ingest.export import (
     export_readings,
 )
 from prevenant.book import load_book
+from prevenant.cli.moments import read_moment
 from prevenant.cli.shown import out, show_json
 from prevenant.document import suggest
-from prevenant.durations import parse_duration
 from prevenant.errors import ConfigurationError
 from prevenant.settings import load_settings
 
@@ -79,8 +77,8 @@ def export_journal(  # noqa: PLR0913  a command has as many options as it needs
         raise ConfigurationError(message)
     now = current.make_clock().now()
     selection = Selection(
-        _moment(since, now) if since else 0.0,
-        _moment(until, now) if until else float("inf"),
+        read_moment(since, now) if since else 0.0,
+        read_moment(until, now) if until else float("inf"),
         frozenset(device_type or ()),
         frozenset(device or ()),
     )
@@ -96,15 +94,3 @@ def export_journal(  # noqa: PLR0913  a command has as many options as it needs
         exported = export_readings(source, types, to, selection, form)
     for line in describe_export(exported):
         out.print(line, markup=False)
-
-
-def _moment(text: str, now: datetime) -> float:
-    """Return the time that a user named, in seconds since 1970."""
-    with suppress(ValueError):
-        return now.timestamp() - parse_duration(text)
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        message = f"{text!r} is no time: write one such as 2026-11-23T08:00, or how long ago: 24h"
-        raise ConfigurationError(message) from None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
