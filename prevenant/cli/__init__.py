@@ -56,6 +56,7 @@ BookFile = Annotated[Path | None, typer.Argument(help="The rule book.", show_def
 
 def main() -> None:
     """Run the command line."""
+    _log_to_stderr()
     try:
         app()
     except PrevenantError as error:
@@ -84,7 +85,6 @@ def show_version() -> None:
 @app.command()
 def run() -> None:
     """Run the engine: broker, store and providers as the settings say."""
-    _log_to_stderr()
     engine = Engine(load_settings())
     _announce(engine)
     engine.start()
