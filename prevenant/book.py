@@ -57,11 +57,12 @@ def load_book(path: Path, texts: BookTexts | None = None) -> Book:
     workflows = read_workflows(sections["workflows"], uses)
     own = read_templates(sections["templates"])
     _check_routes(rules.every_rule, workflows, problems)
-    if problems:
-        raise BookError(problems)
     templates = Templates(own)
+    written = {name for section in sections["templates"] for name, _ in section.mapping() or ()}
     for use in uses:
-        _check_use(use, templates)
+        # A template that is itself no good has been reported.
+        if use.name in templates.names or use.name not in written:
+            _check_use(use, templates)
     for rule in rules.every_rule:
         _check_message(rule, types.get(rule.on), templates, problems)
     if problems:

@@ -25,6 +25,7 @@ from xml.etree import ElementTree as ET
 from sqlmodel import Session
 
 from notify.message import CHANNELS
+from prevenant import crm
 from prevenant.book import Book, load_book
 from prevenant.crm.importing import import_folder
 from prevenant.document import Mapping as Pairs
@@ -37,6 +38,8 @@ from rules.testing import RuleTestResult, Run, run_rule_tests
 _KEYS = ("answers", "steps", "messages")
 _MESSAGE_KEYS = {"at", "to", "by", "template", "says"}
 _ANSWER = re.compile(r"(?P<at>\S+)\s+(?P<name>\S.*)")
+_DEMO = Path(crm.__file__).parent / "demo"
+"""The people of the demo."""
 _CLOSE_S = 0.5
 
 
@@ -63,6 +66,8 @@ class _BookTests:
         folder = pairs.get("crm")
         if folder is not None:
             place = path.parent / (folder.text() or "")
+            if folder.text() == "demo" and not place.is_dir():
+                place = _DEMO
             if place.is_dir():
                 self._people = lambda session: _import(session, place)
             else:
