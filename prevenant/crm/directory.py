@@ -1,14 +1,25 @@
 """Questions to the CRM, answered as values."""
 
 import time
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from sqlmodel import Session, col, or_, select
 
-from prevenant.crm.tables import Contact, Customer, Device, RoleHolder, Site, Technician
+from prevenant.crm.tables import (
+    Contact,
+    Customer,
+    Device,
+    Exclusion,
+    Leave,
+    RoleHolder,
+    Site,
+    Technician,
+)
 from prevenant.errors import StoreUnavailable
 from prevenant.store import Store
 
@@ -46,6 +57,8 @@ class Place:
     customer_name: str
     customer: Person | None
     """Whom to tell as the customer."""
+    customer_id: str = ""
+    area_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +68,21 @@ class TechnicianView:
     id: str
     person: Person
     position: tuple[float, float]
+    """Latitude and longitude in degrees: where last seen, else where the technician sets out from."""
     timezone: str
     capacity: int
     skills: dict[str, int]
     shifts: list[dict[str, Any]]
+    position_at: datetime | None = None
+    """When the technician was seen there; None: it is where the technician sets out from."""
+    base: tuple[float, float] | None = None
+    holidays: str = ""
+    areas: frozenset[str] = frozenset()
+    parts: Mapping[str, int] = field(default_factory=dict)
+    leave: Sequence[tuple[datetime, datetime, str]] = ()
+    """From when to when, and why."""
+    excluded_by: Mapping[str, str] = field(default_factory=dict)
+    """Customers to whom the technician is not sent, and why."""
 
 
 def find_place(session: Session, device_type: str, site_id: str, device_id: str) -> Place:
@@ -87,6 +111,8 @@ def find_place(session: Session, device_type: str, site_id: str, device_id: str)
         position=position,
         customer_name=customer.name if customer else "",
         customer=view_person(contact) if contact else None,
+        customer_id=customer.id if customer else "",
+        area_id=(site.area_id or "") if site else "",
     )
 
 
@@ -109,25 +135,57 @@ def find_person(session: Session, contact_id: str) -> Person | None:
     return view_person(contact) if contact else None
 
 
-def find_technicians(session: Session) -> list[TechnicianView]:
-    """Return all technicians, by id."""
+def find_technicians(session: Session, ids: Sequence[str] | None = None) -> list[TechnicianView]:
+    """Return the technicians who work for us, by id; with `ids`, those of them alone."""
     query = (
         select(Technician, Contact)
-        .where(Technician.contact_id == Contact.id)
+        .where(Technician.contact_id == Contact.id, col(Technician.is_active))
         .order_by(col(Technician.id))
     )
+    away, refused = select(Leave), select(Exclusion)
+    if ids is not None:
+        query = query.where(col(Technician.id).in_(ids))
+        away = away.where(col(Leave.technician_id).in_(ids))
+        refused = refused.where(col(Exclusion.technician_id).in_(ids))
+    leave: dict[str, list[tuple[datetime, datetime, str]]] = defaultdict(list)
+    for one in session.exec(away):
+        leave[one.technician_id].append((one.starts_at, one.ends_at, one.reason))
+    excluded_by: dict[str, dict[str, str]] = defaultdict(dict)
+    for exclusion in session.exec(refused):
+        excluded_by[exclusion.technician_id][exclusion.customer_id] = exclusion.reason
     return [
-        TechnicianView(
-            technician.id,
-            view_person(contact),
-            (technician.latitude, technician.longitude),
-            technician.timezone,
-            technician.capacity,
-            technician.skills,
-            technician.shifts,
-        )
+        _view_technician(technician, contact, leave[technician.id], excluded_by[technician.id])
         for technician, contact in session.exec(query)
     ]
+
+
+def _view_technician(
+    technician: Technician,
+    contact: Contact,
+    leave: Sequence[tuple[datetime, datetime, str]],
+    excluded_by: Mapping[str, str],
+) -> TechnicianView:
+    base = (technician.latitude, technician.longitude)
+    position, seen_at = base, None
+    if technician.position_latitude is not None and technician.position_longitude is not None:
+        position = (technician.position_latitude, technician.position_longitude)
+        seen_at = technician.position_at
+    return TechnicianView(
+        id=technician.id,
+        person=view_person(contact),
+        position=position,
+        timezone=technician.timezone,
+        capacity=technician.capacity,
+        skills=technician.skills,
+        shifts=technician.shifts,
+        position_at=seen_at,
+        base=base,
+        holidays=technician.holidays,
+        areas=frozenset(technician.areas),
+        parts=technician.parts,
+        leave=tuple(leave),
+        excluded_by=excluded_by,
+    )
 
 
 def view_person(contact: Contact) -> Person:

@@ -1,9 +1,15 @@
 """Customers, their sites and devices, contacts and technicians. Ids are the importer's own."""
 
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import JSON, Column
 from sqlmodel import Field, SQLModel
+
+from prevenant.tables import utc_column
+
+CRM = "crm"
+"""The bell that rings when anything here has changed."""
 
 
 class Customer(SQLModel, table=True):
@@ -26,6 +32,8 @@ class Contact(SQLModel, table=True):
     preferred: str = "sms"
     """The channel that the person likes best."""
     customer_id: str | None = Field(default=None, foreign_key="customer.id", index=True)
+    erased_at: datetime | None = utc_column(nullable=True)
+    """When the person's data was erased; the row stays for the statistics, without a name."""
 
 
 class RoleHolder(SQLModel, table=True):
@@ -36,6 +44,13 @@ class RoleHolder(SQLModel, table=True):
     contact_id: str = Field(primary_key=True, foreign_key="contact.id")
     role: str = Field(primary_key=True)
     site_id: str = Field(primary_key=True, default="")
+
+
+class Area(SQLModel, table=True):
+    """A part of the country or of a building, to which sites belong and technicians are assigned."""
+
+    id: str = Field(primary_key=True)
+    name: str
 
 
 class Site(SQLModel, table=True):
@@ -50,6 +65,19 @@ class Site(SQLModel, table=True):
     latitude: float
     longitude: float
     timezone: str = "UTC"
+    area_id: str | None = Field(default=None, foreign_key="area.id", index=True)
+
+
+class Asset(SQLModel, table=True):
+    """What is served: an appliance, a machine. One or more devices speak for it."""
+
+    id: str = Field(primary_key=True)
+    site_id: str = Field(foreign_key="site.id", index=True)
+    name: str
+    model: str = ""
+    serial: str = ""
+    installed_at: datetime | None = utc_column(nullable=True)
+    warranty_until: datetime | None = utc_column(nullable=True)
 
 
 class Device(SQLModel, table=True):
@@ -65,6 +93,7 @@ class Device(SQLModel, table=True):
     longitude: float | None = None
     camera_url: str = ""
     loudspeaker_url: str = ""
+    asset_id: str | None = Field(default=None, foreign_key="asset.id", index=True)
 
 
 class Technician(SQLModel, table=True):
@@ -73,6 +102,7 @@ class Technician(SQLModel, table=True):
     id: str = Field(primary_key=True)
     contact_id: str = Field(foreign_key="contact.id", unique=True)
     latitude: float
+    """Where the technician sets out from, where nothing later is known."""
     longitude: float
     timezone: str = "UTC"
     capacity: int = 1
@@ -81,3 +111,34 @@ class Technician(SQLModel, table=True):
     """Skill to level, from 1."""
     shifts: list[dict[str, Any]] = Field(sa_column=Column(JSON, nullable=False))
     """Each with `days` (0 is Monday), `start` and `end` as HH:MM in the technician's time zone."""
+    holidays: str = ""
+    """Whose public holidays are free: a country, perhaps with a region, such as `FR` or `DE-BY`."""
+    areas: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
+    """The areas that the technician serves; none means everywhere."""
+    parts: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    """Parts carried: name to count."""
+    position_latitude: float | None = None
+    position_longitude: float | None = None
+    position_at: datetime | None = utc_column(nullable=True)
+    """When the technician was last seen at the position above."""
+    is_active: bool = True
+    """Whether the technician works for us; nobody who does not is considered at all."""
+
+
+class Leave(SQLModel, table=True):
+    """A time in which a technician does not work."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    technician_id: str = Field(foreign_key="technician.id", index=True)
+    starts_at: datetime = utc_column()
+    ends_at: datetime = utc_column()
+    reason: str = ""
+    """`leave`, `ill`, or in words."""
+
+
+class Exclusion(SQLModel, table=True):
+    """A technician who is not to be sent to a customer."""
+
+    technician_id: str = Field(primary_key=True, foreign_key="technician.id")
+    customer_id: str = Field(primary_key=True, foreign_key="customer.id")
+    reason: str = ""
