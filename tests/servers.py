@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Self
 
 import psycopg
@@ -134,26 +135,28 @@ class Proxy:
 
 
 @contextmanager
-def running_postgres(folder: Path) -> Iterator[str]:
+def running_postgres() -> Iterator[str]:
     """Run a PostgreSQL of its own; yield its address without a database's name."""
     programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
     if not programs:
         missing("PostgreSQL", "apt-get install postgresql")
-    bin_folder, data, port = programs[-1], folder / "data", free_port()
-    # PostgreSQL refuses to run as root.
-    as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-    if as_user:
-        for one in (folder, *list(folder.parents)[:2]):
-            one.chmod(0o755)
-        shutil.chown(folder, "postgres")
-    _run([*as_user, str(bin_folder / "initdb"), "-D", str(data), "-U", "postgres", "-A", "trust"])
-    options = f"-h 127.0.0.1 -p {port} -k {folder} -c fsync=off -c max_connections=200"
-    control = [*as_user, str(bin_folder / "pg_ctl"), "-D", str(data), "-w"]
-    _run([*control, "-l", str(folder / "log"), "-o", options, "start"])
-    try:
-        yield f"postgresql+psycopg://postgres@127.0.0.1:{port}"
-    finally:
-        _run([*control, "-m", "immediate", "stop"])
+    # Not below pytest's own folder, which every other run of pytest closes to all but its user.
+    with TemporaryDirectory(prefix="prevenant-postgres-", ignore_cleanup_errors=True) as name:
+        folder, bin_folder, port = Path(name), programs[-1], free_port()
+        # PostgreSQL refuses to run as root.
+        as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+        if as_user:
+            shutil.chown(folder, "postgres")
+        data = folder / "data"
+        initdb = [str(bin_folder / "initdb"), "-D", str(data), "-U", "postgres", "-A", "trust"]
+        _run([*as_user, *initdb])
+        options = f"-h 127.0.0.1 -p {port} -k {folder} -c fsync=off -c max_connections=200"
+        control = [*as_user, str(bin_folder / "pg_ctl"), "-D", str(data), "-w"]
+        _run([*control, "-l", str(folder / "log"), "-o", options, "start"])
+        try:
+            yield f"postgresql+psycopg://postgres@127.0.0.1:{port}"
+        finally:
+            _run([*control, "-m", "immediate", "stop"])
 
 
 def make_database(server: str, name: str) -> str:
