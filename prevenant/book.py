@@ -1,7 +1,7 @@
 """The rule book as a whole: every section read, and what one section says of another checked."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from posixpath import dirname, join, normpath
@@ -18,12 +18,14 @@ from prevenant.errors import BookError, Problem
 from rules.book import Rule, RuleBook, read_rules
 from rules.devices import read_devices
 from workflows.definition import TemplateUse, Workflow, read_workflows
+from workflows.on_call import Schedule
+from workflows.on_call_reading import read_schedules
 from workflows.runtime import Route
 
 _SAMPLES: Mapping[type, Any] = {float: 1.0, bool: True, str: "sample"}
 _WORDING_ERRORS = (TemplateError, TypeError, ValueError, AttributeError, KeyError)
 
-SECTIONS = ("devices", "models", "rules", "workflows", "templates")
+SECTIONS = ("devices", "models", "rules", "workflows", "on_call", "templates")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,8 @@ class Book:
     templates: Templates
     uses: tuple[TemplateUse, ...] = ()
     """Where its workflows need which template."""
+    schedules: Mapping[str, Schedule] = field(default_factory=dict)
+    """Who is on call, by name."""
 
     @property
     def routes(self) -> dict[str, Route]:
@@ -55,6 +59,7 @@ def load_book(path: Path, texts: BookTexts | None = None) -> Book:
     rules = read_rules(sections["rules"], types)
     uses: list[TemplateUse] = []
     workflows = read_workflows(sections["workflows"], uses)
+    schedules = read_schedules(sections["on_call"])
     own = read_templates(sections["templates"])
     _check_routes(rules.every_rule, workflows, problems)
     templates = Templates(own)
@@ -67,7 +72,7 @@ def load_book(path: Path, texts: BookTexts | None = None) -> Book:
         _check_message(rule, types.get(rule.on), templates, problems)
     if problems:
         raise BookError(problems)
-    return Book(rules, workflows, templates, tuple(uses))
+    return Book(rules, workflows, templates, tuple(uses), schedules)
 
 
 def _collect(

@@ -18,6 +18,7 @@ from prevenant.cli import (
     alarms,
     devices,
     journal,
+    on_call,
     rules_import,
     rules_publish,
     rules_replay,
@@ -48,6 +49,7 @@ app.add_typer(crm_app, name="crm")
 app.add_typer(devices.devices_app, name="devices")
 app.add_typer(devices.quarantine_app, name="quarantine")
 app.add_typer(journal.app, name="journal")
+app.add_typer(on_call.app, name="on-call")
 app.add_typer(simulate_app, name="simulate")
 
 

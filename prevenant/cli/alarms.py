@@ -1,16 +1,15 @@
 """`prevenant alarms` and `prevenant rules explain`: what is the matter, why, and what people say of it."""
 
 import getpass
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
 
 from prevenant.api.alarms import NewShelf, explain_alarm, find_alarms, find_shelves, put_shelf
 from prevenant.app import open_store
+from prevenant.cli.moments import read_time
 from prevenant.cli.shown import out, printable, show_json, show_table, shown_time
 from prevenant.domain import Severity
-from prevenant.errors import ConfigurationError
 from prevenant.settings import load_settings
 from prevenant.shelving import (
     MAINTENANCE,
@@ -114,8 +113,8 @@ def announce_maintenance(
         rule=rule,
         device=device,
         site=site,
-        starts_at=_read_time(starts),
-        ends_at=_read_time(ends),
+        starts_at=read_time(starts),
+        ends_at=read_time(ends),
         by=by,
         reason=reason,
     )
@@ -185,15 +184,6 @@ def _put(wanted: NewShelf) -> None:
         shelf: Shelf = put_shelf(session, wanted, current.make_clock().now())
         number, scope, until = shelf.id, shelf.scope, shown_time(shelf.ends_at)
     out.print(f"shelf {number}: {scope} until {until} UTC", markup=False)
-
-
-def _read_time(text: str) -> datetime:
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        message = f"{text!r} is no time: write one such as 2026-05-04T08:00+02:00"
-        raise ConfigurationError(message) from None
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 def _state(alarm: Alarm) -> str:

@@ -17,3 +17,13 @@ def read_moment(text: str, now: datetime) -> float:
         message = f"{text!r} is no time: write one such as 2026-11-23T08:00, or how long ago: 24h"
         raise ConfigurationError(message) from None
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def read_time(text: str) -> datetime:
+    """Return the time that a user named in ISO 8601; without an offset it is in UTC."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        message = f"{text!r} is no time: write one such as 2026-05-04T08:00+02:00"
+        raise ConfigurationError(message) from None
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)

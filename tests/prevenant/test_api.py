@@ -40,6 +40,7 @@ PATHS = (
     "/api/v1/messages",
     "/api/v1/quarantine",
     "/api/v1/book/versions",
+    "/api/v1/on-call",
     "/api/v1/live",
 )
 
