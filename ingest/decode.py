@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import structlog
+
 from ingest.clock_skew import observed_at
 from ingest.formats import Reader, make_parser, make_reader
 from ingest.mapping import Mapping, make_mapping, read_name
@@ -13,6 +15,8 @@ from ingest.sparkplug import SPARKPLUG, EdgeNodes
 from ingest.topics import Topics
 from prevenant.domain import DeviceType, Presence, Reading, device_key
 from prevenant.errors import Undecodable
+
+log = structlog.get_logger()
 
 _REMEMBERED = 200_000
 """Topics whose device is remembered."""
@@ -102,6 +106,12 @@ class Decoder:
                 values, stamp = read(payload)
             except Undecodable as error:
                 decoded.rejected.append(Rejected(position, frame, str(error)))
+                continue
+            except Exception as error:
+                # The frame is in the journal: what escaped here would end the engine at each start.
+                log.exception("a decoder has failed, so the message is refused", topic=str(topic))
+                reason = f"the decoder has failed: {type(error).__name__}"
+                decoded.rejected.append(Rejected(position, frame, reason))
                 continue
             if stamp is None and not flags:
                 readings.append(Reading(name, site_id, device_id, received_at, received_at, values))

@@ -21,6 +21,8 @@ _WORDS = {
     **dict.fromkeys(("false", "off", "no", "closed", "0"), False),
 }
 _LONGEST_NAME = 200
+_LARGEST_WHOLE = 10**30
+"""Larger numbers are no names and no words; Python refuses to write out the largest."""
 
 
 def make_mapping(device_type: DeviceType) -> Mapping:
@@ -56,7 +58,7 @@ def make_mapping(device_type: DeviceType) -> Mapping:
 def read_name(what: str, value: Any) -> str:
     """Return the name of a site or device that stands in a payload. Raises Undecodable."""
     if isinstance(value, int) and not isinstance(value, bool):
-        value = str(value)
+        value = _written_out(what, value)
     if not isinstance(value, str) or not value.strip():
         message = f"the payload does not name the {what}: {_kind_of(value)}"
         raise Undecodable(message)
@@ -74,10 +76,19 @@ def read_word(what: str, value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
-    if isinstance(value, str | int | float):
+    if isinstance(value, int):
+        return _written_out(what, value)
+    if isinstance(value, str | float):
         return str(value)
     message = f"expected {what}, got {_kind_of(value)}"
     raise Undecodable(message)
+
+
+def _written_out(what: str, number: int) -> str:
+    if abs(number) > _LARGEST_WHOLE:
+        message = f"expected {what}, got a number of {number.bit_length()} bits"
+        raise Undecodable(message)
+    return str(number)
 
 
 def convert_value(field: FieldType, raw: Any) -> Any:
