@@ -7,7 +7,7 @@ thousand readings in memory.
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,11 @@ import pyarrow as pa
 from pyarrow import csv, parquet
 
 from ingest.decode import Decoder
-from ingest.journal_file import Batch, Damage, connect_read_only, read_batches
+from ingest.journal_file import MISSING, Batch, Damage, connect_read_only, read_batches
 from prevenant.domain import DeviceType, Reading
 from prevenant.errors import JournalError
 
+_DROPPED = "they left by the journal's limits while it was read"
 _ROWS_A_GROUP, _BATCHES_A_READ = 20_000, 64
 _TIME = pa.timestamp("us", tz="UTC")
 _KINDS: dict[type, pa.DataType] = {float: pa.float64(), bool: pa.bool_(), str: pa.string()}
@@ -95,7 +96,13 @@ def examine_journal(path: Path, *, check: bool = False) -> Statistics:
             snapshot = found or snapshot
             damages = [str(Damage(*one[1:])) for one in connection.execute("SELECT * FROM damage")]
         broken = (
-            [str(one) for one in _walk(connection) if isinstance(one, Damage)] if check else None
+            [
+                str(one)
+                for one in _walk(connection)
+                if isinstance(one, Damage) and one.reason != _DROPPED
+            ]
+            if check
+            else None
         )
     files = [path.with_name(path.name + suffix) for suffix in ("", "-wal")]
     return Statistics(
@@ -232,10 +239,10 @@ def _walk(connection: Any) -> Iterator[Batch | Damage]:
     """Yield every batch in short reads, so that no live writer's log has to wait for us."""
     after = last = 0
     while True:
-        page = []
+        page: list[Batch | Damage] = []
         try:
             for one in read_batches(connection, after, is_whole=after > 0):
-                page.append(one)
+                page.append(one if page else _say_dropped(connection, one))
                 last = one.seq if isinstance(one, Batch) else one.last_seq
                 if len(page) >= _BATCHES_A_READ:
                     break
@@ -246,6 +253,15 @@ def _walk(connection: Any) -> Iterator[Batch | Damage]:
             return
         yield from page
         after = last
+
+
+def _say_dropped(connection: Any, one: Batch | Damage) -> Batch | Damage:
+    """Tell what left between two of our reads from what is missing: only the oldest leave."""
+    if isinstance(one, Damage) and one.reason == MISSING:
+        oldest = connection.execute("SELECT min(seq) FROM batch").fetchone()[0]
+        if oldest is None or oldest > one.last_seq:
+            return replace(one, reason=_DROPPED)
+    return one
 
 
 def _schema(device_type: DeviceType) -> pa.Schema:

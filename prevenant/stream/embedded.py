@@ -27,8 +27,8 @@ import structlog
 from sqlmodel import Session
 
 from ingest.decode import Decoder
-from ingest.journal import Journal, Snapshot
-from ingest.journal_file import Batch, BookChange, Damage
+from ingest.journal import Journal
+from ingest.journal_file import Batch, BookChange, Damage, Snapshot
 from ingest.mqtt import Frame
 from ingest.quarantine import quarantine
 from ingest.registry import Registry

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from ingest.journal import Journal, Snapshot
+from ingest.journal import Journal
+from ingest.journal_file import Snapshot
 from ingest.mqtt import RETAINED
 from prevenant.cli import app
 from prevenant.errors import ConfigurationError, JournalError
