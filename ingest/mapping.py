@@ -7,6 +7,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
+from ingest.topics import is_name
 from prevenant.domain import DeviceType, FieldType, PayloadPath
 from prevenant.errors import Undecodable
 
@@ -20,7 +21,7 @@ _WORDS = {
     **dict.fromkeys(("true", "on", "yes", "open", "1"), True),
     **dict.fromkeys(("false", "off", "no", "closed", "0"), False),
 }
-_LONGEST_NAME = 200
+NUL, NO_TEXT = "\0", "a text with a NUL character, which no database keeps"
 _LARGEST_WHOLE = 10**30
 """Larger numbers are no names and no words; Python refuses to write out the largest."""
 
@@ -62,7 +63,7 @@ def read_name(what: str, value: Any) -> str:
     if not isinstance(value, str) or not value.strip():
         message = f"the payload does not name the {what}: {_kind_of(value)}"
         raise Undecodable(message)
-    if len(value) > _LONGEST_NAME or not value.isprintable() or set(value) & set("/+#"):
+    if not is_name(value) or set(value) & set("/+#"):
         message = (
             f"{value[:40]!r} cannot name a {what}: it has a slash, +, # or too many characters"
         )
@@ -108,6 +109,8 @@ def convert_value(field: FieldType, raw: Any) -> Any:
     if not isinstance(raw, field.kind):
         message = f"expected {field.kind.__name__}, got {_kind_of(raw)}"
         raise Undecodable(message)
+    if isinstance(raw, str) and NUL in raw:
+        raise Undecodable(NO_TEXT)
     return raw
 
 

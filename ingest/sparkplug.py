@@ -140,7 +140,10 @@ class EdgeNodes:
         return self._nodes.setdefault(key, _Node())
 
     def find_type(self, levels: Sequence[str]) -> tuple[DeviceType, str, str] | None:
-        """Return the type, site and id of the device that a topic belongs to, or None."""
+        """Return the type, site and id of the device that a topic belongs to, or None.
+
+        Raises Undecodable where a name in it is none.
+        """
         topic = "/".join(levels).encode()
         for device_type, pattern in self._types:
             names = pattern.match(topic)
@@ -177,6 +180,7 @@ class _Topic:
         ):
             message = "no Sparkplug topic: expected spBv1.0/GROUP/TYPE/NODE, or with /DEVICE"
             raise Undecodable(message)
+        self._nodes.find_type(self._levels)  # refuses names that are none, before anything is kept
         payload = self._parse(frame[1])
         node = self._nodes.node(self._key)
         if self._device not in node.known and len(node.known) > _MOST_DEVICES:

@@ -82,6 +82,7 @@ BOMBS = {
     "csv commas": b"," * 60_000,
     "zero bytes": b"\x00" * 60_000,
     "number": b"9" * 60_000,
+    "NUL": rb'{"a": 1, "b": "\u0000"}',
     "no UTF-8": b'{"a": "\xff", "b": "\xff"}',
     "lone surrogate": b'{"a": 1, "b": "\\ud800"}',
     "byte order mark": b'\xef\xbb\xbf{"a": 1}',
@@ -105,6 +106,7 @@ def account(decoder: Decoder, payload: bytes) -> None:
         for reading in decoded.readings:
             for value in msgspec.structs.astuple(reading.values):
                 assert not isinstance(value, float) or math.isfinite(value)
+                assert not isinstance(value, str) or "\0" not in value
             assert NOW - 86_400 <= reading.observed_at <= NOW + 60
             assert reading.device_id
         for rejected in decoded.rejected:
