@@ -20,6 +20,7 @@ log = structlog.get_logger()
 
 _REMEMBERED = 200_000
 """Topics whose device is remembered."""
+_LONGEST_TOPIC = 1_000
 _SHOWN_ELEMENTS = 5
 
 _REPLAYED, _ARRIVAL_SHIFT = 2, 8
@@ -138,6 +139,9 @@ class Decoder:
         """
         if topic in self._slow:
             return None
+        if len(topic) > _LONGEST_TOPIC:
+            message = f"the topic has {len(topic)} bytes, more than {_LONGEST_TOPIC}"
+            raise Undecodable(message)
         if len(self._sources) + len(self._slow) >= _REMEMBERED:
             self._sources.clear()
             self._slow.clear()
