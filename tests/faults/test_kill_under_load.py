@@ -28,6 +28,8 @@ from simulators.fleet import connect
 from tests.servers import Broker, Proxy, wait_until
 
 DEVICES, KILLS, _RATE = 25, 50, 800
+_PATIENCE_S = 90
+"""So long may nothing come: an engine that recovers decides on all that it has read before it listens."""
 SEED = int(os.environ.get("PREVENANT_TEST_SEED", random.SystemRandom().randrange(1 << 32)))
 BOOK = """
 devices:
@@ -178,7 +180,7 @@ def wait_while_it_grows(count: Callable[[], int], whole: int, what: str) -> None
         assert has > had, f"{has} of {whole} {what}, and no more come (seed {SEED})"
         had = has
         with suppress(pytest.fail.Exception):
-            wait_until(lambda: count() == whole, what, 20)
+            wait_until(lambda: count() == whole, what, _PATIENCE_S)
 
 
 def _decide_again(folder: Path) -> set[tuple[str, str, datetime]]:
