@@ -212,19 +212,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
             order = contenders if number % 2 == 0 else contenders[::-1]
             rounds.append({name: CONTENDERS[name](qos, _share(name, count)) for name in order})
             _say(qos, number, rounds[-1])
-        conditions = {"qos": qos, "readings": count, "payload_bytes": 150, "devices": 1000}
-        figures += compare(rounds, qos, conditions) if rounds else []
+        figures += compare(rounds, qos, count) if rounds else []
     if options.minutes:
         figures += flat(run_memory(options.minutes * 60, full_speed(figures)), options.minutes)
     report("listen", figures)
 
 
-def compare(
-    rounds: Sequence[Mapping[str, Taken]], qos: int, conditions: Mapping[str, object]
-) -> list[Figure]:
+def compare(rounds: Sequence[Mapping[str, Taken]], qos: int, count: int) -> list[Figure]:
     """Return the rates, and the ratios of prevenant to each of the others, round by round."""
     figures = []
+    common = {
+        "broker": broker_version(),
+        "qos": qos,
+        "payload_bytes": 150,
+        "devices": 1000,
+        "thresholds": 1000,
+        "journal": "synchronous=FULL",
+        "rounds": len(rounds),
+    }
     for name in rounds[0]:
+        conditions = {**common, "readings": _share(name, count)}
         rates = [one[name].rate for one in rounds]
         figures.append(median_of(f"qos{qos}_{name}", rates, "readings/s", conditions))
         cpu = [one[name].cpu_us for one in rounds]
@@ -239,6 +246,14 @@ def compare(
     return figures
 
 
+def broker_version() -> str:
+    """Return the broker's name and version, as it says them itself."""
+    program = find_mosquitto()
+    assert program is not None
+    said = subprocess.run([program, "-h"], capture_output=True, text=True, check=False)
+    return said.stdout.partition("\n")[0].replace(" version", "")
+
+
 def full_speed(figures: Sequence[Figure]) -> int:
     """Return how many readings a second the engine took at QoS 1; 0 where that was not measured."""
     return round(sum(one.value for one in figures if one.name == "qos1_prevenant"))
@@ -247,6 +262,7 @@ def full_speed(figures: Sequence[Figure]) -> int:
 def flat(measured: Mapping[str, float], minutes: float) -> list[Figure]:
     """Return the figures of the long run."""
     conditions = {
+        "broker": broker_version(),
         "qos": 1,
         "minutes": minutes,
         "store_blocked_s": 30,

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import structlog
+
 from ingest.clock_skew import observed_at
 from ingest.formats import Reader, make_parser, make_reader
 from ingest.mapping import Mapping, make_mapping, read_name
@@ -14,8 +16,11 @@ from ingest.topics import Topics
 from prevenant.domain import DeviceType, Presence, Reading, device_key
 from prevenant.errors import Undecodable
 
+log = structlog.get_logger()
+
 _REMEMBERED = 200_000
 """Topics whose device is remembered."""
+_LONGEST_TOPIC = 1_000
 _SHOWN_ELEMENTS = 5
 
 _REPLAYED, _ARRIVAL_SHIFT = 2, 8
@@ -103,6 +108,12 @@ class Decoder:
             except Undecodable as error:
                 decoded.rejected.append(Rejected(position, frame, str(error)))
                 continue
+            except Exception as error:
+                # The frame is in the journal: what escaped here would end the engine at each start.
+                log.exception("a decoder has failed, so the message is refused", topic=str(topic))
+                reason = f"the decoder has failed: {type(error).__name__}"
+                decoded.rejected.append(Rejected(position, frame, reason))
+                continue
             if stamp is None and not flags:
                 readings.append(Reading(name, site_id, device_id, received_at, received_at, values))
                 continue
@@ -128,6 +139,9 @@ class Decoder:
         """
         if topic in self._slow:
             return None
+        if len(topic) > _LONGEST_TOPIC:
+            message = f"the topic has {len(topic)} bytes, more than {_LONGEST_TOPIC}"
+            raise Undecodable(message)
         if len(self._sources) + len(self._slow) >= _REMEMBERED:
             self._sources.clear()
             self._slow.clear()

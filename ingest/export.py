@@ -5,9 +5,9 @@ thousand readings in memory.
 """
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,11 @@ import pyarrow as pa
 from pyarrow import csv, parquet
 
 from ingest.decode import Decoder
-from ingest.journal_file import Batch, Damage, connect_read_only, read_batches
+from ingest.journal_file import MISSING, Batch, Damage, connect_read_only, read_batches
 from prevenant.domain import DeviceType, Reading
 from prevenant.errors import JournalError
 
+_DROPPED = "they left by the journal's limits while it was read"
 _ROWS_A_GROUP, _BATCHES_A_READ = 20_000, 64
 _TIME = pa.timestamp("us", tz="UTC")
 _KINDS: dict[type, pa.DataType] = {float: pa.float64(), bool: pa.bool_(), str: pa.string()}
@@ -95,7 +96,13 @@ def examine_journal(path: Path, *, check: bool = False) -> Statistics:
             snapshot = found or snapshot
             damages = [str(Damage(*one[1:])) for one in connection.execute("SELECT * FROM damage")]
         broken = (
-            [str(one) for one in _walk(connection) if isinstance(one, Damage)] if check else None
+            [
+                str(one)
+                for one in _walk(connection)
+                if isinstance(one, Damage) and one.reason != _DROPPED
+            ]
+            if check
+            else None
         )
     files = [path.with_name(path.name + suffix) for suffix in ("", "-wal")]
     return Statistics(
@@ -128,17 +135,13 @@ def export_readings(
     decoder = Decoder(device_types.values())
     exported = Exported()
     tables = {one.name: _Table(folder / f"{one.name}.{format_}", _schema(one)) for one in types}
-    try:
+    with _written(tables.values(), exported, folder):
         for batch in _batches(path, exported):
             decoded = decoder.decode_batch(batch.frames, batch.received_at)
             exported.rejected += len(decoded.rejected)
             for reading in decoded.readings:
                 if selection.has(reading):
                     tables[reading.type].add(_row(reading, device_types[reading.type]))
-    except BaseException:
-        _finish(tables.values(), exported, keep=False)
-        raise
-    _finish(tables.values(), exported, keep=True)
     return exported
 
 
@@ -157,16 +160,12 @@ def export_frames(
     shown: Callable[[bytes], Any] = bytes if format_ == "parquet" else _shown
     exported = Exported()
     table = _Table(folder / f"frames.{format_}", schema)
-    try:
+    with _written([table], exported, folder):
         for batch in _batches(path, exported):
             if selection.since <= batch.received_at < selection.until:
                 at = _microseconds(batch.received_at)
                 for topic, payload, flags in batch.frames:
                     table.add((at, _shown(topic), shown(payload), bool(flags & 1)))
-    except BaseException:
-        _finish([table], exported, keep=False)
-        raise
-    _finish([table], exported, keep=True)
     return exported
 
 
@@ -187,17 +186,20 @@ class _Table:
         if len(self._rows) >= _ROWS_A_GROUP:
             self._flush()
 
-    def close(self, *, keep: bool) -> None:
-        """Write the rest, and give the file its name; or remove it."""
-        if keep and self._rows:
+    def finish(self) -> None:
+        """Write the rest, and give the file its name."""
+        if self._rows:
             self._flush()
-        if self._writer is None:
-            return
-        self._writer.close()
-        if keep:
+        if self._writer is not None:
+            self._writer.close()
             self._partial.replace(self.path)
-        else:
-            self._partial.unlink()
+
+    def discard(self) -> None:
+        """Remove what was written."""
+        if self._writer is not None:
+            with suppress(OSError):
+                self._writer.close()
+            self._partial.unlink(missing_ok=True)
 
     def _flush(self) -> None:
         if self._writer is None:
@@ -212,11 +214,27 @@ class _Table:
         self._rows.clear()
 
 
-def _finish(tables: Iterable[_Table], exported: Exported, *, keep: bool) -> None:
-    for table in tables:
-        table.close(keep=keep)
-        if keep and table.count:
-            exported.rows[table.path] = table.count
+@contextmanager
+def _written(tables: Collection[_Table], exported: Exported, folder: Path) -> Iterator[None]:
+    """Finish the tables where all goes well, and leave nothing behind where not.
+
+    Raises JournalError where they cannot be written.
+    """
+    try:
+        yield
+        for table in tables:
+            table.finish()
+    except BaseException as error:
+        for table in tables:
+            table.discard()
+        if isinstance(error, OSError):
+            message = (
+                f"the tables cannot be written to {folder}: {error.strerror or error}; "
+                "free its disk, or name another folder with --to"
+            )
+            raise JournalError(message) from error
+        raise
+    exported.rows |= {table.path: table.count for table in tables if table.count}
 
 
 def _batches(path: Path, exported: Exported) -> Iterator[Batch]:
@@ -232,10 +250,10 @@ def _walk(connection: Any) -> Iterator[Batch | Damage]:
     """Yield every batch in short reads, so that no live writer's log has to wait for us."""
     after = last = 0
     while True:
-        page = []
+        page: list[Batch | Damage] = []
         try:
             for one in read_batches(connection, after, is_whole=after > 0):
-                page.append(one)
+                page.append(one if page else _say_dropped(connection, one))
                 last = one.seq if isinstance(one, Batch) else one.last_seq
                 if len(page) >= _BATCHES_A_READ:
                     break
@@ -246,6 +264,15 @@ def _walk(connection: Any) -> Iterator[Batch | Damage]:
             return
         yield from page
         after = last
+
+
+def _say_dropped(connection: Any, one: Batch | Damage) -> Batch | Damage:
+    """Tell what left between two of our reads from what is missing: only the oldest leave."""
+    if isinstance(one, Damage) and one.reason == MISSING:
+        oldest = connection.execute("SELECT min(seq) FROM batch").fetchone()[0]
+        if oldest is None or oldest > one.last_seq:
+            return replace(one, reason=_DROPPED)
+    return one
 
 
 def _schema(device_type: DeviceType) -> pa.Schema:

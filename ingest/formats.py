@@ -6,14 +6,14 @@ its struct. Every other format is parsed into objects, lists and scalars first, 
 
 import csv
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from operator import attrgetter
 from typing import Any
 
 import cbor2
 import msgspec
 
-from ingest.mapping import make_mapping
+from ingest.mapping import NO_TEXT, NUL, make_mapping
 from prevenant.domain import DeviceType
 from prevenant.errors import Undecodable
 
@@ -24,6 +24,8 @@ Parser = Callable[[bytes], Any]
 """From a payload to objects, lists and scalars. Raises Undecodable."""
 
 _DEEPEST = 100
+_ESCAPED_NUL = b"\\u0000"
+"""How JSON writes it; as a byte of its own it is no JSON."""
 
 
 def make_reader(device_type: DeviceType) -> Reader:
@@ -83,9 +85,19 @@ def _make_plain_reader(device_type: DeviceType) -> Reader:
         if first(values) is None and all(getattr(values, name) is None for name in names):
             message = f"it has none of the fields of {device_type.name}: {', '.join(names)}"
             raise Undecodable(message)
+        if _ESCAPED_NUL in payload:
+            _refuse_nul(names, values)
         return values, stamp_of(values)
 
     return read_payload
+
+
+def _refuse_nul(names: Iterable[str], values: msgspec.Struct) -> None:
+    for name in names:
+        value = getattr(values, name)
+        if isinstance(value, str) and NUL in value:
+            message = f"{name}: {NO_TEXT}"
+            raise Undecodable(message)
 
 
 def _wire_type(device_type: DeviceType) -> tuple[type[msgspec.Struct], Callable[[Any], Any]]:

@@ -10,11 +10,12 @@ passed over in silence, and never stops what can go on.
 """
 
 import fcntl
+import shutil
 import sqlite3
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
 from pathlib import Path
 from typing import IO
 
@@ -22,17 +23,25 @@ import msgspec
 import structlog
 
 from ingest.journal_file import (
+    MISSING,
     SCHEMA,
     VERSION,
     Batch,
     BookChange,
     Damage,
+    Snapshot,
+    batch_checksum,
     connect,
+    find_last_seq,
     is_broken,
     read_batches,
     read_book_changes,
-    read_one_by_one,
+    read_latest_arrival,
+    read_snapshot,
+    snapshot_checksum,
 )
+from ingest.journal_log import LogEnd, log_path, read_log_end
+from ingest.journal_salvage import FAR_AHEAD, find_gaps, salvage
 from ingest.mqtt import Frame
 from prevenant.errors import JournalError
 
@@ -40,20 +49,9 @@ log = structlog.get_logger()
 
 _DROPPED_AT_ONCE = 4
 """Old batches that leave with one commit: more than come, so that a lowered limit is reached."""
-_FAR_AHEAD = 1_000_000_000_000
-"""Batches are numbered from here on where it is lost how many there were."""
-_HIGHEST = (1 << 63) - 1
+_ENDS = "SELECT (SELECT min(seq) FROM batch), (SELECT max(seq) FROM batch)"
 _NEW_BATCH = "INSERT INTO batch VALUES (?, ?, ?, ?, ?, ?)"
 _NEW_CHANGE = "INSERT INTO book_change VALUES (?, ?, ?, ?, ?, ?)"
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """The state after the batch `seq`, as the host packed it."""
-
-    seq: int
-    taken_at: float
-    state: bytes
 
 
 class Journal:
@@ -69,6 +67,8 @@ class Journal:
         self._lock_path = path.with_name(f"{path.name}.lock")
         self._claim: IO[bytes] | None = None
         self._over_limit = False
+        self._state_checksum: int | None = None
+        """Of the snapshot's state, where there is one that is whole."""
         self._seq, self._latest = 0, 0.0
         self.last_change = 0
         """The number of the newest change of the rule book; 0 where there was none."""
@@ -86,28 +86,60 @@ class Journal:
             raise self._error(error) from error
 
     def _open(self) -> None:
+        log_end = read_log_end(self._path)
         writer = connect(self._path)
+        snapshot = Snapshot(0, 0.0, b"")
         try:
+            lost_commits, kept_log = self._keep_unreadable_log(writer, log_end)
             if writer.execute("PRAGMA user_version").fetchone()[0] < VERSION:
                 writer.execute("DROP TABLE IF EXISTS snapshot")
             writer.executescript(SCHEMA)
             writer.execute(f"PRAGMA user_version={VERSION}")
-            query = "SELECT seq, received_at FROM batch ORDER BY seq DESC LIMIT 1"
-            row = writer.execute(query).fetchone() or (0, 0.0)
-            oldest = writer.execute("SELECT min(seq) FROM batch").fetchone()
-            seen = writer.execute("SELECT seq, taken_at FROM snapshot").fetchone() or (0, 0.0)
+            oldest, newest = writer.execute(_ENDS).fetchone()
+            last_seq, self._latest = find_last_seq(writer), read_latest_arrival(writer)
+            with suppress(ValueError):
+                snapshot, _ = read_snapshot(writer) or (Snapshot(0, 0.0, b""), 0)
             changes = read_book_changes(writer)
             page_size = writer.execute("PRAGMA page_size").fetchone()[0]
         except sqlite3.Error:
             writer.close()
             raise
         self._writer, self._snapshots = writer, connect(self._path)
-        self._seq, self._latest = int(row[0]), float(row[1])
-        self._oldest = oldest[0] or 1
-        self._snapshot_seq = int(seen[0])
-        self._seen_at = max([float(seen[1]), *(change.at for change in changes)])
+        self._seq = max(last_seq, snapshot.seq)
+        self._oldest = oldest or 1
+        self._snapshot_seq = snapshot.seq
+        self._seen_at = max([snapshot.taken_at, *(change.at for change in changes)])
         self.last_change = max([self.last_change, *(change.id for change in changes)])
         self._page_size: int = page_size
+        if newest and last_seq < snapshot.seq:
+            end = snapshot.taken_at
+            self._report(Damage(newest + 1, snapshot.seq, None, self._latest, end, MISSING))
+        if lost_commits:
+            self._miss_end_of_log(lost_commits, kept_log)
+
+    def _keep_unreadable_log(self, writer: sqlite3.Connection, log_end: LogEnd) -> tuple[int, str]:
+        """Return how many commits of the log cannot be read, and the name of the copy that is kept of it.
+
+        This comes before anything is written, since that begins the log anew.
+        """
+        readable: int = writer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[1]
+        lost = sum(number > readable for number in log_end.commits)
+        if not lost or readable < 0 or read_log_end(self._path).salts != log_end.salts:
+            return 0, ""
+        log_, number = log_path(self._path), 1
+        while (kept := log_.with_name(f"{log_.name}.damaged-{number}")).exists():
+            number += 1
+        with suppress(OSError):
+            shutil.copyfile(log_, kept)
+        return lost, kept.name
+
+    def _miss_end_of_log(self, commits: int, kept: str) -> None:
+        reason = f"the end of the write-ahead log cannot be read; it is kept as {kept}"
+        if commits == 1:
+            reason += "; after a power cut it was perhaps never acknowledged"
+        # So many batches at most: a snapshot is a commit, too.
+        first, self._seq = self._seq + 1, self._seq + commits
+        self._report(Damage(first, self._seq, None, self._latest, None, reason))
 
     def claim(self) -> bool:
         """Become the only process that appends, until `close` or this process's end.
@@ -161,7 +193,8 @@ class Journal:
         return Batch(self._seq, received_at, until, list(frames))
 
     def _insert(self, blob: bytes, received_at: float, until: float, count: int) -> None:
-        row = (self._seq + 1, received_at, until, count, zlib.crc32(blob), blob)
+        head = (self._seq + 1, received_at, until, count)
+        row = (*head, batch_checksum(*head, blob), blob)
         with self._transaction():
             self._writer.execute(_NEW_BATCH, row)
             self._drop_some(received_at)
@@ -217,8 +250,10 @@ class Journal:
         found = after
         try:
             with closing(connect(self._path)) as reader:
+                known = reader.execute("SELECT first_seq, last_seq FROM damage").fetchall()
                 for one in read_batches(reader, after, is_whole=after > 0):
-                    yield one
+                    if not _is_known(one, known):
+                        yield one
                     found = one.seq if isinstance(one, Batch) else one.last_seq
         except sqlite3.Error as error:
             if not is_broken(error):
@@ -229,38 +264,44 @@ class Journal:
 
     def save_snapshot(self, snapshot: Snapshot) -> None:
         """Keep `snapshot` in place of the one before."""
-        checksum = zlib.crc32(snapshot.state)
+        found = zlib.crc32(snapshot.state)
+        checksum = snapshot_checksum(snapshot.seq, snapshot.taken_at, found)
         row = (snapshot.seq, snapshot.taken_at, checksum, snapshot.state)
         try:
             self._snapshots.execute("INSERT OR REPLACE INTO snapshot VALUES (1, ?, ?, ?, ?)", row)
         except sqlite3.Error as error:
             raise self._error(error) from error
-        self._snapshot_seq = snapshot.seq
+        self._snapshot_seq, self._state_checksum = snapshot.seq, found
 
     def keep_time(self, now: float) -> None:
         """Note that the snapshot is still true at `now`, so that a later run does not begin before."""
+        if self._state_checksum is None:
+            return
+        checksum = snapshot_checksum(self._snapshot_seq, now, self._state_checksum)
         try:
-            self._snapshots.execute("UPDATE snapshot SET taken_at = ?", (now,))
+            self._snapshots.execute(
+                "UPDATE snapshot SET taken_at = ?, checksum = ?", (now, checksum)
+            )
         except sqlite3.Error as error:
             raise self._error(error) from error
 
     def load_snapshot(self) -> Snapshot | None:
         """Return the latest snapshot, or None; one that is damaged is reported in `damages`."""
-        query = "SELECT seq, taken_at, state, checksum FROM snapshot"
         try:
-            row = self._snapshots.execute(query).fetchone()
+            found = read_snapshot(self._snapshots)
+        except ValueError:
+            reason = "the snapshot is damaged, so all that the journal holds is decided again"
+            self._report(Damage(self._oldest, self._oldest, 0, None, None, reason))
+            return None
         except sqlite3.Error as error:
             if not is_broken(error):
                 raise self._error(error) from error
             self._set_aside(error)
             return None
-        if row is None:
+        if found is None:
             return None
-        if not isinstance(row[2], bytes) or zlib.crc32(row[2]) != row[3]:
-            reason = "the snapshot is damaged, so all that the journal holds is decided again"
-            self._report(Damage(row[0], row[0], 0, None, None, reason))
-            return None
-        return Snapshot(*row[:3])
+        snapshot, self._state_checksum = found
+        return snapshot
 
     def take_damages(self) -> list[Damage]:
         """Return what was found damaged, once."""
@@ -332,12 +373,12 @@ class Journal:
             with suppress(FileNotFoundError):
                 self._path.with_name(self._path.name + suffix).rename(f"{aside}{suffix}")
         log.error("the journal is damaged and was set aside", kept=str(aside), reason=str(error))
-        snapshot, saved, changes, known_last = _salvage(aside, last)
+        snapshot, saved, changes, known_last = salvage(aside, last)
         self._open()
         for batch in saved:
             blob = msgspec.msgpack.encode(batch.frames)
             row = (batch.seq, batch.received_at, batch.timers_until, len(batch.frames))
-            self._writer.execute(_NEW_BATCH, (*row, zlib.crc32(blob), blob))
+            self._writer.execute(_NEW_BATCH, (*row, batch_checksum(*row, blob), blob))
         for change in changes:
             self._writer.execute(_NEW_CHANGE, astuple(change))
             self.last_change = change.id
@@ -345,11 +386,11 @@ class Journal:
             self.save_snapshot(snapshot)
         # Numbers are never used twice: quarantine knows batches by them.
         last = known_last or max([0, *(batch.seq for batch in saved)])
-        self._seq = known_last or number * _FAR_AHEAD
+        self._seq = known_last or number * FAR_AHEAD
         self._latest = max([self._latest, *(batch.received_at for batch in saved)])
         self._oldest = 1
         first = (snapshot.seq if snapshot else 0) + 1
-        lost = _gaps(first, last, [batch.seq for batch in saved])
+        lost = find_gaps(first, last, [batch.seq for batch in saved])
         reason = f"the file was damaged ({error}); it is kept as {aside.name}"
         if not known_last:
             reason += "; how many batches are lost from here on is not known"
@@ -390,43 +431,10 @@ class _Transaction:
             self._connection.execute("ROLLBACK")
 
 
-def _salvage(path: Path, last: int) -> tuple[Snapshot | None, list[Batch], list[BookChange], int]:
-    """Return what a damaged file still holds.
-
-    That is its snapshot, the batches after it, the changes of the rule book, and its last number or 0.
-    """
-    snapshot, changes = None, []
-    try:
-        connection = sqlite3.connect(path, timeout=30)
-    except sqlite3.Error:
-        return None, [], [], last
-    with closing(connection):
-        with suppress(sqlite3.Error):
-            row = connection.execute(
-                "SELECT seq, taken_at, state, checksum FROM snapshot"
-            ).fetchone()
-            if row and zlib.crc32(row[2]) == row[3]:
-                snapshot = Snapshot(*row[:3])
-        with suppress(sqlite3.Error):
-            changes = read_book_changes(connection)
-        if not last:
-            with suppress(sqlite3.Error):
-                last = connection.execute("SELECT max(seq) FROM batch").fetchone()[0] or 0
-        after = snapshot.seq if snapshot else 0
-        saved = read_one_by_one(connection, after, last or _HIGHEST)
-        return snapshot, saved, changes, last
-
-
-def _gaps(first: int, last: int, present: Sequence[int]) -> list[tuple[int, int]]:
-    """Return the first and last of each run of numbers from `first` to `last` that are not present.
-
-    `present` is sorted. Numbers that were skipped after an earlier damage were never used.
-    """
-    gaps = []
-    for number in (*present, last + 1):
-        if number // _FAR_AHEAD > first // _FAR_AHEAD:
-            first = number // _FAR_AHEAD * _FAR_AHEAD + 1
-        if number > first:
-            gaps.append((first, number - 1))
-        first = number + 1
-    return gaps
+def _is_known(one: Batch | Damage, known: Sequence[tuple[int, int]]) -> bool:
+    """Return whether batches are missing of whose loss a note was taken before."""
+    return (
+        isinstance(one, Damage)
+        and one.reason == MISSING
+        and any(first <= one.first_seq and one.last_seq <= last for first, last in known)
+    )

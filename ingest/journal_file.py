@@ -1,10 +1,13 @@
 """The journal's file: its tables, and how they are read, damaged or not, also beside a live engine."""
 
+import math
 import sqlite3
+import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -52,6 +55,9 @@ _BROKEN = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _UNREADABLE_AT_MOST = 200_000
 """So many numbers in a row are tried in a damaged part of the file."""
 _ROW = "SELECT seq, received_at, timers_until, count, checksum, frames FROM batch"
+_BATCH_HEAD, _SNAPSHOT_HEAD = struct.Struct("<qddq"), struct.Struct("<qd")
+_CHANGE_KINDS = (int, int, float, float, int, str)
+MISSING = "they are missing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +86,15 @@ class BookChange:
 
 
 @dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The state after the batch `seq`, as the host packed it."""
+
+    seq: int
+    taken_at: float
+    state: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Damage:
     """Batches that cannot be read any more. Times are in seconds since 1970."""
 
@@ -98,6 +113,19 @@ class Damage:
             numbers = f"batches {self.first_seq} to {self.last_seq}"
         count = "an unknown number of" if self.frames is None else str(self.frames)
         return f"{numbers} of the journal, {count} readings: {self.reason}"
+
+
+def batch_checksum(
+    seq: int, received_at: float, timers_until: float, count: int, blob: bytes
+) -> int:
+    """Return the checksum of a whole row."""
+    head = _BATCH_HEAD.pack(seq, received_at, timers_until, count)
+    return zlib.crc32(head, zlib.crc32(blob))
+
+
+def snapshot_checksum(seq: int, taken_at: float, state_checksum: int) -> int:
+    """Return the checksum of a whole snapshot; `state_checksum` is that of its state."""
+    return zlib.crc32(_SNAPSHOT_HEAD.pack(seq, taken_at), state_checksum)
 
 
 def is_broken(error: sqlite3.Error) -> bool:
@@ -143,7 +171,49 @@ def connect_read_only(path: Path) -> sqlite3.Connection:
 def read_book_changes(connection: sqlite3.Connection) -> list[BookChange]:
     """Return every change of the rule book, oldest first. Raises sqlite3.Error."""
     query = "SELECT id, after_seq, at, timers_until, version, fingerprint FROM book_change"
-    return [BookChange(*row) for row in connection.execute(f"{query} ORDER BY id")]
+    return [
+        BookChange(*row)
+        for row in connection.execute(f"{query} ORDER BY id")
+        if all(map(isinstance, row, _CHANGE_KINDS))
+    ]
+
+
+def read_snapshot(connection: sqlite3.Connection) -> tuple[Snapshot, int] | None:
+    """Return the snapshot and the checksum of its state; None without one.
+
+    Raises sqlite3.Error, and ValueError where it is damaged.
+    """
+    row = connection.execute("SELECT seq, taken_at, state, checksum FROM snapshot").fetchone()
+    if row is None:
+        return None
+    seq, taken_at, state, checksum = row
+    if isinstance(state, bytes):
+        found = zlib.crc32(state)
+        # Once the checksum was that of the state alone.
+        if checksum == found or _agrees(checksum, snapshot_checksum, seq, taken_at, found):
+            return Snapshot(seq, taken_at, state), found
+    message = "the snapshot is damaged"
+    raise ValueError(message)
+
+
+def read_latest_arrival(connection: sqlite3.Connection) -> float:
+    """Return when the newest batch arrived that is whole; 0 where there is none."""
+    for row in connection.execute(f"{_ROW} ORDER BY seq DESC"):
+        if _read_frames(row) is not None:
+            return float(row[1])
+    return 0.0
+
+
+def find_last_seq(connection: sqlite3.Connection) -> int:
+    """Return the highest number that a batch ever had, also one that was dropped or lost."""
+    return max(
+        int(connection.execute(query).fetchone()[0] or 0)
+        for query in (
+            "SELECT max(seq) FROM batch",
+            "SELECT max(last_seq) FROM damage",
+            "SELECT max(after_seq) FROM book_change",
+        )
+    )
 
 
 def read_batches(
@@ -156,16 +226,16 @@ def read_batches(
     """
     expected: int | None = after + 1 if is_whole else None
     latest: float | None = None
-    for seq, received_at, timers_until, count, checksum, blob in connection.execute(
-        f"{_ROW} WHERE seq > ? ORDER BY seq", (after,)
-    ):
+    for row in connection.execute(f"{_ROW} WHERE seq > ? ORDER BY seq", (after,)):
+        seq, received_at, timers_until, count = row[:4]
+        frames = _read_frames(row)
+        at = _finite(received_at)
         if expected is not None and seq != expected:
-            yield Damage(expected, seq - 1, None, latest, received_at, "they are missing")
-        expected, latest = seq + 1, received_at
-        frames = _read_frames(blob, checksum)
+            yield Damage(expected, seq - 1, None, latest, at, MISSING)
+        expected, latest = seq + 1, at
         if frames is None:
             reason = "its checksum does not match"
-            yield Damage(seq, seq, count, received_at, received_at, reason)
+            yield Damage(seq, seq, count if isinstance(count, int) else None, at, at, reason)
         else:
             yield Batch(seq, received_at, timers_until, frames)
 
@@ -190,16 +260,34 @@ def read_one_by_one(connection: sqlite3.Connection, after: int, last: int) -> li
             if row is None or not after < row[0] <= last:
                 break
             seq, failed = row[0] + step, 0
-            frames = _read_frames(row[5], row[4])
+            frames = _read_frames(row)
             if frames is not None:
                 saved[row[0]] = Batch(row[0], row[1], row[2], frames)
     return [saved[seq] for seq in sorted(saved)]
 
 
-def _read_frames(blob: bytes, checksum: int) -> list[Frame] | None:
-    if not isinstance(blob, bytes) or zlib.crc32(blob) != checksum:
+def _read_frames(row: Sequence[Any]) -> list[Frame] | None:
+    """Return the frames of a row, or None where anything of the row is damaged."""
+    *head, checksum, blob = row
+    if not isinstance(blob, bytes):
+        return None
+    # Once the checksum was that of the frames alone.
+    if checksum != zlib.crc32(blob) and not _agrees(checksum, batch_checksum, *head, blob):
         return None
     try:
-        return _FRAMES.decode(blob)
+        frames = _FRAMES.decode(blob)
     except msgspec.MsgspecError:
         return None
+    return frames if len(frames) == row[3] and None not in map(_finite, row[1:3]) else None
+
+
+def _agrees(checksum: int, compute: Callable[..., int], *parts: Any) -> bool:
+    """Return whether a checksum is that of the parts; not where one is of another kind."""
+    try:
+        return checksum == compute(*parts)
+    except struct.error:
+        return False
+
+
+def _finite(seconds: Any) -> float | None:
+    return seconds if isinstance(seconds, float) and math.isfinite(seconds) else None

@@ -28,6 +28,8 @@ log = structlog.get_logger()
 _PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
 _SESSION_EXPIRY_S, _KEEPALIVE_S = 7 * 86_400, 30
 _RECEIVE_MAXIMUM, _ALIASES = 5_000, 1_000
+_LARGEST_PACKET = 16 * 1024 * 1024
+"""A broker of MQTT 5 sends us no larger one, so that no device fills the memory with one message."""
 _TAKEN_OVER = 0x8E
 _SHORT_LIFE_S, _SUSPICIOUS = 10.0, 3
 _EXPIRED, _WRONG_HOSTS = 10, {62, 64}
@@ -129,6 +131,7 @@ class Listener:
             )
             properties.ReceiveMaximum = _RECEIVE_MAXIMUM
             properties.TopicAliasMaximum = _ALIASES
+            properties.MaximumPacketSize = _LARGEST_PACKET
             self._client.connect_async(
                 self._host, self._port, keepalive, clean_start=False, properties=properties
             )
@@ -159,13 +162,11 @@ class Listener:
             self._client.publish(self._will, "offline", qos=0, retain=True)
         self._client.leave()
 
-    def _connected(
-        self, _client: Any, _data: Any, _flags: Any, code: Any, _properties: Any
-    ) -> None:
+    def _connected(self, _client: Any, _data: Any, flags: Any, code: Any, _properties: Any) -> None:
         if code.is_failure:
             self._complain("broker refused us", str(code), _remedy_of_code(str(code).lower()))
             return
-        self._client.was_welcomed()
+        self._client.was_welcomed(is_resumed=flags.session_present)
         self._is_welcome = True
         if self._will:
             self._client.publish(self._will, "online", qos=1, retain=True)

@@ -7,6 +7,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
+from ingest.topics import is_name
 from prevenant.domain import DeviceType, FieldType, PayloadPath
 from prevenant.errors import Undecodable
 
@@ -20,7 +21,9 @@ _WORDS = {
     **dict.fromkeys(("true", "on", "yes", "open", "1"), True),
     **dict.fromkeys(("false", "off", "no", "closed", "0"), False),
 }
-_LONGEST_NAME = 200
+NUL, NO_TEXT = "\0", "a text with a NUL character, which no database keeps"
+_LARGEST_WHOLE = 10**30
+"""Larger numbers are no names and no words; Python refuses to write out the largest."""
 
 
 def make_mapping(device_type: DeviceType) -> Mapping:
@@ -56,11 +59,11 @@ def make_mapping(device_type: DeviceType) -> Mapping:
 def read_name(what: str, value: Any) -> str:
     """Return the name of a site or device that stands in a payload. Raises Undecodable."""
     if isinstance(value, int) and not isinstance(value, bool):
-        value = str(value)
+        value = _written_out(what, value)
     if not isinstance(value, str) or not value.strip():
         message = f"the payload does not name the {what}: {_kind_of(value)}"
         raise Undecodable(message)
-    if len(value) > _LONGEST_NAME or not value.isprintable() or set(value) & set("/+#"):
+    if not is_name(value) or set(value) & set("/+#"):
         message = (
             f"{value[:40]!r} cannot name a {what}: it has a slash, +, # or too many characters"
         )
@@ -74,10 +77,19 @@ def read_word(what: str, value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
-    if isinstance(value, str | int | float):
+    if isinstance(value, int):
+        return _written_out(what, value)
+    if isinstance(value, str | float):
         return str(value)
     message = f"expected {what}, got {_kind_of(value)}"
     raise Undecodable(message)
+
+
+def _written_out(what: str, number: int) -> str:
+    if abs(number) > _LARGEST_WHOLE:
+        message = f"expected {what}, got a number of {number.bit_length()} bits"
+        raise Undecodable(message)
+    return str(number)
 
 
 def convert_value(field: FieldType, raw: Any) -> Any:
@@ -97,6 +109,8 @@ def convert_value(field: FieldType, raw: Any) -> Any:
     if not isinstance(raw, field.kind):
         message = f"expected {field.kind.__name__}, got {_kind_of(raw)}"
         raise Undecodable(message)
+    if isinstance(raw, str) and NUL in raw:
+        raise Undecodable(NO_TEXT)
     return raw
 
 

@@ -14,10 +14,7 @@ from contextlib import suppress
 from typing import Any
 
 import paho.mqtt.client as paho
-from paho.mqtt import MQTTException
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
 
 Frame = tuple[bytes, bytes, int]
 """Topic, payload and flags of one message."""
@@ -31,6 +28,11 @@ _PUBLISH, _PUBLISH_MASK, _QOS_1 = 0x30, 0xF4, 0x02
 _KIND, _QOS, _QOS_2, _PUBREL = 0xF0, 0x06, 0x04, 0x62
 _PUBACK, _PUBREC, _PUBCOMP = 0x40, 0x50, 0x70
 _LAST_7_BITS = 0x7F
+_USER_PROPERTY, _TOPIC_ALIAS, _SUBSCRIPTION = 38, 35, 11
+_TEXTS = {3, 8, 9}
+"""Properties of MQTT 5 with one text: content type, response topic, correlation data."""
+_SIZES = {1: 1, 2: 4}
+"""Bytes of the properties that have a fixed size: payload format, message expiry."""
 _SHORTEST_WAIT_S, _LONGEST_WAIT_S = 0.5, 8.0
 V311 = MQTTProtocolVersion.MQTTv311
 V5 = MQTTProtocolVersion.MQTTv5
@@ -42,7 +44,7 @@ class BatchClient(paho.Client):
     A batch is acknowledged when `on_batch` returns: QoS 1 with PUBACK, QoS 2 with PUBREC. If it raises,
     nothing of the batch is acknowledged, the error ends the loop, and the broker sends the batch again in
     the next connection. What the broker repeats at QoS 2 is handed over once, as long as this client
-    lives; after a restart it may come again.
+    lives and the broker keeps the session; after a restart it may come again.
     """
 
     def __init__(
@@ -63,6 +65,8 @@ class BatchClient(paho.Client):
         )
         self._on_batch = on_batch
         self._unsplit = bytearray()
+        self._awaited = 0
+        """So many bytes have to be there before a whole packet is."""
         self._aliases: dict[int, bytes] = {}
         self._held: set[bytes] = set()
         """Packets of QoS 2 that we have, and whose release the broker has not sent yet."""
@@ -79,7 +83,9 @@ class BatchClient(paho.Client):
     def reconnect(self) -> MQTTErrorCode:
         """Connect again; half a packet of the old connection is forgotten."""
         self._unsplit.clear()
+        self._awaited = 0
         self._aliases.clear()
+        self._received.clear()
         self.error = None
         try:
             return super().reconnect()
@@ -87,9 +93,14 @@ class BatchClient(paho.Client):
             self.error = error
             raise
 
-    def was_welcomed(self) -> None:
-        """Take note that the broker has accepted us: the next waits are short again."""
+    def was_welcomed(self, *, is_resumed: bool) -> None:
+        """Take note that the broker has accepted us: the next waits are short again.
+
+        Where it has not resumed our session, it numbers packets of QoS 2 anew.
+        """
         self._attempts = 0
+        if not is_resumed:
+            self._held.clear()
 
     def call_soon(self, work: Callable[[], None]) -> None:
         """Have the loop do `work` in its own thread, once it is connected; any thread may ask."""
@@ -134,6 +145,8 @@ class BatchClient(paho.Client):
         with self._msgtime_mutex:
             self._last_bytes_received = paho.time_func()
         self._unsplit += chunk
+        if len(self._unsplit) < self._awaited:
+            return MQTTErrorCode.MQTT_ERR_SUCCESS
         return self._take_packets()
 
     def _take_packets(self) -> MQTTErrorCode:
@@ -166,6 +179,7 @@ class BatchClient(paho.Client):
         Every message of every device passes here: the loop is written out, and calls what is rare.
         """
         start, size, has_properties = 0, len(buffer), self._protocol == V5
+        self._awaited = 0
         try:
             while start + 1 < size:
                 command, length, body = buffer[start], buffer[start + 1], start + 2
@@ -176,6 +190,7 @@ class BatchClient(paho.Client):
                         length, body = _long_length(buffer, start + 1)
                 end = body + length
                 if end > size:
+                    self._awaited = end - start
                     break
                 if command & _PUBLISH_MASK == _PUBLISH:
                     position = body + 2 + (buffer[body] << 8) + buffer[body + 1]
@@ -185,9 +200,7 @@ class BatchClient(paho.Client):
                         position += 2
                     if has_properties:
                         if buffer[position]:
-                            topic, position = self._read_properties(
-                                topic, buffer[position:end], position
-                            )
+                            topic, position = self._read_properties(topic, buffer, position, end)
                         else:
                             position += 1
                     if position > end or not topic:
@@ -217,7 +230,7 @@ class BatchClient(paho.Client):
         start = 2 + int.from_bytes(packet[:2])
         topic, packet_id, position = packet[2:start], packet[start : start + 2], start + 2
         if self._protocol == V5:
-            topic, position = self._read_properties(topic, packet[position:], position)
+            topic, position = self._read_properties(topic, packet, position, len(packet))
         if not topic or position > len(packet):
             message = "a message without a topic, or cut short"
             raise ValueError(message)
@@ -225,24 +238,21 @@ class BatchClient(paho.Client):
             frames.append((topic, packet[position:], command & RETAINED))
         self._received.append(packet_id)
 
-    def _read_properties(self, topic: bytes, rest: bytes, position: int) -> tuple[bytes, int]:
+    def _read_properties(
+        self, topic: bytes, buffer: bytes, start: int, end: int
+    ) -> tuple[bytes, int]:
         """Return the topic, which may be an alias, and where the payload begins.
 
-        `rest` is the packet from its properties on, and `position` where that stands in the buffer.
+        The packet's properties are in `buffer` from `start` on, and the packet ends at `end`.
 
         Raises ValueError, IndexError or KeyError where the broker broke the protocol.
         """
-        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-        try:
-            _, taken = properties.unpack(rest)  # type: ignore[no-untyped-call]
-        except MQTTException as error:
-            raise ValueError from error
-        alias = getattr(properties, "TopicAlias", None)
-        if alias is None:
-            return topic, position + taken
+        alias, position = _find_alias(buffer, start, end)
+        if not alias:
+            return topic, position
         if topic:
             self._aliases[alias] = topic
-        return self._aliases[alias], position + taken
+        return self._aliases[alias], position
 
     def _leave_to_paho(self, command: int, packet: bytes) -> MQTTErrorCode:
         self._in_packet = {
@@ -259,6 +269,40 @@ class BatchClient(paho.Client):
             return self._packet_handle()
         finally:
             self._in_packet["command"] = 0
+
+
+def _find_alias(buffer: bytes, start: int, end: int) -> tuple[int, int]:
+    """Return the topic alias among the properties of a PUBLISH, or 0, and where the payload begins.
+
+    Every other property is passed over. What devices write into them is not judged: one that a broker let
+    through and we refused would come again in each connection.
+
+    Raises ValueError, IndexError or KeyError where these are no properties of a PUBLISH.
+    """
+    alias = 0
+    size, position = _long_length(buffer, start)
+    stop = position + size
+    if stop > end:
+        message = "properties beyond the packet"
+        raise ValueError(message)
+    while position < stop:
+        kind, position = buffer[position], position + 1
+        if kind == _USER_PROPERTY:
+            position += 2 + (buffer[position] << 8) + buffer[position + 1]
+            position += 2 + (buffer[position] << 8) + buffer[position + 1]
+        elif kind in _TEXTS:
+            position += 2 + (buffer[position] << 8) + buffer[position + 1]
+        elif kind == _TOPIC_ALIAS:
+            alias = (buffer[position] << 8) + buffer[position + 1] or -1
+            position += 2
+        elif kind == _SUBSCRIPTION:
+            _, position = _long_length(buffer, position)
+        else:
+            position += _SIZES[kind]
+    if position != stop or alias < 0:
+        message = "properties cut short, or an alias that is 0"
+        raise ValueError(message)
+    return alias, stop
 
 
 def _long_length(buffer: bytes, start: int) -> tuple[int, int]:

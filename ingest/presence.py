@@ -53,7 +53,7 @@ def read_status(status: Status, payload: bytes) -> str:
     if status.path is not None:
         try:
             word = read_word("a word", status.path.find(msgspec.json.decode(payload)))
-        except (msgspec.MsgspecError, Undecodable, RecursionError):
+        except (msgspec.MsgspecError, UnicodeDecodeError, Undecodable, RecursionError):
             word = word[:40]
     if word not in {status.online, status.offline}:
         message = f"the status {word[:40]!r} is neither {status.online!r} nor {status.offline!r}"

@@ -137,7 +137,9 @@ class Registry:
         row.type, row.site_id = about.type, about.site_id
         row.silent_after_s = self._types[about.type].silent_after_s
         if heard is not None:
-            row.last_seen_at = arrived
+            if row.last_seen_at is None or not heard.retained:
+                # The broker repeats what it has kept, also of a device that is long gone.
+                row.last_seen_at = arrived
             best = newest(heard.type, name) or heard
             row.observed_at = from_epoch(best.observed_at)
             row.values = _values_of(best, self._types[about.type])

@@ -30,7 +30,8 @@ SPARKPLUG = "sparkplug"
 NAMESPACE = "spBv1.0"
 _REBIRTH = "Node Control/Rebirth"
 _REBIRTH_EVERY_S = 60.0
-_MOST_NODES = 100_000
+_MOST_NODES, _MOST_DEVICES = 100_000, 10_000
+"""How many edge nodes are followed, and how many devices of each."""
 _SEQUENCE = 256
 _NODE_LEVELS, _DEVICE_LEVELS = 4, 5
 _BOOLEAN = 11
@@ -139,7 +140,10 @@ class EdgeNodes:
         return self._nodes.setdefault(key, _Node())
 
     def find_type(self, levels: Sequence[str]) -> tuple[DeviceType, str, str] | None:
-        """Return the type, site and id of the device that a topic belongs to, or None."""
+        """Return the type, site and id of the device that a topic belongs to, or None.
+
+        Raises Undecodable where a name in it is none.
+        """
         topic = "/".join(levels).encode()
         for device_type, pattern in self._types:
             names = pattern.match(topic)
@@ -176,14 +180,20 @@ class _Topic:
         ):
             message = "no Sparkplug topic: expected spBv1.0/GROUP/TYPE/NODE, or with /DEVICE"
             raise Undecodable(message)
+        self._nodes.find_type(self._levels)  # refuses names that are none, before anything is kept
         payload = self._parse(frame[1])
         node = self._nodes.node(self._key)
+        if self._device not in node.known and len(node.known) > _MOST_DEVICES:
+            message = (
+                f"its edge node has more than {_MOST_DEVICES} devices: this one is not followed"
+            )
+            raise Undecodable(message)
         if kind == "NDEATH":
             self._die(node, payload, received_at, decoded)
             return
         wrong = self._follow(node, payload)
         if kind == "DDEATH":
-            node.known.pop(self._device, None)
+            self._forget(node)
             self._say(decoded, self._levels, online=False, at=received_at, why="its death")
         elif kind.endswith("BIRTH"):
             self._be_born(node, payload, received_at, decoded)
@@ -221,6 +231,7 @@ class _Topic:
         return []
 
     def _be_born(self, node: _Node, payload: Any, received_at: float, decoded: "Decoded") -> None:
+        self._forget(node)
         known = node.known[self._device] = _Known()
         for metric in payload.metrics:
             if metric.name in self._nodes.metrics:
@@ -228,6 +239,13 @@ class _Topic:
             if metric.HasField("alias"):
                 node.aliases[metric.alias] = (self._device, metric.name)
         self._say(decoded, self._levels, online=True, at=received_at, why="its birth")
+
+    def _forget(self, node: _Node) -> None:
+        """Forget what the device was born with: another birth names everything anew."""
+        if node.known.pop(self._device, None) is not None:
+            node.aliases = {
+                alias: named for alias, named in node.aliases.items() if named[0] != self._device
+            }
 
     def _die(self, node: _Node, payload: Any, received_at: float, decoded: "Decoded") -> None:
         bd_seq = [m.long_value or m.int_value for m in payload.metrics if m.name == _BD_SEQ]
@@ -264,9 +282,11 @@ class _Topic:
         found = self._nodes.find_type(self._levels)
         for stamp in sorted(by_time):
             values = {**known.values, **by_time[stamp]}
+            # A metric that is dated years ahead would else be the newest until then.
+            moment = _believed(stamp, received_at, found[0]) if found else stamp
             for name, value in by_time[stamp].items():
-                if name in self._nodes.metrics and stamp >= known.stamps.get(name, 0):
-                    known.values[name], known.stamps[name] = value, stamp
+                if name in self._nodes.metrics and moment >= known.stamps.get(name, 0):
+                    known.values[name], known.stamps[name] = value, moment
             if found is not None:
                 wrong += _add_reading(found, values, stamp, frame, received_at, decoded)
         return wrong
@@ -322,6 +342,11 @@ def _add_reading(
         reading = Reading(device_type.name, site, device, observed, received_at, made, retained)
         decoded.readings.append(reading)
     return wrong
+
+
+def _believed(stamp: int, received_at: float, device_type: DeviceType) -> int:
+    """Return when a metric was taken, in milliseconds since 1970: its own time only where it is sane."""
+    return round(observed_at(stamp or None, received_at, device_type)[0] * 1000)
 
 
 def _value_of(metric: Any, datatype: int) -> Any:

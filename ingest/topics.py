@@ -9,6 +9,15 @@ Identity = tuple[DeviceType, str, str]
 """The device's type, its site and its name; empty where the topic does not name them."""
 
 
+LONGEST_NAME = 200
+"""How many characters the name of a site or device has at most: a database's index has limits, too."""
+
+
+def is_name(text: str) -> bool:
+    """Return whether a text can name a site or a device."""
+    return 0 < len(text) <= LONGEST_NAME and text.isprintable()
+
+
 class TopicPattern:
     """A topic pattern of the book, such as `airport/{site}/doors/{device}`."""
 
@@ -29,7 +38,7 @@ class TopicPattern:
     def match(self, topic: bytes) -> tuple[str, str] | None:
         """Return the site and the device that a topic names, or None if it is another pattern's.
 
-        Raises Undecodable where the topic is no text.
+        Raises Undecodable where the topic is no text, or a name in it none.
         """
         try:
             levels = topic.decode().split("/")
@@ -46,6 +55,13 @@ class TopicPattern:
                 names[expected[1:-1]] = level
             elif expected not in {"+", level}:
                 return None
+        for what, name in names.items():
+            if name and not is_name(name):
+                message = (
+                    f"{name[:40]!r} cannot name a {what}: it has more than {LONGEST_NAME} "
+                    "characters, or some that cannot be printed"
+                )
+                raise Undecodable(message)
         return names["site"], names["device"]
 
     def overlaps(self, other: "TopicPattern") -> bool:

@@ -33,7 +33,7 @@ _MQTT_OPTIONS = {
     "protocol": r"5|5\.0|3|3\.1\.1",
     "qos": r"[012]",
     "share": r"[^/+#\s]+",
-    "keepalive": r"[1-9][0-9]{0,4}",
+    "keepalive": r"[1-9][0-9]{0,3}",
     "session_expiry": r".+",
     "will": r"[^+#]+",
     "ca": r".+",
@@ -41,6 +41,7 @@ _MQTT_OPTIONS = {
     "key": r".+",
 }
 """What a broker's address may say behind its question mark, and in which form."""
+_LONGEST_SESSION_S = 36_500 * 86_400
 _PASSWORD = re.compile(r"(://[^\s,:/@]*:)[^\s,/]*@")
 _SPACES = re.compile(r"[\s,]+")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kKmMgGtT])B?")
@@ -64,8 +65,9 @@ def _check_mqtt_options(url: str) -> None:
         if not re.fullmatch(_MQTT_OPTIONS[name], value):
             message = f"?{name}={value} cannot be used in a broker's address"
             raise ValueError(message)
-        if name == "session_expiry":
-            parse_duration(value)
+        if name == "session_expiry" and not 1 <= parse_duration(value) <= _LONGEST_SESSION_S:
+            message = "?session_expiry= in a broker's address is from 1s to 36500d"
+            raise ValueError(message)
 
 
 def _database_url(text: str) -> str:

@@ -135,8 +135,10 @@ def find_devices(
     if unknown is not None:
         is_known = col(Device.id).is_not(None)
         query = query.where(~is_known if unknown else is_known)
+    if state is None:
+        query = query.limit(limit)
     found = []
-    for heard, known in session.exec(query):
+    for heard, known in session.exec(query.execution_options(yield_per=500)):
         # Silence depends on the time of asking, so the state is no column.
         if state is None or heard.state_at(now) == state:
             found.append(_view_device(heard, known, now))

@@ -43,15 +43,20 @@ def list_devices(
     """Show the devices that were heard: whether they are online, since when, and their last values."""
     current = load_settings()
     with open_store(current) as store, store.read() as session:
-        found = find_devices(
-            session,
-            current.make_clock().now(),
-            type_name=device_type,
-            site=site,
-            unknown=unknown or None,
-            limit=limit,
-        )
-    found = [one for one in found if not offline or one["state"] != "online"]
+        found = [
+            one
+            for state in (("offline", "silent") if offline else (None,))
+            for one in find_devices(
+                session,
+                current.make_clock().now(),
+                state=state,
+                type_name=device_type,
+                site=site,
+                unknown=unknown or None,
+                limit=limit,
+            )
+        ]
+    found = sorted(found, key=lambda one: str(one["id"]))[:limit]
     rows = [
         (
             one["id"],

@@ -27,8 +27,8 @@ import structlog
 from sqlmodel import Session
 
 from ingest.decode import Decoder
-from ingest.journal import Journal, Snapshot
-from ingest.journal_file import Batch, BookChange, Damage
+from ingest.journal import Journal
+from ingest.journal_file import Batch, BookChange, Damage, Snapshot
 from ingest.mqtt import Frame
 from ingest.quarantine import quarantine
 from ingest.registry import Registry
@@ -104,6 +104,8 @@ class EmbeddedHost:
         self._seq = 0
         self._snapshot_seq = 0
         self._snapshot_due = clock.now()
+        self._refusals, self._refusal = 0, ""
+        """How many payloads were refused since that was said, and why the last one was."""
         self.frames = 0
         """How many frames were decided on since the start."""
 
@@ -312,7 +314,8 @@ class EmbeddedHost:
         if rejected:
             received_at = from_epoch(batch.received_at)
             self._retrying(lambda session: quarantine(session, batch.seq, received_at, rejected))
-            log.info("quarantined", count=len(rejected), reason=rejected[0].reason)
+            self._refusals += len(rejected)
+            self._refusal = rejected[-1].reason
         self._write(transitions)
         for topic, payload in decoded.requests if self._is_live else ():
             self.publish(topic, payload)
@@ -353,6 +356,7 @@ class EmbeddedHost:
         if self._clock.seconds_until(self._snapshot_due) == 0:
             self._name_floods()
             self._name_damages()
+            self._name_refusals()
             self._register()
             self._keep_snapshot()
             self._drop_old()
@@ -371,6 +375,12 @@ class EmbeddedHost:
         if damages:
             at = self._clock.now()
             self._retrying(lambda session: _tell_all(session, at, "journal.damaged", damages))
+
+    def _name_refusals(self) -> None:
+        """Say in one line how many payloads were quarantined, however many devices send rubbish."""
+        if self._refusals:
+            log.warning("quarantined", count=self._refusals, latest_reason=self._refusal)
+        self._refusals = 0
 
     def _drop_old(self) -> None:
         try:

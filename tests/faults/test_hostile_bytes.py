@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from ingest.decode import Decoder
 from ingest.sparkplug import Payload
@@ -25,15 +26,22 @@ devices:
   text: {topic: 'text/{device}', format: text, fields: {b: string}}
   csv: {topic: 'csv/{device}', format: csv, time: 4, fields: {a: celsius, b: string, c: bool}}
   many: {topic: many, readings: r, identity: {device: n}, fields: {a: celsius}}
+  packed_many: {topic: packed-many, format: cbor, readings: r, identity: {device: n}, fields: {a: celsius}}
+  words: {topic: 'words/{device}', format: cbor, fields: {a: {kind: string, enum: {1: one}}}}
   pump: {topic: 'spBv1.0/{site}/+/+/{device}', format: sparkplug, fields: {a: celsius}}
   status: {topic: 'status/{device}', fields: {a: celsius}, status: 'status/{device}/is'}
+  said:
+    {topic: 'said/{device}', fields: {a: celsius}, status: {topic: 'said/{device}/is', from: a}}
 """
 TOPICS = [
     *(f"{name}/1" for name in ("json", "mapped", "msgpack", "cbor", "number", "text", "csv")),
     *(f"spBv1.0/s/{kind}/n/d" for kind in ("DBIRTH", "DDATA", "DDEATH")),
     *(f"spBv1.0/s/{kind}/n" for kind in ("NBIRTH", "NDATA", "NDEATH")),
     "many",
+    "packed-many",
+    "words/1",
     "status/1/is",
+    "said/1/is",
 ]
 
 SENT = {"a": 21.5, "b": "x", "c": True, "observed_at": NOW, "m": {"x": [1, 2], "t": 5}, "n": "1"}
@@ -48,6 +56,8 @@ GOOD = [
     b"21.5,x,on,1800000000",
     b"21.5",
 ]
+_LARGE = b"\xc2\x59\x08\x00" + b"\xff" * 2_048
+"""A number of CBOR with 4,932 digits."""
 BOMBS = {
     "msgpack array": b"\xdd\xff\xff\xff\xff",
     "msgpack map": b"\xdf\xff\xff\xff\xff" + b"\xa1a" * 30,
@@ -56,6 +66,12 @@ BOMBS = {
     "cbor bytes": b"\x5b\x7f" + b"\xff" * 7,
     "cbor depth": b"\x81" * 60_000,
     "cbor big number": b"\xa1\x61a\xc4\x82\x1b" + b"\x7f" * 8 + b"\x01",
+    "cbor larger number": b"\xa3\x61a"
+    + _LARGE
+    + b"\x61n"
+    + _LARGE
+    + b"\x61r\x81\xa1\x61n"
+    + _LARGE,
     "cbor float": b"\xa1\x61a\xc5\x82\x1a\x7f\xff\xff\xff\x01",
     "cbor cycle": b"\xd8\x1c\xa1\x61a\xd8\x1d\x00",
     "json depth": b"[" * 60_000,
@@ -66,6 +82,8 @@ BOMBS = {
     "csv commas": b"," * 60_000,
     "zero bytes": b"\x00" * 60_000,
     "number": b"9" * 60_000,
+    "NUL": rb'{"a": 1, "b": "\u0000"}',
+    "no UTF-8": b'{"a": "\xff", "b": "\xff"}',
     "lone surrogate": b'{"a": 1, "b": "\\ud800"}',
     "byte order mark": b'\xef\xbb\xbf{"a": 1}',
 }
@@ -83,10 +101,12 @@ def account(decoder: Decoder, payload: bytes) -> None:
     for topic in TOPICS:
         decoded = decoder.decode_batch([(topic.encode(), payload, 0)], NOW)
         said = [*decoded.readings, *decoded.rejected, *decoded.presences]
-        assert said or topic.startswith(("spBv1.0", "many")), topic
+        assert said or topic.startswith(("spBv1.0", "many", "packed-many")), topic
+        assert not any("decoder has failed" in one.reason for one in decoded.rejected)
         for reading in decoded.readings:
             for value in msgspec.structs.astuple(reading.values):
                 assert not isinstance(value, float) or math.isfinite(value)
+                assert not isinstance(value, str) or "\0" not in value
             assert NOW - 86_400 <= reading.observed_at <= NOW + 60
             assert reading.device_id
         for rejected in decoded.rejected:
@@ -127,3 +147,19 @@ def test_a_bomb_costs_no_memory(decoder: Decoder, bomb: str) -> None:
     finally:
         tracemalloc.stop()
     assert peak < 32_000_000
+
+
+def test_a_decoder_that_fails_refuses_the_message_and_goes_on(
+    decoder: Decoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("ingest.decode._Composite.take", fail)
+    frames = [(b"json/1", b'{"a": 1}', 0), (b"many", b"{}", 0), (b"json/1", b'{"a": 2}', 0)]
+    with capture_logs() as said:
+        decoded = decoder.decode_batch(frames, NOW)
+    assert [one.values.a for one in decoded.readings] == [1.0, 2.0]
+    (rejected,) = decoded.rejected
+    assert (rejected.position, rejected.reason) == (1, "the decoder has failed: ZeroDivisionError")
+    assert said[0]["log_level"] == "error"

@@ -70,6 +70,31 @@ def test_a_retained_reading_is_marked_unless_it_has_a_time_of_its_own() -> None:
     assert not timed.retained
 
 
+@pytest.mark.parametrize(
+    "topic",
+    [b"airport/t2/doors/" + b"x" * 201, b"airport/t\x00/doors/D1", b"airport/t2/doors/D\n1"],
+    ids=["long", "NUL", "line break"],
+)
+def test_a_topic_that_no_database_can_keep_is_refused(topic: bytes) -> None:
+    assert "cannot name a" in read(b'{"open": true}', topic).reason
+
+
+def test_a_topic_that_is_endless_is_refused_and_not_remembered() -> None:
+    pump = DeviceType("pump", "spBv1.0/{site}/+/+/{device}", DOOR.fields, format="sparkplug")
+    decoder = Decoder([DOOR, pump])
+    frames = [(b"spBv1.0/s/DDATA/n/" + b"x" * 60_000, b"", 0), (b"airport/" * 8_000, b"", 0)]
+    decoded = decoder.decode_batch(frames, NOW)
+    assert ["more than 1000" in one.reason for one in decoded.rejected] == [True, True]
+    assert len(decoder._slow) + len(decoder._sources) == 0
+
+
+def test_a_text_that_no_database_can_keep_is_refused_and_elsewhere_it_harms_nobody() -> None:
+    refused = read(rb'{"open": true, "badge": "7\u0000"}')
+    assert refused.reason == "badge: a text with a NUL character, which no database keeps"
+    assert read(rb'{"open": true, "other": "7\u0000"}').values.open is True
+    assert read(rb'{"open": true, "badge": "7\\u0000"}').values.badge == "7\\u0000"
+
+
 @given(st.binary(max_size=400), st.binary(max_size=60))
 def test_no_bytes_make_the_decoder_fail(payload: bytes, topic: bytes) -> None:
     frames = [(topic, payload, 0), (b"airport/t/doors/d", payload, 0)]

@@ -139,6 +139,8 @@ def test_a_part_of_a_path_that_is_missing_leaves_the_field_unknown(
         ("format: msgpack, fields: {a: celsius}", b"\x05", "expected object, got int"),
         ("format: msgpack, fields: {a: celsius}", b"\x91" * 9_000, "nested too deeply"),
         ("format: cbor, fields: {a: celsius}", b"\x9b" + b"\xff" * 8, "this is not CBOR"),
+        ("format: text, fields: {a: string}", b"x\x00", "a: a text with a NUL character"),
+        ("fields: {a: {kind: string, from: b}}", rb'{"b": "\u0000"}', "a: a text with a NUL"),
         (
             "format: cbor, fields: {a: celsius}",
             cbor2.dumps({"a": 1}) + b"x",

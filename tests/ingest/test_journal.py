@@ -1,13 +1,16 @@
 import random
+import shutil
 import sqlite3
+import struct
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from ingest.journal import Journal, Snapshot
-from ingest.journal_file import Batch, Damage, connect_read_only
+from ingest.export import Exported, _batches, examine_journal
+from ingest.journal import Journal
+from ingest.journal_file import Batch, Damage, Snapshot, connect_read_only
 from ingest.mqtt import Frame
 from prevenant.errors import JournalError
 
@@ -229,7 +232,8 @@ def test_damage_found_while_appending_stops_nothing(tmp_path: Path) -> None:
     path.write_bytes(data)
     added = journal.append([(b"a/b", b"new", 0)], 1_000.0)
     assert added.seq == 61
-    assert journal.take_damages() != []
+    found = [one for one in journal.read(0) if isinstance(one, Damage)] + journal.take_damages()
+    assert found != []
     journal.close()
 
 
@@ -303,3 +307,156 @@ def test_one_process_at_a_time_has_the_journal(journal: Journal, tmp_path: Path)
     journal.close()
     assert other.claim()
     other.close()
+
+
+def test_numbers_are_used_once_also_where_every_batch_has_left(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    journal = Journal(path, keep_s=60.0)
+    for second in range(3):
+        journal.append(FRAMES, float(second))
+    journal.save_snapshot(Snapshot(3, 3.0, b""))
+    journal.drop_old(1_000.0)
+    assert list(journal.read(0)) == []
+    journal.close()
+    journal = Journal(path)
+    assert journal.append(FRAMES, 1_001.0).seq == 4
+    # As after a crash, before another snapshot was kept.
+    (batch,) = journal.read(3)
+    assert isinstance(batch, Batch)
+    journal.close()
+
+
+def flip(path: Path, at: int, bit: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1 << bit
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_bit_that_flips_beside_the_frames_is_found(tmp_path: Path, seed: int) -> None:
+    path = tmp_path / "journal.db"
+    journal = Journal(path)
+    for number in range(1, 61):
+        journal.append([(b"a/b", b"%06d" % number * 500, 0)], number + 0.25)
+    journal.close()
+    (tmp_path / "journal.db.lock").touch()
+    noise = random.Random(seed)
+    number = noise.randint(1, 60)
+    at = path.read_bytes().index(struct.pack(">d", number + 0.25))
+    flip(path, at + noise.randrange(-1, 8), noise.randrange(8))
+
+    journal = Journal(path)
+    assert journal.claim()
+    batches, damages = {}, journal.take_damages()
+    for one in journal.read(0):
+        if isinstance(one, Batch):
+            batches[one.seq] = one
+        else:
+            damages.append(one)
+    assert all(one.received_at == seq + 0.25 for seq, one in batches.items()), f"seed {seed}"
+    assert number in batches or any(d.first_seq <= number <= d.last_seq for d in damages)
+    assert journal.append(FRAMES, 100.0).received_at == 100.0
+    journal.close()
+
+
+@pytest.mark.parametrize("offset", [-8, -1, 0, 3, 7, 8])
+def test_a_snapshot_whose_place_or_time_is_damaged_is_not_taken(
+    tmp_path: Path, offset: int
+) -> None:
+    path = tmp_path / "journal.db"
+    journal = Journal(path)
+    journal.claim()
+    for second in range(1, 4):
+        journal.append(FRAMES, float(second))
+    journal.save_snapshot(Snapshot(2, 2.5, b"state"))
+    journal.keep_time(7.5)
+    assert journal.load_snapshot() == Snapshot(2, 7.5, b"state")
+    journal.close()
+    flip(path, path.read_bytes().index(struct.pack(">d", 7.5)) + offset, 1)
+    journal = Journal(path)
+    assert journal.claim()
+    assert journal.left_off_at in {3.0, 7.5}
+    found = journal.load_snapshot()
+    damages = journal.take_damages()
+    assert found == Snapshot(2, 7.5, b"state") or (found is None and damages)
+    assert journal.append(FRAMES, 8.0).seq == 4
+    journal.close()
+
+
+def copy_of_a_killed_one(folder: Path, batches: int) -> Path:
+    """Return a journal whose log was never taken into the file, as a kill leaves it."""
+    journal = Journal(folder / "alive.db")
+    for number in range(1, batches + 1):
+        journal.append([(b"a/b", b"%06d" % number * 5_000, 0)], float(number))
+    path = folder / "journal.db"
+    for suffix in ("", "-wal"):
+        shutil.copyfile(f"{folder / 'alive.db'}{suffix}", f"{path}{suffix}")
+    journal.close()
+    (folder / "journal.db.lock").touch()
+    return path
+
+
+def test_a_log_that_is_whole_is_no_damage(tmp_path: Path) -> None:
+    journal = Journal(copy_of_a_killed_one(tmp_path, 10))
+    assert journal.last_seq == 10
+    assert journal.take_damages() == []
+    journal.close()
+
+
+def test_a_commit_that_a_kill_cut_off_is_no_damage(tmp_path: Path) -> None:
+    path = copy_of_a_killed_one(tmp_path, 10)
+    log = path.with_name("journal.db-wal")
+    log.write_bytes(log.read_bytes()[:-5_000])
+    journal = Journal(path)
+    assert journal.last_seq == 9
+    assert journal.take_damages() == []
+    journal.close()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_damage_in_the_log_is_told_and_its_numbers_are_not_used_again(
+    tmp_path: Path, seed: int
+) -> None:
+    path = copy_of_a_killed_one(tmp_path, 10)
+    log = path.with_name("journal.db-wal")
+    noise = random.Random(seed)
+    at = noise.choice([12, noise.randrange(32, log.stat().st_size)])
+    flip(log, at, noise.randrange(8))
+    before = log.read_bytes()
+    journal = Journal(path)
+    kept = [one.seq for one in journal.read(0) if isinstance(one, Batch)]
+    (damage,) = journal.take_damages()
+    assert kept == list(range(1, damage.first_seq)), f"seed {seed}"
+    assert damage.last_seq >= 10
+    assert (tmp_path / "journal.db-wal.damaged-1").read_bytes() == before
+    assert "journal.db-wal.damaged-1" in str(damage)
+    added = journal.append(FRAMES, 100.0)
+    assert added.seq > 10
+    journal.close()
+    journal = Journal(path)
+    assert journal.take_damages() == []
+    # What was told once is not told at each start.
+    assert [one for one in journal.read(0) if isinstance(one, Damage)] == []
+    assert journal.last_seq == added.seq
+    journal.close()
+
+
+def test_what_retention_takes_from_under_an_export_is_no_damage(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    journal = Journal(path, keep_s=100.0)
+    for number in range(1, 201):
+        journal.append([(b"a/b", b"%d" % number, 0)], float(number))
+    journal.save_snapshot(Snapshot(200, 200.0, b""))
+    exported = Exported()
+    reading = _batches(path, exported)
+    first = [next(reading).seq for _ in range(64)]
+    for _ in range(40):
+        journal.drop_old(250.0)
+    rest = [one.seq for one in reading]
+    assert first + rest == [*range(1, 65), *range(150, 201)]
+    assert len(exported.damages) == 1
+    assert "batches 65 to 149" in exported.damages[0]
+    assert "limits" in exported.damages[0]
+    journal.append(FRAMES, 201.0)
+    assert examine_journal(path, check=True).found == []
+    journal.close()

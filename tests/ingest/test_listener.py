@@ -15,6 +15,8 @@ import paho.mqtt.client as paho
 import pytest
 import trustme
 from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 from structlog.testing import capture_logs
 
 from ingest.listener import Listener, Listeners
@@ -110,6 +112,40 @@ def test_a_retained_message_is_marked_and_comes_once_with_a_session(
     publish(broker.url, ("a/2", "after"))
     wait_until(lambda: again.frames, "message")
     assert again.frames == [(b"a/2", b"after", 0)]
+
+
+def test_a_session_that_the_broker_lost_is_begun_anew(broker: Broker, start: Start) -> None:
+    ear = start(f"{broker.url}?qos=2&client_id=lost")
+    client = ear.listener._client
+    client._held.add(b"\x00\x01")
+    broker.stop()
+    for kept in broker.folder.glob("*.db"):
+        kept.unlink()
+    wait_until(lambda: not ear.is_connected(), "loss")
+    broker.start()
+    wait_until(ear.is_connected, "return", 20)
+    publish(broker.url, ("a/1", "first of the new session"), qos=2)
+    wait_until(lambda: ear.frames, "message")
+    assert ear.frames == [(b"a/1", b"first of the new session", 0)]
+
+
+def test_properties_of_a_device_reach_us_and_stop_nobody(broker: Broker, start: Start) -> None:
+    ear = start(f"{broker.url}?client_id=p")
+    client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
+    client.connect("127.0.0.1", broker.port)
+    client.loop_start()
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+    properties.UserProperty = [("unit", "\ufeff°C"), ("unit", "K")]
+    properties.MessageExpiryInterval = 60
+    properties.ContentType = "application/json"
+    properties.CorrelationData = b"\xff"
+    for number in range(20):
+        sent = client.publish("a/1", str(number), qos=1, properties=properties)
+        sent.wait_for_publish(10)
+    client.disconnect()
+    client.loop_stop()
+    wait_until(lambda: len(ear.frames) >= 20, "messages")
+    assert [payload for _, payload, _ in ear.frames] == [b"%d" % n for n in range(20)]
 
 
 def test_a_group_shares_the_messages(broker: Broker, start: Start) -> None:

@@ -5,6 +5,7 @@ import socket
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from unittest.mock import Mock
 
 import pytest
 from hypothesis import given
@@ -209,6 +210,34 @@ def test_a_broker_that_breaks_mqtt_5_is_left(broken: bytes) -> None:
         assert wire.client._sock is None
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        b"\x26\x00\x01k\x00\x04\xef\xbb\xbfv",
+        CONTENT_TYPE + CONTENT_TYPE,
+        b"\x03\x00\x02\xff\xfe",
+        b"\x01\x07",
+        SUBSCRIPTION * 3,
+    ],
+    ids=["byte order mark", "twice", "no text", "unknown payload format", "three subscriptions"],
+)
+def test_what_a_device_writes_into_properties_stops_nobody(odd: bytes) -> None:
+    with closing(Wire(V5)) as wire:
+        wire.send(with_properties(b"a", b"1", odd) + with_properties(b"b", b"2", ALIAS_1))
+        assert wire.frames == [(b"a", b"1", 0), (b"b", b"2", 0)]
+
+
+@given(st.binary(max_size=60), st.integers(0, 70))
+def test_any_properties_are_read_or_end_the_connection(noise: bytes, size: int) -> None:
+    body = b"\x00\x01a\x00\x01" + _length(size) + noise
+    whole = publish(b"a", b"1", v5=True)
+    with closing(Wire(V5)) as wire:
+        wire.send(whole + b"\x32" + _length(len(body)) + body + whole)
+        expected = 1 if wire.client._sock is None else 3
+        assert len(wire.frames) == expected
+        assert all(topic == b"a" and len(payload) <= 60 for topic, payload, _ in wire.frames)
+
+
 def test_a_packet_larger_than_any_chunk_arrives_whole(wire: Wire) -> None:
     payload = bytes(range(256)) * 4_096
     stream = publish(b"a", payload) + publish(b"b", b"")
@@ -217,13 +246,26 @@ def test_a_packet_larger_than_any_chunk_arrives_whole(wire: Wire) -> None:
     assert wire.frames == [(b"a", payload, 0), (b"b", b"", 0)]
 
 
+def test_a_large_packet_that_trickles_in_is_looked_at_when_it_is_whole(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    split = Mock(wraps=wire.client._split)
+    monkeypatch.setattr(wire.client, "_split", split)
+    stream = publish(b"a", bytes(200_000)) + publish(b"b", b"")
+    for start in range(0, len(stream), 1_000):
+        wire.send(stream[start : start + 1_000])
+    assert [len(payload) for _, payload, _ in wire.frames] == [200_000, 0]
+    assert split.call_count < 5
+
+
 def test_qos_2_is_received_when_it_is_taken_and_handed_over_once(wire: Wire) -> None:
     twice = publish(b"a", b"1", qos=2, mid=7)
     wire.refuse = True
     with pytest.raises(JournalError):
         wire.send(twice)
     wire.refuse = False
-    wire.client._received.clear()
+    with pytest.raises(ValueError, match="host"):
+        wire.client.reconnect()
     duplicate = bytes([twice[0] | 8]) + twice[1:]
     wire.send(duplicate + publish(b"b", b"2", qos=1, mid=8))
     assert wire.broker.recv(100) == b"\x40\x02\x00\x08\x50\x02\x00\x07"
@@ -235,6 +277,15 @@ def test_qos_2_is_received_when_it_is_taken_and_handed_over_once(wire: Wire) -> 
     assert wire.frames == [(b"a", b"1", 0), (b"b", b"2", 0), (b"c", b"3", 0)]
 
 
+def test_numbers_of_qos_2_are_new_where_the_broker_has_lost_our_session(wire: Wire) -> None:
+    wire.send(publish(b"a", b"1", qos=2, mid=7))
+    wire.client.was_welcomed(is_resumed=True)
+    wire.send(publish(b"a", b"1", qos=2, mid=7))
+    wire.client.was_welcomed(is_resumed=False)
+    wire.send(publish(b"b", b"2", qos=2, mid=7))
+    assert wire.frames == [(b"a", b"1", 0), (b"b", b"2", 0)]
+
+
 def test_reconnections_wait_longer_each_time_and_never_all_at_once() -> None:
     waits = []
     for seed in range(50):
@@ -244,5 +295,5 @@ def test_reconnections_wait_longer_each_time_and_never_all_at_once() -> None:
     assert max(first) <= 1.0
     assert 6.0 < max(last) <= 8.0
     assert len({round(one, 1) for one in last}) > 20
-    client.was_welcomed()
+    client.was_welcomed(is_resumed=True)
     assert client.reconnect_delay_s() <= 1.0

@@ -111,6 +111,44 @@ def test_a_null_is_missing_and_a_metric_without_a_field_says_nothing_new(node: N
     assert values(decoded) == [(5.0, None, -2.0)]
 
 
+@pytest.mark.parametrize("stamp", [MS + 10**10, MS * 1000, 2**64 - 1])
+def test_a_metric_that_is_dated_far_ahead_is_replaced_by_the_next(node: Node, stamp: int) -> None:
+    node.be_born()
+    ahead = node.say("DDATA", {"alias": 2, "int_value": 9000, "timestamp": stamp}, device="p1")
+    assert values(ahead) == [(9.0, True, -2.0)]
+    assert ahead.readings[0].observed_at == NOW
+    node.now += 10
+    node.say("DDATA", {"alias": 2, "int_value": 7000, "timestamp": MS + 9000}, device="p1")
+    other = {"alias": 4, "int_value": 3, "timestamp": MS + 10_000}
+    assert values(node.say("DDATA", other, device="p1")) == [(7.0, True, 3.0)]
+
+
+def test_births_without_end_leave_no_more_behind_than_the_last(node: Node) -> None:
+    node.be_born()
+    for number in range(300):
+        alias = 1_000 + number
+        born = {"name": "Level", "alias": alias, "datatype": 2, "int_value": 1}
+        assert node.say("DBIRTH", born, device="p1").rejected == []
+    (known,) = msgspec.msgpack.decode(msgspec.msgpack.encode(node.decoder.snapshot())).values()
+    assert set(known["aliases"]) == {"1", "1299"}
+    gone = node.say("DDATA", {"alias": 1_298, "int_value": 2}, device="p1")
+    assert "alias 1298 was not named by a birth" in gone.rejected[0].reason
+
+
+def test_an_edge_node_that_invents_devices_is_not_followed_for_ever(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ingest.sparkplug._MOST_DEVICES", 5)
+    node.be_born()
+    level = {"name": "Level", "alias": 9, "datatype": 2, "int_value": 1}
+    said = [node.say("DBIRTH", level, device=f"x{number}") for number in range(6)]
+    assert [len(one.readings) for one in said] == [1, 1, 1, 1, 0, 0]
+    assert "more than 5 devices" in said[-1].rejected[0].reason
+    again = node.say("DDATA", {"alias": 2, "int_value": 1}, device="p1")
+    assert "sequence number" in again.rejected[0].reason
+    assert values(again) == [(0.001, True, -2.0)]
+
+
 def test_stored_values_come_in_the_order_of_their_times_and_do_not_replace_newer_ones(
     node: Node,
 ) -> None:

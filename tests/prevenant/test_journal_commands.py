@@ -1,5 +1,6 @@
 """`prevenant journal`: what it holds and its readings as tables, also beside a live engine."""
 
+import errno
 import json
 import stat
 from pathlib import Path
@@ -9,7 +10,8 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from ingest.journal import Journal, Snapshot
+from ingest.journal import Journal
+from ingest.journal_file import Snapshot
 from ingest.mqtt import RETAINED
 from prevenant.cli import app
 from prevenant.errors import ConfigurationError, JournalError
@@ -149,3 +151,20 @@ def test_what_cannot_be_done_says_why(
     with pytest.raises(error, match=words):
         run(*arguments)
     journal.close()
+
+
+def test_a_folder_that_cannot_be_written_is_named_and_nothing_is_left_behind(
+    journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal.close()
+    (tmp_path / "file").touch()
+    with pytest.raises(JournalError, match=r"cannot be written to file/there.*--to"):
+        run("export", "--to", "file/there")
+
+    def fill_the_disk(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("pyarrow.parquet.ParquetWriter.write_table", fill_the_disk)
+    with pytest.raises(JournalError, match="No space left on device; free its disk"):
+        run("export", "--to", "tables")
+    assert list((tmp_path / "tables").iterdir()) == []

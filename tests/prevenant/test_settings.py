@@ -46,6 +46,8 @@ def test_secrets_stay_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("MQTT_URL", "127.0.0.1:1883", "write an address such as mqtt://127.0.0.1:1883"),
         ("MQTT_URL", "mqtt://host:99999", "write an address"),
+        ("MQTT_URL", "mqtt://host?keepalive=70000", "?keepalive=70000 cannot be used"),
+        ("MQTT_URL", "mqtt://host?session_expiry=40000d", "from 1s to 36500d"),
         ("DATABASE_URL", "mysql://x", "write sqlite:///"),
         ("HTTP", "8080", "write HOST:PORT"),
         ("PUBLIC_URL", "prevenant.example.org", "write an address such as https://"),
