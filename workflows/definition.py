@@ -71,6 +71,15 @@ class Dispatch(msgspec.Struct, frozen=True, tag="dispatch"):
     offer_template: str = "job_offer"
     accepted_template: str = "job_accepted"
     gone_template: str = "job_gone"
+    parts: list[str] = []
+    """Templates of names of parts, each one name or several with commas between them."""
+    fresh_s: float | None = None
+    """How old a technician's position may be; None: it does not matter."""
+    territory: bool = False
+    """Whether only technicians of the site's area are asked, or those of `area`."""
+    area: str = ""
+    max_jobs: int | None = None
+    """How many jobs a technician may have beside; None: as many as the technician's own capacity."""
 
 
 class Wait(msgspec.Struct, frozen=True, tag="wait"):
