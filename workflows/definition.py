@@ -275,7 +275,9 @@ class _Reader:
             on_foot=options.boolean("on_foot", default=False),
             arrive_within_s=options.duration_s("arrive_within", None),
             window_s=options.duration_s("window", 7_200.0),
-            **names,
+            offer_template=names["offer_template"],
+            accepted_template=names["accepted_template"],
+            gone_template=names["gone_template"],
         )
 
     def _wait(self, head: Value, pairs: Pairs) -> Wait | None:

@@ -200,11 +200,9 @@ def shown_limit(km: float) -> str:
 
 def position_of(technician: TechnicianView, now: datetime, seen_s: float) -> tuple[float, float]:
     """Return where a technician is thought to be: where seen lately, else where they set out from."""
-    if technician.position_at is None:
+    if technician.base is None or was_seen(technician, now, seen_s):
         return technician.position
-    if was_seen(technician, now, seen_s):
-        return technician.position
-    return technician.base or technician.position
+    return technician.base
 
 
 def was_seen(technician: TechnicianView, now: datetime, seen_s: float) -> bool:

@@ -113,8 +113,8 @@ def _statements(dialect: str, table: str, whom: str, known: set[Any]) -> Iterabl
 def _sqlite_trigger(name: str, table: str, event: str, whoms: Iterable[str]) -> str:
     # The new row comes before the old one goes, so that no number is given twice.
     body = "".join(
-        f"INSERT INTO technician_change (technician_id, xid) SELECT *, 0 FROM ({whom}); "
-        f"DELETE FROM technician_change WHERE technician_id IN ({whom}) "  # noqa: S608  all ours
+        f"INSERT INTO technician_change (technician_id, xid) SELECT *, 0 FROM ({whom}); "  # noqa: S608  all ours
+        f"DELETE FROM technician_change WHERE technician_id IN ({whom}) "
         "AND id < (SELECT max(id) FROM technician_change); "
         for whom in whoms
     )

@@ -1,4 +1,4 @@
-"""Whoever changes what is known of a technician, the database notes whose it is; nobody has to remember."""
+"""Whoever changes what is known of a technician, the database notes whose it is."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -21,17 +21,17 @@ from tests.moved_clock import MovedClock
 
 CHANGES: list[tuple[str, Callable[[Session, MovedClock], None]]] = [
     ("position", lambda s, c: _set(s.get_one(Technician, "t1"), position_at=c.now())),
-    ("contact", lambda s, c: _set(s.get_one(Contact, "c1"), phone="+33639980009")),
+    ("contact", lambda s, _: _set(s.get_one(Contact, "c1"), phone="+33639980009")),
     (
         "leave",
         lambda s, c: s.add(
             Leave(technician_id="t1", starts_at=c.now(), ends_at=c.now() + timedelta(days=1))
         ),
     ),
-    ("exclusion", lambda s, c: s.add(Exclusion(technician_id="t1", customer_id="k"))),
+    ("exclusion", lambda s, _: s.add(Exclusion(technician_id="t1", customer_id="k"))),
     (
         "a statement of another program",
-        lambda s, c: s.connection().execute(  # type: ignore[arg-type,return-value]
+        lambda s, _: s.connection().execute(  # type: ignore[arg-type,return-value]
             text("UPDATE technician SET capacity = 5 WHERE id = 't1'")
         ),
     ),
