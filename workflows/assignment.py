@@ -110,7 +110,7 @@ def _solve(jobs: Sequence[Job], free: Mapping[int, int]) -> list[tuple[Job, int,
         matrix = np.full((len(jobs), everybody + len(jobs)), np.inf)
         matrix[rows, places] = costs
         matrix[np.arange(len(jobs)), everybody + np.arange(len(jobs))] = nobody
-        solved_rows, solved = linear_sum_assignment(matrix)
+        solution = linear_sum_assignment(matrix)
     else:
         own = np.arange(len(jobs))
         sparse = csr_array(
@@ -120,9 +120,9 @@ def _solve(jobs: Sequence[Job], free: Mapping[int, int]) -> list[tuple[Job, int,
             ),
             shape=(len(jobs), everybody + len(jobs)),
         )
-        solved_rows, solved = min_weight_full_bipartite_matching(sparse)
+        solution = min_weight_full_bipartite_matching(sparse)
     found = []
-    for row, column in zip(solved_rows.tolist(), solved.tolist(), strict=True):
+    for row, column in zip(*(axis.tolist() for axis in solution), strict=True):
         if column < everybody:
             job, technician = jobs[row], int(owner[column])
             (place,) = np.flatnonzero(job.technicians == technician)

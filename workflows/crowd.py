@@ -155,7 +155,7 @@ class Crowd:
 
     def _scores(self, need: Need, who: Indices, km: Floats) -> Floats:
         scores = km * (travel_seconds(1.0, on_foot=need.on_foot) / 60)
-        if need.urgent:
+        if need.urgent or not len(who):
             return scores
         scores = scores + self._jobs[who] * LOAD_MINUTES
         scores += (self._levels[need.skill][who] - need.level) * OVERQUALIFIED_MINUTES
@@ -192,7 +192,8 @@ class Crowd:
             fail("customer", np.isin(who, np.fromiter(refusing, np.int64)))
         moment = _micros(now)
         leave = self._leave[who]
-        fail("leave", ((leave[:, :, 0] <= moment) & (moment < leave[:, :, 1])).any(axis=1))
+        away = (leave[:, :, 0] <= moment) & (moment < leave[:, :, 1])
+        fail("leave", np.asarray(away.any(axis=1)))
         duty = self._duty_of(who, now)
         fail("holiday", duty == _FREE)
         fail("shift", duty == _OFF)
