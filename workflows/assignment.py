@@ -44,7 +44,7 @@ class Assigned:
 
 def assign(jobs: Sequence[Job], capacity: Mapping[int, int]) -> dict[int, Assigned]:
     """Return who takes which job, by the job's id; jobs that nobody is left for are not in it."""
-    free = dict(capacity)
+    free = _Room(capacity)
     plan: dict[int, Assigned] = {}
     by_severity = sorted(jobs, key=lambda job: (-job.severity, job.id))
     for _, tier in groupby(by_severity, key=lambda job: job.severity):
@@ -52,26 +52,42 @@ def assign(jobs: Sequence[Job], capacity: Mapping[int, int]) -> dict[int, Assign
         for block in _blocks([job for job in able if len(job.technicians)]):
             for job, technician, minutes in _solve(block, free):
                 plan[job.id] = Assigned(technician, minutes, technician, minutes)
-                free[technician] -= 1
+                free.take(technician)
     whole = {job.id: job for job in jobs}
     return {key: _against_all(whole[key], one) for key, one in plan.items()}
 
 
 def assign_greedily(jobs: Sequence[Job], capacity: Mapping[int, int]) -> dict[int, float]:
     """Return the minutes of each job where one after the other takes the nearest who is free."""
-    free = dict(capacity)
+    free = _Room(capacity)
     taken: dict[int, float] = {}
     for job in sorted(jobs, key=lambda job: (-job.severity, job.id)):
         left = _without_busy(job, free)
         if len(left.technicians):
             best = int(np.lexsort((left.technicians, left.minutes))[0])
             taken[job.id] = float(left.minutes[best])
-            free[int(left.technicians[best])] -= 1
+            free.take(int(left.technicians[best]))
     return taken
 
 
-def _without_busy(job: Job, free: Mapping[int, int]) -> Job:
-    is_free = np.array([free.get(one, 0) > 0 for one in job.technicians.tolist()], bool)
+class _Room:
+    """How many jobs each technician can still take."""
+
+    def __init__(self, capacity: Mapping[int, int]) -> None:
+        self._left = np.zeros(max(capacity, default=-1) + 1, np.int64)
+        self._left[list(capacity)] = list(capacity.values())
+
+    def of(self, technicians: Indices) -> Indices:
+        """Return how many jobs some can still take."""
+        return self._left[technicians]
+
+    def take(self, technician: int) -> None:
+        """Give somebody a job."""
+        self._left[technician] -= 1
+
+
+def _without_busy(job: Job, free: _Room) -> Job:
+    is_free = free.of(job.technicians) > 0
     return Job(job.id, job.severity, job.technicians[is_free], job.minutes[is_free])
 
 
@@ -90,16 +106,18 @@ def _blocks(jobs: Sequence[Job]) -> list[list[Job]]:
     return list(blocks.values())
 
 
-def _solve(jobs: Sequence[Job], free: Mapping[int, int]) -> list[tuple[Job, int, float]]:
+def _solve(jobs: Sequence[Job], free: _Room) -> list[tuple[Job, int, float]]:
     """Return the best assignment of one block."""
     jobs = [_cheapest(job, len(jobs)) for job in jobs]
     rows, numbers, minutes = _edges(jobs)
     technicians, columns = np.unique(numbers, return_inverse=True)
     # Somebody with room for several jobs is several columns, but never more than there are jobs.
-    room = np.array([min(free[one], len(jobs)) for one in technicians.tolist()], np.int64)
+    room = np.minimum(free.of(technicians), len(jobs))
     first = np.concatenate([[0], np.cumsum(room)])
-    rows, minutes = np.repeat(rows, room[columns]), np.repeat(minutes, room[columns])
-    places = np.concatenate([np.arange(first[c], first[c + 1]) for c in columns.tolist()])
+    wide = room[columns]
+    rows, minutes = np.repeat(rows, wide), np.repeat(minutes, wide)
+    starts = np.concatenate([[0], np.cumsum(wide)[:-1]])
+    places = np.repeat(first[columns] - starts, wide) + np.arange(len(rows))
     owner = np.repeat(technicians, room)
     # One column more for each job stands for nobody, and costs more than anything else could save.
     low = float(minutes.min())

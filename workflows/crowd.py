@@ -69,6 +69,7 @@ class Crowd:
         self._carries: dict[str, Flags] = {}
         self._serves: dict[str, Flags] = {}
         self._refuses: dict[str, set[int]] = {}
+        self._refusals: dict[str, Flags] = {}
         self._calendars: list[tuple[Sequence[dict[str, Any]], str, str]] = []
         self._calendar_of: dict[bytes, int] = {}
         self._duty: Indices = np.empty(0, np.int64)
@@ -178,33 +179,39 @@ class Crowd:
     ) -> Indices:
         """Return the number of the first filter that each fails, or 0."""
         status = np.zeros(len(who), np.int64)
+        left, people = np.arange(len(who)), who
 
         def fail(name: str, fails: Flags) -> None:
-            status[fails] = _CODE[name]
+            nonlocal left, people
+            if fails.any():
+                status[left[fails]] = _CODE[name]
+                passes = ~fails
+                left, people = left[passes], people[passes]
 
-        # The last filter first, so that an earlier one writes over it.
-        fail("address", ~self._has_address[who])
-        fail("capacity", self.capacity_of(who, need.max_jobs) == 0)
+        # In the order of the filters: each looks at those alone whom the ones before it let pass.
+        if len(asked):
+            fail("asked", np.isin(people, asked))
+        fail("distance", self._beyond(need, people, km[left], since))
+        if need.fresh_s is not None:
+            fail("position", self._places.seen_at[people] < since)
+        if need.area_id:
+            fail("territory", ~self._serving(need.area_id)[people])
+        duty = self._duty_of(people, now)
+        fail("shift", duty == _OFF)
+        fail("holiday", duty[duty != _OFF] == _FREE)
+        fail("leave", self._is_away(people, _micros(now)))
+        if self._refuses.get(need.customer_id):
+            fail("customer", self._refusing(need.customer_id)[people])
         for part in need.parts:
-            fail("parts", ~self._carrying(part)[who])
-        refusing = self._refuses.get(need.customer_id)
-        if refusing:
-            fail("customer", np.isin(who, np.fromiter(refusing, np.int64)))
-        moment = _micros(now)
+            fail("parts", ~self._carrying(part)[people])
+        fail("capacity", self.capacity_of(people, need.max_jobs) == 0)
+        fail("address", ~self._has_address[people])
+        return status
+
+    def _is_away(self, who: Indices, moment: int) -> Flags:
         leave = self._leave[who]
         away = (leave[:, :, 0] <= moment) & (moment < leave[:, :, 1])
-        fail("leave", np.asarray(away.any(axis=1)))
-        duty = self._duty_of(who, now)
-        fail("holiday", duty == _FREE)
-        fail("shift", duty == _OFF)
-        if need.area_id:
-            fail("territory", ~self._serving(need.area_id)[who])
-        if need.fresh_s is not None:
-            fail("position", self._places.seen_at[who] < since)
-        fail("distance", self._beyond(need, who, km, since))
-        if len(asked):
-            fail("asked", np.isin(who, asked))
-        return status
+        return np.asarray(away.any(axis=1))
 
     def _beyond(self, need: Need, who: Indices, km: Floats, since: int) -> Flags:
         beyond = km > need.within_km
@@ -230,27 +237,31 @@ class Crowd:
         here = np.radians(need.position or (0.0, 0.0))
         if len(failing) > SHOWN:
             edge = np.partition(km, SHOWN - 1)[SHOWN - 1] + _TIES
-            return np.union1d(failing[km <= edge][: SHOWN + _MOST_TIES], asked)
+            return self._with(failing[km <= edge][: SHOWN + _MOST_TIES], asked)
         found = pool.nearest(here, len(able) + SHOWN + _MOST_TIES, since)
         found = np.setdiff1d(found, able, assume_unique=True)
         if len(found) >= SHOWN:
-            return np.union1d(self._cut(here, found, since), asked)
+            return self._with(self._cut(here, found, since), asked)
         others = self._everybody().nearest(here, pool.size + SHOWN + _MOST_TIES, since)
         others = np.setdiff1d(others, np.concatenate([found, able]), assume_unique=True)
-        return np.union1d(np.concatenate([found, self._cut(here, others, since)]), asked)
+        return self._with(np.concatenate([found, self._cut(here, others, since)]), asked)
+
+    def _with(self, who: Indices, asked: Indices) -> Indices:
+        return np.union1d(who, asked) if len(asked) else who
 
     def _failed(
         self, need: Need, near: Indices, who: Indices, status: Indices, asked: Indices
     ) -> dict[str, str]:
         """Return which filter each fails."""
-        within = dict(zip(who.tolist(), status.tolist(), strict=True))
+        within = np.zeros(len(self._ids), np.int8)
+        within[who] = status
         levels, least = self._levels.get(need.skill), max(need.level, 1)
         again = set(asked.tolist())
         failed = {}
         for one in near.tolist():
             has_skill = levels is not None and levels[one] >= least
             beyond = "asked" if one in again else "distance" if has_skill else "skill"
-            failed[self._ids[one]] = FILTERS[within[one] - 1] if one in within else beyond
+            failed[self._ids[one]] = FILTERS[within[one] - 1] if within[one] else beyond
         return failed
 
     def _cut(self, here: Floats, who: Indices, since: int) -> Indices:
@@ -261,7 +272,7 @@ class Crowd:
         self, need: Need, asked: Indices, who: Indices, counts: dict[str, int]
     ) -> None:
         """Count those who are not asked again as that, not as far away or without the skill."""
-        for one in asked[~np.isin(asked, who)]:
+        for one in asked[~np.isin(asked, who)] if len(asked) else ():
             levels = self._levels.get(need.skill)
             has_skill = levels is not None and levels[one] >= max(need.level, 1)
             counts["distance" if has_skill else "skill"] -= 1
@@ -304,7 +315,10 @@ class Crowd:
             self._minute = minute
             self._duty = np.full(len(self._calendars), _UNKNOWN, np.int64)
         calendars = self._calendar[who]
-        for one in np.unique(calendars[self._duty[calendars] == _UNKNOWN]).tolist():
+        known = self._duty[calendars]
+        if (known != _UNKNOWN).all():
+            return known
+        for one in np.unique(calendars[known == _UNKNOWN]).tolist():
             shifts, holidays, timezone = self._calendars[one]
             why = judge_duty(shifts, holidays, now, timezone)
             self._duty[one] = _ON if not why else _FREE if why.startswith(HOLIDAY) else _OFF
@@ -314,6 +328,13 @@ class Crowd:
         if part not in self._carries:
             self._carries[part] = np.array([part in parts for parts in self._parts], bool)
         return self._carries[part]
+
+    def _refusing(self, customer: str) -> Flags:
+        if customer not in self._refusals:
+            refusing = np.zeros(len(self._ids), bool)
+            refusing[list(self._refuses[customer])] = True
+            self._refusals[customer] = refusing
+        return self._refusals[customer]
 
     def _serving(self, area: str) -> Flags:
         if area not in self._serves:
@@ -352,9 +373,11 @@ class Crowd:
             serves[who] = not one.areas or area in one.areas
         for customer in self._excluded_by[who]:
             self._refuses[customer].discard(who)
+            self._refusals.pop(customer, None)
         self._excluded_by[who] = frozenset(one.excluded_by)
         for customer in self._excluded_by[who]:
             self._refuses.setdefault(customer, set()).add(who)
+            self._refusals.pop(customer, None)
         if moved:
             self._move(who)
 
@@ -395,6 +418,7 @@ class Crowd:
         self._rank[sorted(range(size), key=self._ids.__getitem__)] = np.arange(size)
         self._carries.clear()
         self._serves.clear()
+        self._refusals.clear()
         self._pools.clear()
 
 

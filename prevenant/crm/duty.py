@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -38,6 +38,7 @@ def judge_duty(shifts: Sequence[dict[str, Any]], holidays: str, at: datetime, ti
     return f"{HOLIDAY} ({free[today] or free[today - timedelta(days=1)]})"
 
 
+@lru_cache(maxsize=10_000)
 def holiday_on(region: str, day: date) -> str:
     """Return the name of a region's public holiday, or nothing; `region` is `FR` or `DE-BY`."""
     calendar = _calendar(region)
