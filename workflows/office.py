@@ -58,6 +58,11 @@ class Office:
         self.roads = roads
         self._tell = partial(_tell_case, store, clock, roads.name)
 
+    def close(self) -> None:
+        """Ask no server any more."""
+        if self.roads is not None:
+            self.roads.stop()
+
     def ask_ways(self, question: Question) -> None:
         """Ask the routing server."""
         if self.roads is not None and self._tell is not None:
