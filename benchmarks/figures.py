@@ -69,4 +69,4 @@ def report(bench: str, figures: Sequence[Figure]) -> None:
 
 
 def _shown(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"  # noqa: PLR2004  readable
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"

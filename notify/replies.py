@@ -20,9 +20,10 @@ from prevenant.tables import CaseEvent, add_case_event, add_timeline, utc_column
 
 log = structlog.get_logger()
 
-ACCEPT, DECLINE, EN_ROUTE, ARRIVED, DONE, RATE, TALK = (
+ACCEPT, DECLINE, CANCEL, EN_ROUTE, ARRIVED, DONE, RATE, TALK = (
     "accept",
     "decline",
+    "cancel",
     "en_route",
     "arrived",
     "done",
@@ -46,6 +47,7 @@ _PHRASES: Sequence[tuple[str, str]] = (
     (EN_ROUTE, r"on (my|the) way|en route|leaving|je pars|j arrive"),
     (ARRIVED, r"\barrived|i am here|on site|sur place|je suis la|arrive\b"),
     (DONE, r"\bdone|finished|fixed|repaired|termine|fini\b|repare|c est fait"),
+    (CANCEL, r"cancel|annule|^(i )?(cannot|can t) (come|make)|ne (peux|viens) pas|peux plus venir"),
     (DECLINE, r"^(no|non|nope|decline|cannot|can t|refuse|impossible|another time|un autre)\b"),
     (ACCEPT, r"^(yes|oui|ok|okay|accept|accepte|d accord|sure|je prends|j y vais)\b"),
 )
@@ -53,7 +55,7 @@ _FITS = {
     "offer": {ACCEPT, DECLINE},
     "acknowledge": {ACCEPT, DECLINE},
     "confirm": {ACCEPT, DECLINE},
-    "progress": {EN_ROUTE, ARRIVED, DONE},
+    "progress": {EN_ROUTE, ARRIVED, DONE, CANCEL},
     "rating": {RATE},
 }
 _CHOICES = {
@@ -178,6 +180,8 @@ def intent_for(ask: str, meaning: _Meaning) -> str | None:
     """Return what a reply means as an answer to a question of kind `ask`, or None."""
     if meaning.number is not None:
         return _NUMBERS.get(ask, {}).get(meaning.number)
+    if meaning.intent == CANCEL and DECLINE in _FITS.get(ask, ()):
+        return DECLINE
     if meaning.intent == TALK or meaning.intent in _FITS.get(ask, ()):
         return meaning.intent
     return None

@@ -37,6 +37,8 @@ from prevenant.settings import Settings
 from prevenant.store import Store
 from prevenant.stream.embedded import EmbeddedHost
 from prevenant.stream.replaying import QuarantineReplay
+from workflows.office import Office, office_of
+from workflows.roads import Roads
 from workflows.runtime import Runtime
 
 log = structlog.get_logger()
@@ -90,6 +92,7 @@ class Engine:
         self._runtime = Runtime(
             self.store, self.clock, self.book.workflows, self.book.routes, self.book.templates
         )
+        self._office = _open_office(settings, self.store, self.clock)
         self.channels = make_channels(settings)
         self._outbox = Outbox(self.store, self.clock, self.channels)
         self._app = make_api(Services(settings, self.store, self.clock, self.book.templates))
@@ -112,6 +115,8 @@ class Engine:
         self._listeners.change_subscriptions(self.books.earlier_subscriptions())
         self._listeners.change_subscriptions(self.host.subscriptions)
         self.host.recover()
+        with self.store.read() as session:
+            self._office.warm(session)
         _collect_garbage_seldom()
         self._spawn("decide", self.host.run)
         self._spawn("book", lambda: self.books.run(self.host.change_book))
@@ -130,6 +135,7 @@ class Engine:
         self.books.stop()
         self.host.stop()
         self._runtime.stop()
+        self._office.close()
         self._outbox.stop()
         self._server.should_exit = True
         self._app.state.live.close()
@@ -195,6 +201,19 @@ def _make_server(app: FastAPI) -> uvicorn.Server:
         app, log_config=None, access_log=False, timeout_graceful_shutdown=1, lifespan="off"
     )
     return uvicorn.Server(config)
+
+
+def _open_office(settings: Settings, store: Store, clock: Clock) -> Office:
+    """Say how dispatch goes about its work in this process."""
+    with store.read() as session:
+        office = office_of(session)
+    office.gather_s = settings.dispatch_gather_s
+    if settings.routing_url:
+        timeout_s = settings.routing_timeout_s
+        office.use_roads(
+            Roads(settings.routing_url, settings.routing_engine, timeout_s), store, clock
+        )
+    return office
 
 
 def make_channels(settings: Settings) -> dict[str, Channel]:

@@ -6,7 +6,7 @@ import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import parse_qs, urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
@@ -187,6 +187,20 @@ class Settings(BaseSettings):
         description="e-mail: smtp://, smtps:// or smtp+starttls://user:password@host:port",
     )
     email_from: str = Field(default="", description="the sender of e-mail")
+    routing_url: Annotated[str, AfterValidator(_web_url)] = Field(
+        default="",
+        description="an OSRM or Valhalla server that knows travel times by road; empty: great circles",
+    )
+    routing_engine: Literal["osrm", "valhalla"] = Field(
+        default="osrm", description="what answers there: osrm or valhalla"
+    )
+    routing_timeout: Annotated[str, AfterValidator(_duration)] = Field(
+        default="1s", description="how long that server is waited for; great circles serve then"
+    )
+    dispatch_gather: Annotated[str, AfterValidator(_duration)] = Field(
+        default="3s",
+        description="how long jobs wait in a storm, to be assigned together; empty: not at all",
+    )
     admin_token: SecretStr = Field(
         default=SecretStr(""),
         description="the first administrator's token; made on the first run and printed once if empty",
@@ -218,6 +232,16 @@ class Settings(BaseSettings):
     def http_port(self) -> int:
         """The port part of `http`; 0 lets the machine choose."""
         return int(self.http.rpartition(":")[2])
+
+    @property
+    def routing_timeout_s(self) -> float:
+        """`routing_timeout` in seconds."""
+        return parse_duration(self.routing_timeout) if self.routing_timeout else 1.0
+
+    @property
+    def dispatch_gather_s(self) -> float:
+        """`dispatch_gather` in seconds; 0 for not at all."""
+        return parse_duration(self.dispatch_gather) if self.dispatch_gather else 0.0
 
     @property
     def mqtt_urls(self) -> list[str]:

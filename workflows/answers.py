@@ -3,7 +3,7 @@
 from notify import Ask
 from prevenant.crm.directory import find_person, find_role_holders
 from prevenant.tables import CaseEvent
-from workflows import offers
+from workflows import offers, redispatch
 from workflows.running import RunningCase
 from workflows.tables import OPEN, WorkOrder
 
@@ -75,6 +75,9 @@ def _take_offer_answer(run: RunningCase, event: CaseEvent) -> None:
 def _take_progress(run: RunningCase, event: CaseEvent) -> None:
     order = run.work_order()
     intent = event.data["intent"]
+    if order is not None and order.contact_id == event.data["contact"] and intent == "cancel":
+        redispatch.release(run, order, "cancelled", "cannot come after all")
+        return
     if order is None or order.contact_id != event.data["contact"] or intent not in _JOB_STATES:
         return
     order.state, order.updated_at = _JOB_STATES[intent], run.now

@@ -12,7 +12,7 @@ import msgspec
 
 from prevenant.clock import epoch_seconds, from_epoch
 from prevenant.tables import CaseEvent
-from workflows import answers, steps
+from workflows import answers, redispatch, steps
 from workflows.running import Outcome, RunningCase, Track, locate
 from workflows.tables import CLOSED, OPEN
 
@@ -40,6 +40,8 @@ def hear(run: RunningCase, event: CaseEvent) -> None:
             run.set_fact("acknowledged")
         case "reply":
             answers.take(run, event)
+        case "technician.unavailable":
+            redispatch.take_unavailable(run, event)
     for track in list(run.progress.tracks):
         if track.begun and track in run.progress.tracks:
             _apply(run, track, steps.hear(run, track, run.step_at(track.path), event))
@@ -68,6 +70,8 @@ def _advance(run: RunningCase) -> None:
         _apply(run, track, steps.begin(run, track, run.step_at(track.path)))
     if not tracks and run.case.state == OPEN:
         run.end(CLOSED, "completed")
+    if run.case.state != OPEN:
+        redispatch.withdraw_all(run)
     due = [track.due_at for track in run.progress.tracks if track.due_at is not None]
     run.case.due_at = from_epoch(min(due)) if due else None
     run.case.progress = msgspec.to_builtins(run.progress)
@@ -92,6 +96,10 @@ def _go_on(run: RunningCase, track: Track) -> None:
     """Move a track behind its step; at the end of a list, behind the step that holds the list."""
     path = track.path
     while True:
+        if path == track.ends_after:
+            run.progress.tracks.remove(track)
+            _join_around(run, path)
+            return
         siblings, index = locate(run.workflow.steps, path)
         head, _, _ = path.rpartition(".")
         if index + 1 < len(siblings):
@@ -101,9 +109,15 @@ def _go_on(run: RunningCase, track: Track) -> None:
             path = head.removesuffix(".otherwise")
             continue
         run.progress.tracks.remove(track)
-        if head:
-            _join_branches(run, head.rpartition(".branches.")[0])
+        _join_around(run, path)
         return
+
+
+def _join_around(run: RunningCase, path: str) -> None:
+    """Join the branches of the `parallel` around a step, where there is one that still waits for them."""
+    parallel, inside, _ = path.rpartition(".branches.")
+    if inside and any(other.path == parallel for other in run.progress.tracks):
+        _join_branches(run, parallel)
 
 
 def _join_branches(run: RunningCase, parallel: str) -> None:

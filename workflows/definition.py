@@ -71,6 +71,15 @@ class Dispatch(msgspec.Struct, frozen=True, tag="dispatch"):
     offer_template: str = "job_offer"
     accepted_template: str = "job_accepted"
     gone_template: str = "job_gone"
+    parts: list[str] = []
+    """Templates of names of parts, each one name or several with commas between them."""
+    fresh_s: float | None = None
+    """How old a technician's position may be; None: it does not matter."""
+    territory: bool = False
+    """Whether only technicians of the site's area are asked, or those of `area`."""
+    area: str = ""
+    max_jobs: int | None = None
+    """How many jobs a technician may have beside; None: as many as the technician's own capacity."""
 
 
 class Wait(msgspec.Struct, frozen=True, tag="wait"):
@@ -266,7 +275,9 @@ class _Reader:
             on_foot=options.boolean("on_foot", default=False),
             arrive_within_s=options.duration_s("arrive_within", None),
             window_s=options.duration_s("window", 7_200.0),
-            **names,
+            offer_template=names["offer_template"],
+            accepted_template=names["accepted_template"],
+            gone_template=names["gone_template"],
         )
 
     def _wait(self, head: Value, pairs: Pairs) -> Wait | None:

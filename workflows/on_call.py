@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 from sqlmodel import Field, Session, SQLModel, col, select
 
 from prevenant.crm.directory import Person, find_person
-from prevenant.crm.public_holidays import holiday_name
+from prevenant.crm.public_holidays import holiday_on
 from prevenant.crm.shifts import is_on_shift
 from prevenant.errors import ConfigurationError, Problem
 from prevenant.tables import add_timeline, utc_column
@@ -96,7 +96,7 @@ def find_duty(
             why = f": {one.reason}" if one.reason else ""
             return Duty(one.contact_id, f"stands in, as {one.given_by} said{why}")
     local = at.astimezone(ZoneInfo(schedule.timezone))
-    holiday = holiday_name(schedule.holidays, local.date())
+    holiday = holiday_on(schedule.holidays, local.date())
     for number, layer in enumerate(schedule.layers, 1):
         if (layer.on_holidays == NEVER and holiday) or (layer.on_holidays == ONLY and not holiday):
             continue

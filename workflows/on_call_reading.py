@@ -4,7 +4,7 @@ import re
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from prevenant.crm.public_holidays import judge_code
+from prevenant.crm.public_holidays import judge_region
 from prevenant.crm.shifts import parse_shifts
 from prevenant.document import Mapping, Value
 from prevenant.errors import Problem
@@ -72,7 +72,7 @@ def _read_holidays(pairs: Mapping) -> str:
     if value is None or text is None:
         return ""
     try:
-        return judge_code(text)
+        return judge_region(text)
     except ValueError as error:
         value.fail(str(error))
         return ""

@@ -9,6 +9,7 @@ from enum import Enum
 from typing import Any
 
 import msgspec
+from jinja2 import TemplateError
 from sqlmodel import Session, col, select
 
 from notify import Ask, Draft, Recipient, Templates, close_asks, queue_message
@@ -27,6 +28,8 @@ class Track(msgspec.Struct):
     due_at: float | None = None
     """Seconds since 1970; None waits for an event alone."""
     data: dict[str, Any] = {}
+    ends_after: str = ""
+    """The path of a step that is done once more beside the others: behind it the track is over."""
 
 
 class Progress(msgspec.Struct):
@@ -155,6 +158,19 @@ class RunningCase:
         message = self._templates.render_text(text, language, shared, zone)
         shared["alarm"] = {"rule": alarm.rule, "message": message, "reason": alarm.reason}
         return shared
+
+    def render_list(self, texts: list[str]) -> list[str]:
+        """Return the names that texts of the workflow give; what cannot be worded is left out."""
+        zone = self.place.timezone
+        found: list[str] = []
+        for text in texts:
+            try:
+                said = self._templates.render_text(text, "en", self.variables("en", zone), zone)
+            except TemplateError as error:
+                self.note("text.unworded", f"{text!r} is not known here: {error}")
+                continue
+            found += [one.strip() for one in said.split(",") if one.strip()]
+        return found
 
     def work_order(self) -> WorkOrder | None:
         """Return the job of the technician who has it, or None."""

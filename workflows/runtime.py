@@ -230,10 +230,11 @@ class Runtime:
         return RunningCase(session, self._story.templates, workflow, case, now)
 
     def _find_case(self, session: Session, event: CaseEvent) -> Case | None:
+        """Return an event's case, which nobody else moves meanwhile."""
         if event.case_id is not None:
-            return session.get(Case, event.case_id)
+            return session.get(Case, event.case_id, with_for_update=True)
         query = select(Case).where(Case.alarm_id == event.alarm_id)
-        return session.exec(query.order_by(col(Case.id).desc())).first()
+        return session.exec(query.order_by(col(Case.id).desc()).with_for_update()).first()
 
     def _keep_version(self, session: Session, workflow: Workflow) -> None:
         if session.get(WorkflowVersion, workflow.version) is None:

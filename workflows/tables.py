@@ -3,12 +3,14 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Index, text
+from sqlalchemy import JSON, Column, Index, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
 from prevenant.tables import json_column, utc_column
 
 OPEN, HANDED_OVER, CLOSED = "open", "handed_over", "closed"
+ACTIVE_JOBS = ("accepted", "en_route", "arrived")
+_ACTIVE = "state IN ('accepted', 'en_route', 'arrived')"
 
 
 class WorkflowVersion(SQLModel, table=True):
@@ -59,15 +61,36 @@ class Case(SQLModel, table=True):
 
 
 class WorkOrder(SQLModel, table=True):
-    """A technician's job on a case."""
+    """A technician's job on a case. A step of a case has one that is under way at most."""
 
     __tablename__ = "work_order"
+    __table_args__ = (
+        Index(
+            "uq_work_order_active",
+            "case_id",
+            "step",
+            unique=True,
+            sqlite_where=text(f"{_ACTIVE} AND step <> ''"),
+            postgresql_where=text(f"{_ACTIVE} AND step <> ''"),
+        ),
+        Index(
+            "ix_work_order_busy",
+            "technician_id",
+            sqlite_where=text(_ACTIVE),
+            postgresql_where=text(_ACTIVE),
+        ),
+    )
 
     id: int | None = Field(default=None, primary_key=True)
     case_id: int = Field(foreign_key="case_file.id", index=True)
+    step: str = ""
+    """The path of the step that sent the technician."""
     technician_id: str = Field(index=True)
     contact_id: str
     technician_name: str
+    device_id: str = ""
+    site_id: str = Field(default="", index=True)
+    customer_id: str = Field(default="", index=True)
     state: str
     """`accepted`, `en_route`, `arrived`, `done`, `cancelled`."""
     visit_start: datetime = utc_column()
@@ -80,6 +103,16 @@ class WorkOrder(SQLModel, table=True):
 
 class Offer(SQLModel, table=True):
     """A job offered to one technician."""
+
+    __table_args__ = (
+        Index(
+            "ix_offer_standing",
+            "technician_id",
+            sqlite_where=text("state = 'open'"),
+            postgresql_where=text("state = 'open'"),
+        ),
+        Index("ix_offer_latest", "offered_at"),
+    )
 
     id: int | None = Field(default=None, primary_key=True)
     case_id: int = Field(foreign_key="case_file.id", index=True)
@@ -96,7 +129,7 @@ class Offer(SQLModel, table=True):
 
 
 class Candidate(SQLModel, table=True):
-    """What dispatch thought of one technician, and why."""
+    """What dispatch thought of one technician, and why: of the best, and of the nearest excluded."""
 
     id: int | None = Field(default=None, primary_key=True)
     case_id: int = Field(foreign_key="case_file.id", index=True)
@@ -108,4 +141,69 @@ class Candidate(SQLModel, table=True):
     distance_km: float | None = None
     travel_s: float | None = None
     score: float | None = None
+    scores: dict[str, Any] = Field(
+        default_factory=dict, sa_column=Column(JSON, nullable=False, server_default="{}")
+    )
+    """What the score is made of, in minutes: `way`, `load`, `overqualified`, `known`."""
     reason: str
+
+
+class DispatchRound(SQLModel, table=True):
+    """One time that dispatch looked at everybody: how many could go, and whom each filter excluded."""
+
+    __tablename__ = "dispatch_round"
+    __table_args__ = (UniqueConstraint("case_id", "round"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    case_id: int = Field(foreign_key="case_file.id", index=True)
+    round: int
+    step: str
+    at: datetime = utc_column()
+    need: str
+    """What was asked for, in words."""
+    eligible: int
+    total: int
+    counts: dict[str, Any] = json_column()
+    """How many technicians each filter excluded; whoever fails several counts under the first."""
+    summary: str
+    """The counts in words."""
+    ways: str = ""
+    """Where the ways come from, or why not from the routing server."""
+    plan: str = ""
+    """What a storm's plan says of this job, in words."""
+
+
+class WaitingJob(SQLModel, table=True):
+    """A job that waits for a moment in a storm, to be assigned together with others."""
+
+    __tablename__ = "waiting_job"
+    __table_args__ = (
+        Index(
+            "ix_waiting_job_open",
+            "until",
+            sqlite_where=text("state = 'waiting'"),
+            postgresql_where=text("state = 'waiting'"),
+        ),
+        Index(
+            "ix_waiting_job_reserved",
+            "technician_id",
+            sqlite_where=text("state = 'assigned'"),
+            postgresql_where=text("state = 'assigned'"),
+        ),
+    )
+
+    id: int | None = Field(default=None, primary_key=True)
+    case_id: int = Field(foreign_key="case_file.id", index=True)
+    step: str
+    severity: int
+    need: dict[str, Any] = json_column()
+    """What the job asks of a technician: a `workflows.dispatch.Need` without those who know the place."""
+    excluded: dict[str, Any] = json_column()
+    state: str = "waiting"
+    """`waiting`, `assigned` (its technician is kept for it), `over`."""
+    since: datetime = utc_column()
+    until: datetime = utc_column()
+    technician_id: str = ""
+    """Whom the plan proposes; empty: nobody is left."""
+    plan: str = ""
+    """Why, in words."""

@@ -17,6 +17,7 @@ from prevenant.book_advice import advise
 from prevenant.cli import (
     alarms,
     devices,
+    dispatch,
     journal,
     on_call,
     rules_import,
@@ -48,6 +49,7 @@ app.add_typer(alarms.app, name="alarms")
 app.add_typer(crm_app, name="crm")
 app.add_typer(devices.devices_app, name="devices")
 app.add_typer(devices.quarantine_app, name="quarantine")
+app.add_typer(dispatch.app, name="dispatch")
 app.add_typer(journal.app, name="journal")
 app.add_typer(on_call.app, name="on-call")
 app.add_typer(simulate_app, name="simulate")

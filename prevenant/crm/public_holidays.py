@@ -1,29 +1,33 @@
-"""Public holidays of a country or a region, from the library `holidays`."""
+"""Public holidays of a country or a region, such as `FR` or `DE-BY`, from the library `holidays`."""
 
 from datetime import date
-from functools import cache
+from functools import cache, lru_cache
 
-import holidays
+import holidays as calendars
 
 EXAMPLE = "write a country, perhaps with a region, such as FR or DE-BY"
 
 
-def holiday_name(code: str, day: date) -> str:
-    """Return what is celebrated on `day` where `code` (`FR`, `DE-BY`) says, or nothing."""
-    return str(_calendar(code).get(day, "")) if code else ""
+@lru_cache(maxsize=10_000)
+def holiday_on(region: str, day: date) -> str:
+    """Return the name of a region's public holiday, or nothing; an unknown region has none."""
+    calendar = _calendar(region) if region else None
+    return "" if calendar is None else str(calendar.get(day) or "")
 
 
-def judge_code(code: str) -> str:
-    """Return `code` in capitals. Raises ValueError with the form that is expected."""
-    try:
-        _calendar(code.upper())
-    except NotImplementedError:
-        message = f"there are no public holidays for {code!r}: {EXAMPLE}"
-        raise ValueError(message) from None
-    return code.upper()
+def judge_region(text: str) -> str:
+    """Return a region in capitals. Raises ValueError with the form that is expected."""
+    region = text.strip().upper()
+    if region and _calendar(region) is None:
+        message = f"there are no public holidays for {text!r}: {EXAMPLE}"
+        raise ValueError(message)
+    return region
 
 
 @cache
-def _calendar(code: str) -> holidays.HolidayBase:
-    country, _, region = code.partition("-")
-    return holidays.country_holidays(country, subdiv=region or None)
+def _calendar(region: str) -> calendars.HolidayBase | None:
+    country, _, part = region.partition("-")
+    try:
+        return calendars.country_holidays(country, subdiv=part or None, language="en_US")
+    except NotImplementedError:
+        return None

@@ -6,6 +6,8 @@ from alembic import context
 from alembic.autogenerate.api import AutogenContext
 from sqlmodel import AutoString, SQLModel
 
+from prevenant.crm.changes import watch_technicians
+
 
 def render_item(kind: str, item: Any, _: AutogenContext) -> str | Literal[False]:
     """Write SQLModel's own string type as SQLAlchemy's."""
@@ -21,3 +23,5 @@ context.configure(
     render_item=render_item,
 )
 context.run_migrations()
+# A table that SQLite had to make anew for a migration has lost its triggers.
+watch_technicians(connection)

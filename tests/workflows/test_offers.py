@@ -1,0 +1,246 @@
+"""Offers: one after the other or in parallel, the first to accept has it, and who comes instead."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+
+from prevenant.crm.tables import Exclusion, Leave, RoleHolder, Technician
+from prevenant.store import Store
+from tests.moved_clock import MovedClock
+from tests.workflows.dispatching import URGENT, VISIT, DispatchDesk
+from workflows.tables import Case, WorkOrder
+
+Make = Callable[..., DispatchDesk]
+
+
+@pytest.fixture
+def desk(store: Store, clock: MovedClock) -> Make:
+    """Return how to make a desk with three technicians, 10, 20 and 30 km away."""
+
+    def make(steps: str = VISIT) -> DispatchDesk:
+        desk = DispatchDesk(store, clock, steps)
+        for number, name in enumerate(("near", "middle", "far"), 1):
+            desk.add_technician(name, 10 * number)
+        return desk
+
+    return make
+
+
+def test_the_next_is_asked_after_a_refusal_and_after_silence(desk: Make) -> None:
+    one = desk()
+    one.raise_alarm()
+    one.reply("near", "offer", "decline")
+    one.pass_time(minutes=10)
+    one.reply("far", "offer", "accept")
+    assert one.offers() == [("near", "declined"), ("middle", "expired"), ("far", "accepted")]
+    assert one.orders() == [("far", "accepted")]
+    one.reply("middle", "offer", "accept")
+    assert one.templates_told("middle") == ["job_offer", "job_gone"]
+
+
+def test_of_several_the_first_to_accept_has_it_and_the_others_are_told(desk: Make) -> None:
+    one = desk(URGENT)
+    one.raise_alarm()
+    assert [state for _, state in one.offers()] == ["open"] * 3
+    one.reply("middle", "offer", "accept")
+    one.reply("near", "offer", "accept")
+    assert one.orders() == [("middle", "accepted")]
+    assert one.offers() == [("near", "withdrawn"), ("middle", "accepted"), ("far", "withdrawn")]
+    assert one.templates_told("far") == ["job_offer", "job_gone"]
+    assert one.templates_told("near") == ["job_offer", "job_gone", "job_gone"]
+
+
+def test_who_accepts_and_does_not_arrive_is_replaced(desk: Make) -> None:
+    one = desk(URGENT)
+    one.raise_alarm()
+    one.reply("near", "offer", "accept")
+    one.pass_time(minutes=4)
+    assert one.orders() == [("near", "cancelled")]
+    assert one.templates_told("near")[-1] == "job_over"
+    assert one.offers()[3:] == [("middle", "open"), ("far", "open")]
+
+
+def test_nobody_eligible_reaches_a_person_at_once_with_the_counts(desk: Make) -> None:
+    one = desk(VISIT.replace("hvac", "hvac >= 2"))
+    one.add_technician("skilled", 200, skills={"hvac": 3})
+    one.raise_alarm()
+    assert one.told() == ["guard"]
+    (line,) = one.lines("candidates")
+    assert line == "0 of 4 technicians can go: 3 lack hvac 2, 1 beyond 100 km"
+    (kept,) = one.rounds()
+    assert (kept.eligible, kept.total, kept.counts) == (0, 4, {"skill": 3, "distance": 1})
+
+
+FAILS: list[tuple[str, str]] = [
+    ("leave", "is ill"),
+    ("exclusion", "is not to be sent to this customer: a quarrel"),
+    ("gone", ""),
+    ("no address", "has no phone number and no address"),
+]
+
+
+@pytest.mark.parametrize(("what", "reason"), FAILS, ids=[what for what, _ in FAILS])
+def test_what_the_crm_says_keeps_somebody_out(desk: Make, what: str, reason: str) -> None:
+    one = desk()
+    now = one.clock.now()
+    with one.store.write() as session:
+        near = session.get_one(Technician, "near")
+        if what == "leave":
+            day = timedelta(days=1)
+            leave = Leave(
+                technician_id="near", starts_at=now - day, ends_at=now + day, reason="ill"
+            )
+            session.add(leave)
+        elif what == "exclusion":
+            session.add(Exclusion(technician_id="near", customer_id="acme", reason="a quarrel"))
+        elif what == "gone":
+            near.is_active = False
+        else:
+            from prevenant.crm.tables import Contact  # noqa: PLC0415  here alone
+
+            session.get_one(Contact, "near").phone = ""
+    one.raise_alarm()
+    assert one.offers() == [("middle", "open")]
+    reasons = {name: why for name, _, why in one.candidates()}
+    assert reasons.get("near", "") == reason
+
+
+def test_a_job_that_is_under_way_leaves_no_room_for_another(desk: Make) -> None:
+    one = desk()
+    one.office.gather_s = 0.0
+    one.raise_alarm(number=1)
+    one.raise_alarm(number=2)
+    one.reply_for("s/1", "near", "accept")
+    one.raise_alarm(number=3)
+    assert one.offers() == [("near", "accepted"), ("middle", "open"), ("far", "open")]
+    one.raise_alarm(number=4)
+    assert one.told()[-1] == "guard"
+    assert one.rounds()[-1].counts == {"capacity": 3}
+
+
+def test_who_falls_ill_is_replaced_and_the_customer_learns_of_another_time(desk: Make) -> None:
+    one = desk()
+    one.raise_alarm()
+    one.reply("near", "offer", "accept")
+    assert one.templates_told("ann") == ["visit_planned"]
+    (before,) = one.rows(WorkOrder)
+    one.pass_time(minutes=45)
+    one.post("technician.unavailable", technician="near", reason="ill")
+    assert one.orders() == [("near", "cancelled")]
+    assert one.offers() == [("near", "accepted"), ("middle", "open")]
+    assert one.lines("technician.unavailable") == ["Near Doe is ill"]
+    one.reply("middle", "offer", "accept")
+    assert one.orders() == [("near", "cancelled"), ("middle", "accepted")]
+    assert one.templates_told("ann") == ["visit_planned", "visit_moved"]
+    after = one.rows(WorkOrder)[-1]
+    assert after.visit_end > before.visit_end
+    assert one.case().due_at == after.visit_end + timedelta(minutes=15)
+    one.reply("middle", "progress", "arrived")
+    assert (one.case().state, one.case().outcome) == ("closed", "done")
+    assert one.templates_told("ann") == ["visit_planned", "visit_moved"], "told once"
+
+
+def test_the_customer_hears_nothing_where_the_time_stays(desk: Make) -> None:
+    one = desk()
+    one.add_technician("neighbour", 10.5)
+    one.raise_alarm()
+    one.reply("near", "offer", "accept")
+    one.post("technician.unavailable", technician="near", reason="ill")
+    one.reply("neighbour", "offer", "accept")
+    first, second = one.rows(WorkOrder)
+    assert first.visit_start == second.visit_start
+    assert one.templates_told("ann") == ["visit_planned"]
+
+
+def test_who_falls_ill_while_thinking_about_an_offer_is_passed_over(desk: Make) -> None:
+    one = desk()
+    one.raise_alarm()
+    one.post("technician.unavailable", technician="near", reason="ill")
+    assert one.offers() == [("near", "withdrawn"), ("middle", "open")]
+
+
+def test_who_cancels_later_is_replaced(desk: Make) -> None:
+    one = desk()
+    one.raise_alarm()
+    one.reply("near", "offer", "accept")
+    one.reply("near", "progress", "cancel")
+    assert one.orders() == [("near", "cancelled")]
+    assert one.offers()[-1] == ("middle", "open")
+
+
+def test_when_nobody_is_left_to_replace_somebody_a_person_has_the_case(desk: Make) -> None:
+    one = desk()
+    one.raise_alarm()
+    one.reply("near", "offer", "accept")
+    one.post("technician.unavailable", technician="near", reason="ill")
+    one.reply("middle", "offer", "decline")
+    one.reply("far", "offer", "decline")
+    assert one.told()[-1] == "guard"
+    one.reply("guard", "acknowledge", "accept")
+    assert one.case().state == "handed_over"
+
+
+def test_who_falls_ill_on_a_case_that_a_person_has_is_told_to_the_dispatcher(desk: Make) -> None:
+    one = desk()
+    with one.store.write() as session:
+        session.add(RoleHolder(contact_id="dispatcher", role="dispatcher"))
+    one.raise_alarm()
+    one.reply("near", "offer", "accept")
+    with one.store.write() as session:
+        case = session.get_one(Case, one.case().id)
+        case.state = "handed_over"
+        case.progress = {**case.progress, "tracks": []}
+    one.post("technician.unavailable", technician="near", reason="ill")
+    assert one.orders() == [("near", "cancelled")]
+    assert one.templates_told("dispatcher") == ["escalation"]
+
+
+CLOSING = """
+- parallel:
+    - - wait: alarm.cleared
+        within: 8h
+        otherwise: {escalate: chief}
+      - close: gone
+    - - dispatch: {skill: hvac, within: 100 km, offer: 1h, at_once: 2}
+        otherwise: {hand_off: guard}
+      - wait: technician.done
+        within: 8h
+        otherwise: {escalate: chief}
+"""
+
+
+def test_offers_of_a_case_that_ends_are_withdrawn_with_a_word(desk: Make) -> None:
+    one = desk(CLOSING)
+    one.raise_alarm()
+    one.clear_alarm()
+    assert one.case().state == "closed"
+    assert one.offers() == [("near", "withdrawn"), ("middle", "withdrawn")]
+    assert one.templates_told("near") == ["job_offer", "job_over"]
+    one.reply("near", "offer", "accept")
+    assert one.orders() == []
+
+
+def test_who_is_on_the_way_to_a_case_that_ends_is_told_and_free_again(desk: Make) -> None:
+    one = desk(CLOSING)
+    one.raise_alarm()
+    one.reply("near", "offer", "accept")
+    one.clear_alarm()
+    assert one.orders() == [("near", "cancelled")]
+    assert one.templates_told("near")[-1] == "job_over"
+    one.raise_alarm(number=2)
+    assert one.offers(case_id=one.case().id) == [("near", "open"), ("middle", "open")]
+
+
+def test_who_knows_the_place_goes_before_who_is_a_little_nearer(desk: Make) -> None:
+    one = desk()
+    one.add_technician("regular", 11)
+    one.raise_alarm()
+    one.reply("near", "offer", "decline")
+    one.reply("regular", "offer", "accept")
+    one.reply("regular", "progress", "arrived")
+    assert one.orders() == [("regular", "done")], "the case ended while they were there"
+    one.raise_alarm()
+    best, _, reason = one.candidates()[0]
+    assert best == "regular"
+    assert reason == "19 min away (11.0 km) - 8 for having been at this device before"
