@@ -37,6 +37,7 @@ def alarmed(world: World) -> World:
 PATHS = (
     "/api/v1/alarms",
     "/api/v1/cases",
+    "/api/v1/cases/1/candidates",
     "/api/v1/messages",
     "/api/v1/quarantine",
     "/api/v1/book/versions",
@@ -65,6 +66,21 @@ def test_alarms_cases_and_messages_are_told_without_addresses(alarmed: World) ->
         "talk.valmont.example", ""
     )
     assert get(alarmed, "/api/v1/cases/999").status_code == 404
+
+
+def test_dispatch_tells_why_this_technician_and_not_the_others(alarmed: World) -> None:
+    alarmed.expect_story("candidates")
+    told = get(alarmed, "/api/v1/cases/1/candidates").json()
+    (last,) = told["rounds"]
+    ranks = [one["rank"] for one in last["candidates"]]
+    assert ranks[:3] == [1, 2, 3]
+    assert last["candidates"][0]["scores"].keys() == {"way"}, "life is at stake"
+    assert last["eligible"] + sum(last["counts"].values()) == last["total"]
+    assert last["summary"]
+    assert [one["state"] for one in told["offers"]] == ["open"] * 3
+    assert "+336" not in json.dumps(told)
+    assert get(alarmed, "/api/v1/cases/1/candidates?round=2").json()["rounds"] == []
+    assert get(alarmed, "/api/v1/cases/999/candidates").status_code == 404
 
 
 def test_a_book_is_published_and_what_is_wrong_with_it_told(world: World) -> None:

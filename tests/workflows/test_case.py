@@ -56,7 +56,7 @@ class Desk:
         while self.runtime.work_once(self.clock.now()):
             pass
 
-    def raise_alarm(self, rule: str = "hot", number: int = 1) -> None:
+    def raise_alarm(self, rule: str = "hot", number: int = 1, severity: int = 3) -> None:
         """Raise an alarm on a device that the CRM does not know."""
         now = self.clock.now()
         with self.store.write() as session:
@@ -65,7 +65,7 @@ class Desk:
                 device_type="room",
                 site_id="s",
                 device_id=f"s/{number}",
-                severity=3,
+                severity=severity,
                 onset_at=now,
                 raised_at=now,
                 reason="`temperature > 26` holds",

@@ -1,4 +1,4 @@
-"""With the store: the crowd and judging everybody keep the same candidates, also after changes elsewhere."""
+"""With the store: the crowd keeps the same candidates as judging everybody, also after changes."""
 
 import random
 from collections import Counter

@@ -2,18 +2,22 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prevenant.crm.directory import Person, TechnicianView
+from prevenant.crm.duty import judge_duty
 from prevenant.crm.shifts import is_on_shift, parse_shifts
+from tests.workflows.people import crowds, loads, needs, refusals
 from workflows.dispatch import (
     Need,
     distance_km,
     plan_visit,
     rank_candidates,
+    shown_counts,
     shown_distance,
 )
 
@@ -63,12 +67,23 @@ def test_the_nearest_goes_first() -> None:
         ({"shifts": parse_shifts("sat-sun 08:00-18:00")}, "is off shift"),
         ({"north_km": 60.0}, "is 60.0 km away, beyond 50.0 km"),
         ({"person": Person("a", "A", "en", "UTC", "sms", {})}, "has no phone number"),
+        ({"leave": ((NOON, NOON + timedelta(hours=1), "ill"),)}, "is ill"),
+        ({"leave": ((NOON, NOON + timedelta(hours=1), ""),)}, "is on leave (leave)"),
+        ({"areas": frozenset({"west"})}, "does not serve east"),
+        ({"excluded_by": {"acme": "a quarrel"}}, "is not to be sent to this customer: a quarrel"),
+        ({"parts": {"relay": 0, "fan": 1}}, "does not carry relay"),
+        ({"parts": {}}, "does not carry relay, fan"),
+        ({"position_at": NOON - timedelta(minutes=11)}, "was not seen within 10m"),
+        ({"position_at": None}, "was not seen within 10m"),
     ],
 )
 def test_who_fails_a_hard_filter_is_out_and_told_why(
     changes: dict[str, object], reason: str
 ) -> None:
-    ((_, eligible, why),) = rank(technician("a", **changes))  # type: ignore[arg-type]
+    able = {"parts": {"relay": 1, "fan": 2}, "position_at": NOON}
+    asked = {"customer_id": "acme", "area_id": "east", "parts": ("relay", "fan"), "fresh_s": 600.0}
+    assert rank(technician("a", **able), **asked)[0][1]  # type: ignore[arg-type]
+    ((_, eligible, why),) = rank(technician("a", **{**able, **changes}), **asked)  # type: ignore[arg-type]
     assert not eligible
     assert reason in why
 
@@ -171,3 +186,88 @@ def test_distances_as_people_say_them() -> None:
         "4.2 km",
         "60.0 km",
     ]
+
+
+def test_leave_that_is_over_or_ahead_keeps_nobody_out() -> None:
+    hour = timedelta(hours=1)
+    leave = ((NOON - hour, NOON, "ill"), (NOON + hour, NOON + 2 * hour, ""))
+    assert rank(technician("a", leave=leave))[0][1]
+
+
+def test_an_old_position_gives_way_to_where_they_set_out_from() -> None:
+    far = (HERE[0] + 3, HERE[1])
+    seen = {"position": HERE, "base": far}
+    fresh = technician("a", **seen, position_at=NOON - timedelta(hours=1))  # type: ignore[arg-type]
+    old = technician("a", **seen, position_at=NOON - timedelta(minutes=61))  # type: ignore[arg-type]
+    assert rank(fresh)[0][1]
+    assert "beyond 50.0 km" in rank(old)[0][2]
+
+
+@pytest.mark.parametrize(
+    ("shifts", "region", "at", "zone", "expected"),
+    [
+        ("mon-fri 08:00-18:00", "FR", "2026-05-08T10:00", "Europe/Paris", "has a public holiday"),
+        ("mon-fri 08:00-18:00", "DE", "2026-05-08T10:00", "Europe/Berlin", ""),
+        ("mon-fri 08:00-18:00", "DE-BY", "2026-06-04T10:00", "Europe/Berlin", "has a public"),
+        ("mon-fri 08:00-18:00", "DE-HH", "2026-06-04T10:00", "Europe/Berlin", ""),
+        ("mon-fri 08:00-18:00", "XX", "2026-05-08T10:00", "Europe/Paris", ""),
+        ("always", "FR", "2026-05-08T10:00", "Europe/Paris", "has a public holiday"),
+        # The night shift that began before the holiday goes on; the one that begins on it is free.
+        ("mon-sun 22:00-06:00", "FR", "2026-05-08T03:00", "Europe/Paris", ""),
+        ("mon-sun 22:00-06:00", "FR", "2026-05-08T23:00", "Europe/Paris", "has a public holiday"),
+        ("mon-sun 22:00-06:00", "FR", "2026-05-09T03:00", "Europe/Paris", "has a public holiday"),
+        ("sat-sun 08:00-18:00", "FR", "2026-05-08T10:00", "Europe/Paris", "is off shift"),
+        # In Paris it is the holiday already, in London not yet.
+        ("always", "FR", "2026-05-07T22:30", "Europe/Paris", "has a public holiday"),
+        ("always", "FR", "2026-05-07T22:30", "Europe/London", ""),
+    ],
+)
+def test_public_holidays_are_free_by_region_and_local_day(
+    shifts: str, region: str, at: str, zone: str, expected: str
+) -> None:
+    moment = datetime.fromisoformat(at).replace(tzinfo=UTC)
+    if at != "2026-05-07T22:30":
+        moment = datetime.fromisoformat(at).replace(tzinfo=ZoneInfo(zone))
+    why = judge_duty(parse_shifts(shifts), region, moment, zone)
+    assert why.startswith(expected)
+    assert bool(why) == bool(expected)
+
+
+@settings(deadline=None)
+@given(crowds(), needs(), loads, refusals)
+def test_nobody_who_can_go_fails_any_filter_and_everybody_has_a_reason(
+    crowd: list[TechnicianView], need: Need, jobs: dict[str, int], excluded: dict[str, str]
+) -> None:
+    """Each filter is written down here once more, in its plainest form."""
+    for choice in rank_candidates(need, crowd, jobs, excluded, NOON):
+        one = choice.technician
+        assert choice.reason
+        fresh = timedelta(seconds=need.fresh_s or 3_600)
+        seen = one.position_at is not None and NOON - one.position_at <= fresh
+        here = one.position if seen else one.base or one.position
+        limit = one.capacity if need.max_jobs is None else need.max_jobs
+        passes = need.position is not None and all(
+            (
+                one.id not in excluded,
+                one.skills.get(need.skill, 0) >= max(1, need.level),
+                distance_km(need.position, here) <= need.within_km,
+                seen or need.fresh_s is None,
+                not need.area_id or not one.areas or need.area_id in one.areas,
+                is_on_shift(one.shifts, NOON, one.timezone),
+                not any(start <= NOON < end for start, end, _ in one.leave),
+                need.customer_id not in one.excluded_by,
+                all(one.parts.get(part, 0) > 0 for part in need.parts),
+                jobs.get(one.id, 0) < limit,
+                bool(one.person.addresses),
+            )
+        )
+        assert choice.eligible == passes
+        assert bool(choice.failed) != passes
+
+
+def test_the_counts_are_said_in_words_the_most_first() -> None:
+    need = Need("refrigeration", 2, 60.0, HERE, parts=("relay",))
+    counts = {"skill": 3, "distance": 2, "shift": 7, "parts": 1_200}
+    assert shown_counts(counts, need) == (
+        "1,200 without relay, 7 off shift, 3 lack refrigeration 2, 2 beyond 60 km"
+    )

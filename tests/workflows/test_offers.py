@@ -240,6 +240,7 @@ def test_who_knows_the_place_goes_before_who_is_a_little_nearer(desk: Make) -> N
     one.reply("regular", "offer", "accept")
     one.reply("regular", "progress", "arrived")
     assert one.orders() == [("regular", "done")], "the case ended while they were there"
+    one.clock.advance(minutes=1)
     one.raise_alarm()
     best, _, reason = one.candidates()[0]
     assert best == "regular"

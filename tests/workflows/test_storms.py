@@ -1,4 +1,4 @@
-"""Storms: jobs that come together are assigned together, the severe ones never wait, nobody is given too much."""
+"""Storms: jobs that come together are assigned together, the severe ones never wait."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -51,7 +51,7 @@ def test_jobs_that_nobody_is_left_for_reach_a_person(desk: DispatchDesk) -> None
         desk.raise_alarm(number=number)
     desk.pass_time(seconds=3)
     assert desk.offers()[3:] == [("one", "open")]
-    assert desk.told()[-2:] == ["guard", "guard"]
+    assert Counter(desk.told())["guard"] == 2
     assert [r.plan for r in desk.rounds() if "nobody is left" in r.plan]
 
 
