@@ -41,9 +41,12 @@ class Problem:
     line: int
     column: int
     message: str
+    place: str = ""
+    """How it is called where lines and columns are not: `book.xlsx:sites!C7`."""
 
     def __str__(self) -> str:
-        return f"{self.source}:{self.line}:{self.column}: {self.message}"
+        place = self.place or f"{self.source}:{self.line}:{self.column}"
+        return f"{place}: {self.message}"
 
 
 class _Problems(ConfigurationError):
