@@ -34,7 +34,7 @@ def export_files(session: Session, path: Path) -> dict[str, int]:
 
 
 def find_rows(
-    session: Session, entity: Entity, *, after: str = "", limit: int | None = None, only: str = ""
+    session: Session, entity: Entity, *, offset: int = 0, limit: int | None = None, only: str = ""
 ) -> Iterator[dict[str, Any]]:
     """Yield rows as the file has their columns, in the order of their ids; `only` is one of them."""
     table: Any = entity.table
@@ -44,10 +44,8 @@ def find_rows(
         query = query.where(table.position_at.is_not(None))
     if only:
         query = query.where(keys[0] == only)
-    elif after:
-        query = query.where(keys[0] > after)
     roles = _roles_by_contact(session, only) if entity.name == "contacts" else {}
-    for one in session.exec(query.limit(limit)):
+    for one in session.exec(query.offset(offset).limit(limit)):
         yield view_row(entity, one, roles)
 
 
