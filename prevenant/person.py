@@ -76,7 +76,11 @@ class Subject:
 
     def pattern_for(self, row: Mapping[str, Any]) -> "re.Pattern[str] | None":
         """Return what is a trace in this row."""
-        return self.in_cases if self.is_own_case(row) else self.everywhere
+        # A reply that belongs to no case may be about any: there a first name is a trace, too.
+        is_unbound = row.get("case_id", 0) is None and (
+            "received_at" in row or row.get("kind") == "reply"
+        )
+        return self.in_cases if is_unbound or self.is_own_case(row) else self.everywhere
 
     def is_own_case(self, row: Mapping[str, Any]) -> bool:
         """Return whether a row belongs to one of the person's cases."""
@@ -160,10 +164,10 @@ def _find_cases(
 ) -> frozenset[int]:
     found: set[int | None] = {one.case_id for one in messages} | {one.case_id for one in jobs}
     offers = select(Offer.case_id).where(Offer.contact_id == contact.id)
-    found |= set(session.exec(offers))
+    found.update(session.exec(offers))
     sites = select(Site.id).where(Site.contact_id == contact.id)
     cases = select(Case.id).where(or_(col(Case.site_id).in_(sites), Case.owner == contact.name))
-    found |= set(session.exec(cases))
+    found.update(session.exec(cases))
     return frozenset(one for one in found if one is not None)
 
 
@@ -219,7 +223,8 @@ def judge_row(
 
 def holds_text(column: Any) -> bool:
     """Return whether a column can hold words."""
-    return isinstance(column.type, String | JSON | LargeBinary)
+    kind = getattr(column.type, "impl_instance", column.type)
+    return isinstance(kind, String | JSON | LargeBinary)
 
 
 def _mentions(

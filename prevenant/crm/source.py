@@ -6,7 +6,7 @@ CrmSource
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -77,7 +77,7 @@ class CrmSource(Protocol):
     feeds: Mapping[str, Feed]
     """By kind of row."""
 
-    def read(self, feed: Feed, cursor: str) -> Iterator[Page]:
+    def read(self, feed: Feed, cursor: str) -> Generator[Page, None, None]:
         """Yield what has changed since `cursor`, or everything. Raises CrmUnavailable."""
 
     def close(self) -> None:

@@ -1,7 +1,7 @@
 """An outside CRM that is a SQL database: rows of a table, or of a query, that have changed."""
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -35,13 +35,15 @@ class DatabaseSource:
         self.feeds = feeds
         self._engine = _make_engine(url, timeout_s)
 
-    def read(self, feed: Feed, cursor: str) -> Iterator[Page]:
+    def read(self, feed: Feed, cursor: str) -> Generator[Page, None, None]:
         """Yield rows in the order of the cursor. Raises CrmUnavailable."""
         query = _query(feed, cursor)
+        options = {"stream_results": True, "max_row_buffer": _PAGE}
         try:
-            with self._engine.connect() as connection:
-                options = {"stream_results": True, "max_row_buffer": _PAGE}
-                result = connection.execution_options(**options).execute(query)
+            with (
+                self._engine.connect() as connection,
+                connection.execution_options(**options).execute(query) as result,
+            ):
                 for rows in result.mappings().partitions(_PAGE):
                     last = rows[-1][feed.cursor.name] if feed.cursor else None
                     kept = "" if last is None else encode_cursor(last)

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -69,7 +69,7 @@ class RestSource:
         if login.user:
             self._session.auth = (login.user, login.password)
 
-    def read(self, feed: Feed, cursor: str) -> Iterator[Page]:
+    def read(self, feed: Feed, cursor: str) -> Generator[Page, None, None]:
         """Yield items page by page; the last page has the new cursor. Raises CrmUnavailable."""
         newest = decode_cursor(cursor) if cursor else None
         waiting: list[Any] | None = None

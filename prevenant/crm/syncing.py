@@ -7,6 +7,7 @@ read before serves, and says how old it is.
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -175,9 +176,10 @@ def _sync_feed(
         sync = session.get(CrmSync, (source.name, feed.entity.name))
         cursor = sync.cursor if sync else ""
         taker.take(session, taker.waiting(session), clock.now())
-    for page in source.read(feed, cursor):
-        with store.write() as session:
-            taker.take(session, page, clock.now())
+    with closing(source.read(feed, cursor)) as pages:
+        for page in pages:
+            with store.write() as session:
+                taker.take(session, page, clock.now())
     with store.write() as session:
         taker.finish(session, clock.now())
 

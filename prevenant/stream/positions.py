@@ -100,9 +100,12 @@ class Positions:
 
     def run(self) -> None:
         """Write every few seconds until `stop`."""
+        due = self._clock.now() + _EVERY
         while not self._stopping.is_set():
-            self._wakeup.wait(self._clock, self._clock.now() + _EVERY)
-            self.write()
+            self._wakeup.wait(self._clock, due)
+            if self._clock.now() >= due:
+                self.write()
+                due = self._clock.now() + _EVERY
 
     def stop(self) -> None:
         """End `run`; what was not written yet comes again."""
