@@ -164,11 +164,11 @@ def _find_cases(
 ) -> frozenset[int]:
     found: set[int | None] = {one.case_id for one in messages} | {one.case_id for one in jobs}
     offers = select(Offer.case_id).where(Offer.contact_id == contact.id)
-    found.update(session.exec(offers))
+    offered = session.exec(offers).all()
     sites = select(Site.id).where(Site.contact_id == contact.id)
     cases = select(Case.id).where(or_(col(Case.site_id).in_(sites), Case.owner == contact.name))
-    found.update(session.exec(cases))
-    return frozenset(one for one in found if one is not None)
+    owned = session.exec(cases).all()
+    return frozenset(one for one in (*found, *offered, *owned) if one is not None)
 
 
 def private_sites(session: Session, contact_id: str) -> list[Site]:

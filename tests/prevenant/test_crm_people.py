@@ -1,5 +1,6 @@
 """Consent, positions and leave: what people say of themselves, and what follows."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -121,11 +122,11 @@ def test_a_position_that_cannot_be_is_refused_with_the_reason(
     changes: dict[str, Any], reason: str
 ) -> None:
     known = Heard(47.31, 5.01, NOW - timedelta(minutes=10))
-    values = {"latitude": 47.30, "longitude": 5.00, "observed_at": NOW, "accuracy_m": 10.0}
-    verdict = judge_position(Heard(**{**values, **changes}), known, NOW)
+    good = Heard(47.30, 5.00, NOW, 10.0)
+    verdict = judge_position(replace(good, **changes), known, NOW)
     assert not verdict.taken
     assert reason in verdict.reason
-    assert judge_position(Heard(**values), known, NOW).taken
+    assert judge_position(good, known, NOW).taken
 
 
 FIXES = st.lists(st.tuples(st.integers(0, 600), st.floats(-0.02, 0.02)), min_size=1, max_size=12)
