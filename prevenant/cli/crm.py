@@ -11,9 +11,8 @@ from sqlmodel import Session
 
 from prevenant.api.crm import find_row, take_leave
 from prevenant.app import open_store
-from prevenant.cli.moments import read_moment
+from prevenant.cli.moments import read_time
 from prevenant.cli.shown import out, show_json, show_table, shown_time
-from prevenant.clock import from_epoch
 from prevenant.crm.ages import view_crm
 from prevenant.crm.entities import find_entity
 from prevenant.crm.exporting import export_files, find_rows
@@ -127,8 +126,7 @@ def add_leave(
     """Give a technician leave, or note an illness; their open jobs are given to others."""
     current = load_settings()
     now = current.make_clock().now()
-    starts_at = from_epoch(read_moment(since, now)) if since else now
-    ends_at = from_epoch(read_moment(until, now))
+    starts_at, ends_at = read_time(since) if since else now, read_time(until)
     with open_store(current) as store, store.write() as session:
         taken = take_leave(session, technician, starts_at, ends_at, reason, now)
     out.print(f"{technician} is away until {shown_time(ends_at)} UTC")

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import phonenumbers
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from prevenant.crm.public_holidays import judge_code
 from prevenant.crm.shifts import parse_shifts
 
 _QUIET = re.compile(r"(?:[01]\d|2[0-3]):[0-5]\d-(?:[01]\d|2[0-3]):[0-5]\d")
@@ -76,6 +77,11 @@ def _quiet(text: str) -> str:
         message = "these are no quiet hours: write 22:00-07:00"
         raise ValueError(message)
     return text
+
+
+@lru_cache(1_000)
+def _holidays(text: str) -> str:
+    return judge_code(text) if text else ""
 
 
 def _parts_of(text: str) -> list[str]:
@@ -291,7 +297,7 @@ class TechnicianRow(Row):
         dict[str, Level], BeforeValidator(_counted("skill", "refrigeration:3; gas:1"))
     ]
     shifts: Annotated[list[Shift], BeforeValidator(_shifts)]
-    holidays: Annotated[str, Field(pattern=r"^(?:[A-Z]{2}(?:-[A-Z0-9]{1,3})?)?$")] = ""
+    holidays: Annotated[str, AfterValidator(_holidays)] = ""
     areas: Annotated[list[Id], BeforeValidator(_names)] = []
     parts: Annotated[
         dict[str, Count], BeforeValidator(_counted("part", "compressor:2; door seal"))

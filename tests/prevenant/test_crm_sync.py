@@ -1,6 +1,7 @@
 """Outside CRMs: real databases and a real server, with all that goes wrong there."""
 
 import json
+import re
 import sqlite3
 import threading
 import time
@@ -572,6 +573,14 @@ def test_every_mistake_in_the_file_of_sources_is_told_at_once(tmp_path: Path) ->
         "'soon' is no length of time",
     ):
         assert words in said, said
+
+
+def test_the_example_of_the_documents_is_good(tmp_path: Path) -> None:
+    (text,) = re.findall(r"```yaml\n(.*?)```", Path("docs/crm.md").read_text("utf-8"), re.DOTALL)
+    environment = {"ERP_URL": "sqlite:///erp.db", "DESK_TOKEN": "x"}
+    erp, desk = sources_of(tmp_path, text, **environment)
+    assert (list(erp.feeds), list(desk.feeds)) == (["customers", "technicians"], ["contacts"])
+    assert erp.feeds["customers"].overlap_s == 60.0
 
 
 def test_no_file_of_sources_is_no_source(tmp_path: Path) -> None:

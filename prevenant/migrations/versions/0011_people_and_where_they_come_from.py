@@ -6,7 +6,7 @@ from alembic import op
 from prevenant import store
 
 revision = "0011"
-down_revision = "0006"
+down_revision = "0012"
 branch_labels = None
 depends_on = None
 
