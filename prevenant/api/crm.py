@@ -24,6 +24,7 @@ from workflows.absence import announce_absences
 router = APIRouter(prefix="/api/v1", dependencies=[Depends(require_token)])
 
 Limit = Annotated[int, Query(ge=1, le=1000)]
+_OF_JOBS = ("technicians", "leave")
 
 
 class Position(BaseModel):
@@ -96,7 +97,8 @@ def put_row(request: Request, entity: str, record_id: str, row: dict[str, Any]) 
         except CrmImportError as error:
             problems = [{"place": x.place, "message": x.message} for x in error.problems]
             raise HTTPException(status.HTTP_422_UNPROCESSABLE_CONTENT, problems) from None
-        announce_absences(session, _now(request))
+        if kind.name in _OF_JOBS:
+            announce_absences(session, _now(request))
         return _known(session, kind, record_id)
 
 
@@ -107,7 +109,8 @@ def delete_row(request: Request, entity: str, record_id: str) -> dict[str, int]:
     with request.app.state.store.write() as session:
         _known(session, kind, record_id)
         removed = remove_rows(session, kind, [record_id], _now(request))
-        announce_absences(session, _now(request))
+        if kind.name in _OF_JOBS:
+            announce_absences(session, _now(request))
         return {"removed": removed}
 
 

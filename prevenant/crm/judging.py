@@ -158,6 +158,10 @@ def _read_cells(
     entity = batch.entity
     values = {}
     for name, value in raw.items():
+        if not _can_be_kept(value):
+            message = f"{name}: it holds a character that no text has: write it anew"
+            judgement.refuse(batch, ref, name, message)
+            continue
         is_empty = value is None or (isinstance(value, str) and not value.strip())
         values[name] = entity.defaults[name] if is_empty and name in entity.defaults else value
     try:
@@ -170,6 +174,15 @@ def _read_cells(
             values.pop(name, None)
         row = entity.partial.model_validate(values)
     return {name: getattr(row, name) for name in values}
+
+
+def _can_be_kept(value: Any) -> bool:
+    """Return whether every database can keep a value: no NUL, no half of a character."""
+    if isinstance(value, str):
+        return "\0" not in value and not any("\ud800" <= one <= "\udfff" for one in value)
+    if isinstance(value, Mapping):
+        return all(_can_be_kept(one) for pair in value.items() for one in pair)
+    return all(map(_can_be_kept, value)) if isinstance(value, list) else True
 
 
 def _named(ref: Any) -> str:

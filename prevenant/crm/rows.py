@@ -18,6 +18,7 @@ from prevenant.crm.shifts import parse_shifts
 
 _QUIET = re.compile(r"(?:[01]\d|2[0-3]):[0-5]\d-(?:[01]\d|2[0-3]):[0-5]\d")
 _YES_NO = {"oui": "yes", "ja": "yes", "non": "no", "nein": "no", "": "yes"}
+_FIRST_YEAR, _LAST_YEAR = 1900, 2999
 _BARE_DIGITS = 10
 """A number without + that has at least so many digits may have lost it to a spreadsheet."""
 
@@ -157,8 +158,15 @@ def _moment(value: Any) -> Any:
     return value
 
 
+def _sane(at: datetime) -> datetime:
+    if not _FIRST_YEAR <= at.year <= _LAST_YEAR:
+        message = f"this is no time of ours: write one from {_FIRST_YEAR} to {_LAST_YEAR}"
+        raise ValueError(message)
+    return at
+
+
 def _in_utc(at: datetime) -> datetime:
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
+    return _sane(at if at.tzinfo else at.replace(tzinfo=UTC))
 
 
 def _end(value: Any) -> Any:
@@ -182,11 +190,11 @@ MaybeMoment = Annotated[
     BeforeValidator(_moment),
     BeforeValidator(_none_if_empty),
 ]
-LocalMoment = Annotated[datetime, BeforeValidator(_moment)]
+LocalMoment = Annotated[datetime, BeforeValidator(_moment), AfterValidator(_sane)]
 """Without an offset it is in the technician's time zone."""
-LocalEnd = Annotated[datetime, BeforeValidator(_end)]
-Level = Annotated[int, Field(ge=1)]
-Count = Annotated[int, Field(ge=0)]
+LocalEnd = Annotated[datetime, BeforeValidator(_end), AfterValidator(_sane)]
+Level = Annotated[int, Field(ge=1, le=1_000_000)]
+Count = Annotated[int, Field(ge=0, le=1_000_000)]
 
 
 class Shift(BaseModel):

@@ -9,7 +9,7 @@ import json
 from collections.abc import Generator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Protocol
 
 from prevenant.crm.entities import Entity
@@ -102,7 +102,7 @@ def encode_cursor(value: Any) -> str:
     """Return a cursor as it is kept: a number, a time or a text."""
     if isinstance(value, datetime):
         return json.dumps({"time": value.isoformat()})
-    if isinstance(value, bool | str):
+    if isinstance(value, bool | str | date):
         return json.dumps({"text": str(value)})
     number = float(value)
     return json.dumps({"number": int(number) if number.is_integer() else number})

@@ -29,10 +29,12 @@ log = structlog.get_logger()
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 15.0, 3600.0
 _MOST_SKIPPED = 10_000
+_OF_JOBS = ("technicians", "leave")
+"""Rows that can take a technician away from a job."""
 _STORE_PAUSE = timedelta(seconds=5)
 
 Announce = Callable[[Session, datetime], object]
-"""What has to be done in the transaction that has changed rows."""
+"""What has to be done in the transaction that has changed technicians or their leave."""
 
 
 @dataclass(slots=True)
@@ -134,6 +136,13 @@ def sync_source(
             _note_failure(store, source, feed, outcome.error, clock.now())
             if error.whole:
                 break
+        except StoreUnavailable:
+            raise
+        except Exception as error:
+            # What another system says must not be able to end the engine.
+            log.exception("rows cannot be taken", source=source.name, rows=name)
+            outcome.error = mask_addresses(repr(error).splitlines()[0])[:500]
+            _note_failure(store, source, feed, outcome.error, clock.now())
     return outcomes
 
 
@@ -220,7 +229,8 @@ class _Taker:
         sync.cursor = page.cursor or sync.cursor
         sync.rows += sum(not isinstance(row, _Kept) for row in page.rows)
         session.add(sync)
-        self._announce(session, now)
+        if entity.name in _OF_JOBS and tally.new + tally.changed + tally.removed:
+            self._announce(session, now)
 
     def finish(self, session: Session, now: datetime) -> None:
         """Take note that everything was read, and remove what is listed no more."""
@@ -228,7 +238,8 @@ class _Taker:
         if self._feed.removes_missing:
             removed = remove_missing(session, entity, name, self._listed, now)
             self._outcome.tally.removed += removed
-            self._announce(session, now)
+            if entity.name in _OF_JOBS and removed:
+                self._announce(session, now)
         sync = session.get(CrmSync, (name, entity.name))
         if sync is None:
             return

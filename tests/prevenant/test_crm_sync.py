@@ -5,8 +5,8 @@ import re
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,7 +20,7 @@ from sqlmodel import col, select
 
 from prevenant.consent import Consent
 from prevenant.crm.ages import find_age, view_crm
-from prevenant.crm.source import CrmSource, decode_cursor, encode_cursor
+from prevenant.crm.source import CrmSource, Feed, Page, decode_cursor, encode_cursor
 from prevenant.crm.source_book import load_sources
 from prevenant.crm.syncing import Syncer, rehearse_source, sync_source
 from prevenant.crm.tables import (
@@ -244,14 +244,25 @@ def test_many_pages_are_taken_and_a_crash_costs_one(
     (source,) = sources_of(tmp_path, DATABASE, ERP=theirs.url)
     pages = 0
 
-    def crash(_session: object, _now: datetime) -> None:
-        nonlocal pages
-        pages += 1
-        if pages == 4:
-            raise ZeroDivisionError
+    class Crashing:
+        """Reads as the other does, and is killed before its third page."""
 
-    with pytest.raises(ZeroDivisionError):
-        sync_source(store, clock, source, crash)
+        name, every_s, feeds = source.name, source.every_s, source.feeds
+
+        def read(self, feed: Feed, cursor: str) -> Generator[Page, None, None]:
+            nonlocal pages
+            with closing(source.read(feed, cursor)) as found:
+                for page in found:
+                    pages += 1
+                    if pages == 3:
+                        raise KeyboardInterrupt
+                    yield page
+
+        def close(self) -> None:
+            source.close()
+
+    with pytest.raises(KeyboardInterrupt):
+        sync_source(store, clock, Crashing(), lambda _session, _now: None)
     with store.read() as session:
         kept = len(session.exec(select(Customer)).all())
         assert kept == 1_000, "the page under way is not there, those before are"
@@ -492,6 +503,25 @@ def test_whatever_an_api_does_instead_is_said_and_read_again_later(
         assert session.get_one(CrmSync, ("desk", "customers")).cursor == ""
     source = rest(api, tmp_path)
     assert sync(store, clock, source)["customers"] == (3, 0, 0)
+
+
+def test_no_row_of_theirs_can_stop_us(
+    store: Store, clock: MovedClock, api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api.style = "none"
+    hostile: list[Any] = ["\0", "\ud800", {"a": 1}, [], 1e308, None, "x" * 100_000, True]
+    for number, name in enumerate(hostile, 10):
+        api.items.append({"ref": {"id": number}, "name": name, "changed": "2026-05-06T08:00:00Z"})
+    outcomes = sync_source(store, clock, rest(api, tmp_path), lambda _session, _now: None)
+    assert not outcomes["customers"].error
+    assert {"10", "11", "12", "13", "15"} <= set(outcomes["customers"].skipped)
+    assert outcomes["customers"].tally.new == 5 + 3
+    # What is no list of objects at all is said of the whole.
+    api.style = "none"
+    source = rest(api, tmp_path)
+    monkeypatch.setattr(api, "answer", lambda _query: ([1], {}))
+    outcomes = sync_source(store, clock, source, lambda _session, _now: None)
+    assert "there is no list of objects at `items`" in outcomes["customers"].error
 
 
 def test_an_api_that_repeats_its_page_is_found_out(
