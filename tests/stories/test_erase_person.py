@@ -56,7 +56,7 @@ def quiet(world: World) -> None:
 
     def settled(session: Session) -> bool:
         states = set(session.exec(select(Delivery.state)))
-        return not states & {"queued", "sending", "uncertain", "sent"}
+        return not states & {"queued", "sending", "uncertain"}
 
     world.expect(settled, "every delivery's end")
 
