@@ -4,7 +4,7 @@ import re
 import sqlite3
 import threading
 from collections.abc import Generator, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,8 +12,11 @@ from typing import Any
 
 import psycopg
 import pytest
+import requests
+from pydantic import SecretStr
 from sqlmodel import col, select
 
+from prevenant.app import Engine
 from prevenant.consent import Consent
 from prevenant.crm.ages import find_age, view_crm
 from prevenant.crm.source import CrmSource, Feed, Page, decode_cursor, encode_cursor
@@ -29,10 +32,11 @@ from prevenant.crm.tables import (
     Technician,
 )
 from prevenant.errors import SourcesError
+from prevenant.settings import Settings
 from prevenant.store import Store
 from prevenant.tables import TimelineEntry
 from tests.moved_clock import MovedClock
-from tests.servers import make_database, wait_until
+from tests.servers import Broker, make_database, wait_until
 
 DATABASE = """
 sources:
@@ -393,6 +397,47 @@ def test_the_example_of_the_documents_is_good(tmp_path: Path) -> None:
     erp, desk = sources_of(tmp_path, text, **environment)
     assert (list(erp.feeds), list(desk.feeds)) == (["customers", "technicians"], ["contacts"])
     assert erp.feeds["customers"].overlap_s == 60.0
+
+
+def test_the_engine_reads_it_and_its_api_says_how_old_it_is(
+    clock: MovedClock, broker: Broker, tmp_path: Path, database_url: str
+) -> None:
+    with closing(sqlite3.connect(tmp_path / "erp.db")) as theirs:
+        theirs.executescript(TABLES)
+    text = DATABASE.replace("env:ERP", f"sqlite:///{tmp_path / 'erp.db'}")
+    (tmp_path / "crm.yaml").write_text(text, "utf-8")
+    settings = Settings(
+        mqtt_url=broker.url,
+        database_url=database_url,
+        journal=tmp_path / "journal.db",
+        http="127.0.0.1:0",
+        crm_sources=tmp_path / "crm.yaml",
+        admin_token=SecretStr("admin"),
+    )
+    engine = Engine(settings, clock)
+    engine.start()
+    try:
+        headers = {"Authorization": "Bearer admin"}
+
+        def read() -> Any:
+            with suppress(requests.ConnectionError):
+                url = f"{engine.address}/api/v1/crm"
+                found = requests.get(url, headers=headers, timeout=10).json()
+                ages = [one["age_s"] for one in found["sources"]]
+                return found if len(ages) == 3 and None not in ages else None
+            return None
+
+        found: Any = wait_until(read, "the CRM's rows")
+        assert {one["entity"]: one["age_s"] for one in found["sources"]} == {
+            "customers": 0.0,
+            "contacts": 0.0,
+            "technicians": 0.0,
+        }
+        assert found["rows"]["technicians"]["rows"] == 2
+        assert datetime.fromisoformat(found["as_of"]) == clock.now()
+    finally:
+        engine.stop()
+    assert not engine.failed
 
 
 def test_no_file_of_sources_is_no_source(tmp_path: Path) -> None:
