@@ -13,7 +13,7 @@ import structlog
 from sqlalchemy import or_
 from sqlmodel import Session, col, select
 
-from notify.consent import has_opted_out
+from notify.consent import find_objection
 from notify.delivery import MAX_ATTEMPTS, Channel, move, retry_at
 from notify.message import (
     FAILED,
@@ -114,8 +114,10 @@ class Outbox:
 
     def _hold_back(self, session: Session, delivery: Delivery, now: datetime) -> bool:
         """Suppress what must not or cannot be sent; return whether it was."""
-        if has_opted_out(session, delivery.channel, delivery.address):
-            return move(session, delivery, SUPPRESSED, now, "the contact has opted out")
+        contact = session.get_one(Message, delivery.message_id).contact_id
+        objection = find_objection(session, delivery.channel, delivery.address, contact)
+        if objection:
+            return move(session, delivery, SUPPRESSED, now, objection)
         if delivery.channel not in self._channels:
             reason = f"{delivery.channel} has no credentials: shown here, not sent"
             return move(session, delivery, SUPPRESSED, now, reason)

@@ -16,6 +16,7 @@ from sqlmodel import Field, Session, SQLModel, col, select
 from notify.consent import plain_words, record_start, record_stop, wants_start, wants_stop
 from notify.message import Delivery, Draft, Message, Recipient, queue_message
 from notify.templating import Templates
+from prevenant.consent import GRANTED, WITHDRAWN, Consent, record_consent
 from prevenant.tables import CaseEvent, add_case_event, add_timeline, utc_column
 
 log = structlog.get_logger()
@@ -265,6 +266,16 @@ def _take_consent(
     stops = wants_stop(reply.text)
     reply.outcome = "opted out" if stops else "opted in"
     reply.message_id = latest[0].id if latest else None
+    if latest:
+        word = Consent(
+            contact_id=latest[0].contact_id,
+            channel=reply.channel,
+            state=WITHDRAWN if stops else GRANTED,
+            at=now,
+            source="reply",
+            proof=reply.text[:200],
+        )
+        record_consent(session, word)
     if stops:
         record_stop(session, reply.channel, reply.address, reply.text, now)
     else:

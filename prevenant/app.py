@@ -31,12 +31,16 @@ from prevenant.book_switch import BookSwitch
 from prevenant.clock import Clock
 from prevenant.console.pages import add_console
 from prevenant.crm.directory import SiteZones
+from prevenant.crm.source_book import load_sources
+from prevenant.crm.syncing import Syncer
 from prevenant.errors import ConfigurationError, SettingsError
 from prevenant.publishing import settle_book
 from prevenant.settings import Settings
 from prevenant.store import Store
 from prevenant.stream.embedded import EmbeddedHost
+from prevenant.stream.positions import Positions, position_urls
 from prevenant.stream.replaying import QuarantineReplay
+from workflows.absence import announce_absences
 from workflows.office import Office, office_of
 from workflows.roads import Roads
 from workflows.runtime import Runtime
@@ -52,6 +56,7 @@ class Engine:
 
     def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
         self.settings = settings
+        sources = load_sources(settings.crm_sources)
         self._socket = _bind(settings)
         self.address = "http://{}:{}".format(*self._socket.getsockname()[:2])
         self._journal = _claim_journal(settings)
@@ -86,6 +91,16 @@ class Engine:
         )
         self.host.publish = self._listeners.publish
         self.host.subscribe = self._listeners.change_subscriptions
+        self._positions = Positions(self.store, self.clock, settings.position_topic)
+        self._phones = Listeners(
+            position_urls(settings.mqtt_urls) if settings.position_topic else [],
+            [self._positions.subscription],
+            self._positions.take,
+            lambda _connected: None,
+        )
+        self._syncers = [
+            Syncer(self.store, self.clock, source, announce_absences) for source in sources
+        ]
         self._replay = QuarantineReplay(
             settings, self.store, self.clock, self.book.rules, self.host.accept
         )
@@ -124,13 +139,22 @@ class Engine:
         self._spawn("route", self._runtime.run)
         self._spawn("engage", self._outbox.run)
         self._spawn("console", lambda: self._server.run(sockets=[self._socket]))
+        self._spawn("positions", self._positions.run)
+        for syncer in self._syncers:
+            self._spawn(f"crm {syncer.source.name}", syncer.run)
         for name, run in self._listeners.runs().items():
             self._spawn(name, run)
+        for name, run in self._phones.runs().items():
+            self._spawn(f"{name} for positions", run)
 
     def stop(self) -> None:
         """Stop every part and wait for it: first what comes in, last what goes out."""
         self.ended.set()
         self._listeners.stop()
+        self._phones.stop()
+        self._positions.stop()
+        for syncer in self._syncers:
+            syncer.stop()
         self._replay.stop()
         self.books.stop()
         self.host.stop()

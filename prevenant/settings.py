@@ -98,6 +98,14 @@ def _smtp_url(text: SecretStr) -> SecretStr:
     return text
 
 
+def _position_topic(text: str) -> str:
+    levels = text.split("/")
+    if text and (levels.count("{technician}") != 1 or "#" in text):
+        message = "write a topic with the level {technician}, as in phones/{technician}/position"
+        raise ValueError(message)
+    return text
+
+
 def _duration(text: str) -> str:
     if text:
         parse_duration(text)
@@ -172,6 +180,14 @@ class Settings(BaseSettings):
     )
     http: Annotated[str, AfterValidator(_http_address)] = Field(
         default="127.0.0.1:8080", description="where API and console listen"
+    )
+    position_topic: Annotated[str, AfterValidator(_position_topic)] = Field(
+        default="technicians/{technician}/position",
+        description="where technicians' phones say where they are; empty: nowhere",
+    )
+    crm_sources: Path = Field(
+        default=Path("crm.yaml"),
+        description="outside CRMs to be read; where there is no such file, none",
     )
     public_url: Annotated[str, AfterValidator(_web_url)] = Field(
         default="", description="where receipts, replies and customers' links come in"

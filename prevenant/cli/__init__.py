@@ -11,11 +11,12 @@ import structlog
 import typer
 
 from prevenant import __version__
-from prevenant.app import Engine, open_store
+from prevenant.app import Engine
 from prevenant.book import load_book
 from prevenant.book_advice import advise
 from prevenant.cli import (
     alarms,
+    crm,
     devices,
     dispatch,
     journal,
@@ -26,8 +27,7 @@ from prevenant.cli import (
     rules_test,
 )
 from prevenant.cli.shown import out, show_table
-from prevenant.crm.importing import import_folder
-from prevenant.errors import ConfigurationError, CrmImportError, PrevenantError
+from prevenant.errors import ConfigurationError, PrevenantError
 from prevenant.settings import describe_settings, load_settings
 
 app = typer.Typer(
@@ -38,7 +38,6 @@ app = typer.Typer(
 )
 rules_app = typer.Typer(help="Check, test and publish rule books.", no_args_is_help=True)
 rules_publish.add_commands(rules_app)
-crm_app = typer.Typer(help="Customers, sites, devices and technicians.", no_args_is_help=True)
 simulate_app = typer.Typer(help="Stand in for devices.", no_args_is_help=True)
 rules_app.command("import")(rules_import.import_rules)
 rules_app.command("replay")(rules_replay.replay_rules)
@@ -46,7 +45,7 @@ rules_app.command("test")(rules_test.run_tests)
 app.add_typer(rules_app, name="rules")
 rules_app.command("explain")(alarms.explain)
 app.add_typer(alarms.app, name="alarms")
-app.add_typer(crm_app, name="crm")
+app.add_typer(crm.app, name="crm")
 app.add_typer(devices.devices_app, name="devices")
 app.add_typer(devices.quarantine_app, name="quarantine")
 app.add_typer(dispatch.app, name="dispatch")
@@ -125,21 +124,6 @@ def check_rules(
     )
 
 
-@crm_app.command("import")
-def import_crm(
-    folder: Annotated[Path, typer.Argument(help="A folder with customers.csv, sites.csv, …")],
-    *,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Judge only, write nothing.")] = False,
-) -> None:
-    """Import customers, contacts, sites, devices and technicians from CSV files."""
-    with open_store(load_settings()) as store, store.write() as session:
-        counts = import_folder(session, folder)
-        if dry_run:
-            session.rollback()
-    shown = ", ".join(f"{count} {name}" for name, count in counts.items())
-    out.print(f"{'would import' if dry_run else 'imported'} {shown}")
-
-
 @simulate_app.command("devices")
 def simulate_devices(
     *,
@@ -212,7 +196,7 @@ def _book(path: Path | None) -> Path:
 
 
 def _has_place(error: PrevenantError) -> bool:
-    return isinstance(error, CrmImportError) or hasattr(error, "problems")
+    return hasattr(error, "problems")
 
 
 def _announce(engine: Engine) -> None:

@@ -91,6 +91,8 @@ def find_place(session: Session, device_type: str, site_id: str, device_id: str)
     site = session.get(Site, device.site_id if device else site_id)
     customer = session.get(Customer, site.customer_id) if site else None
     contact = session.get(Contact, site.contact_id) if site and site.contact_id else None
+    if contact is not None and not contact.is_active:
+        contact = None
     position = None
     if device and device.latitude is not None and device.longitude is not None:
         position = (device.latitude, device.longitude)
@@ -121,6 +123,7 @@ def find_role_holders(session: Session, role: str, site_id: str) -> list[Person]
     query = (
         select(RoleHolder, Contact)
         .where(RoleHolder.contact_id == Contact.id, RoleHolder.role == role)
+        .where(col(Contact.is_active))
         .where(or_(RoleHolder.site_id == site_id, RoleHolder.site_id == ""))
         .order_by(col(Contact.id))
     )

@@ -1,7 +1,7 @@
 """Working hours: `mon-fri 08:00-18:00; sat 09:00-12:00`, in a technician's own time zone."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -33,6 +33,24 @@ def parse_shifts(text: str) -> list[dict[str, Any]]:
         days = [(first + offset) % 7 for offset in range(count)]
         shifts.append({"days": days, "start": match["start"], "end": match["end"]})
     return shifts
+
+
+def show_shifts(shifts: Sequence[Mapping[str, Any]]) -> str:
+    """Return shifts as `parse_shifts` reads them."""
+    texts = []
+    for shift in shifts:
+        days, hours = list(shift["days"]), f"{shift['start']}-{shift['end']}"
+        if len(days) == len(_DAYS) and hours == "00:00-24:00":
+            texts.append("always")
+            continue
+        while days:
+            run = 1
+            while run < len(days) and days[run] == (days[0] + run) % 7:
+                run += 1
+            first, last = _DAYS[days[0]], _DAYS[days[run - 1]]
+            texts.append(f"{first}-{last} {hours}" if run > 1 else f"{first} {hours}")
+            days = days[run:]
+    return "always" if "always" in texts else "; ".join(texts)
 
 
 def is_on_shift(shifts: Sequence[dict[str, Any]], at: datetime, timezone: str) -> bool:
