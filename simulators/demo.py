@@ -31,7 +31,7 @@ from prevenant.errors import ConfigurationError
 from prevenant.settings import shipped_book
 from simulators import people
 from simulators.broker import find_mosquitto, free_port, start_broker
-from simulators.carrier import Carrier
+from simulators.carrier import Carrier, Expected
 from simulators.engine_process import EngineProcess
 from simulators.faults import DEMO
 from simulators.fleet import Fleet, connect, demo_devices
@@ -41,6 +41,7 @@ from simulators.terminal import own_terminal
 
 _FOLDER = Path("var/demo")
 _STATE = "state.json"
+_KEPT = ("began_at", "now", "told", "token", "expected")
 _ZONE = ZoneInfo("Europe/Paris")
 _BEGINS_AT_HOUR = 10
 _PORT = 8080
@@ -100,6 +101,7 @@ class Demo:
         self._broker_kind = broker
         self._broker: subprocess.Popen[bytes] | None = None
         self._engine: EngineProcess | None = None
+        self._carrier: Carrier | None = None
         self._stops: list[Callable[[], object]] = []
         self.console_url = ""
 
@@ -113,6 +115,7 @@ class Demo:
         self._broker, mqtt_url = start_broker(_FOLDER / "broker", self._broker_kind)
         carrier = Carrier(self._clock).start()
         carrier.answers_to, carrier.key_for = people.answers_to, people.key_for
+        self._carrier = carrier
         mailbox = Mailbox().start()
         self._stops += [carrier.stop, mailbox.stop]
         self._engine = EngineProcess(
@@ -128,6 +131,8 @@ class Demo:
         self._engine.run("crm", "import", str(demo_data()))
         self._engine.start()
         self._engine.wait_until_ready()
+        for number, to, text, at in self._state["expected"]:
+            carrier.expect(Expected(number, to, text, datetime.fromisoformat(at)))
         self._start_fleet(mqtt_url)
         self.console_url = f"{self._engine.url}/?token={self._state['token']}"
         if self._engine.port != _PORT:
@@ -161,13 +166,14 @@ class Demo:
 
     def stop(self) -> None:
         """Stop everything: the devices, the engine, its providers, the broker."""
+        if self._engine is not None:
+            # What the engine did while things were being started has happened, too.
+            self._keep_now()
         for stop in reversed(self._stops):
             with suppress(Exception):
                 stop()
         if self._engine is not None:
             self._engine.stop()
-            # What the engine did while things were being started has happened, too.
-            _save_state(self._state | {"now": self._clock.now().isoformat()})
         if self._broker is not None:
             self._broker.terminate()
             with suppress(subprocess.TimeoutExpired):
@@ -204,7 +210,17 @@ class Demo:
             stopping.wait(0.5)
 
     def _keep_state(self, storyteller: Storyteller) -> None:
-        self._state |= {"now": self._clock.now().isoformat(), "told": storyteller.heard}
+        self._state["told"] = storyteller.heard
+        self._keep_now()
+
+    def _keep_now(self) -> None:
+        """Keep the time, and what people have read and are going to answer."""
+        self._state["now"] = self._clock.now().isoformat()
+        if self._carrier is not None:
+            self._state["expected"] = [
+                (one.number, one.to, one.text, one.at.isoformat())
+                for one in self._carrier.expected()
+            ]
         _save_state(self._state)
 
 
@@ -246,14 +262,15 @@ def _load_state() -> dict[str, Any]:
         try:
             kept = json.loads(path.read_text("utf-8"))
             datetime.fromisoformat(kept["now"])
-            return {name: kept[name] for name in ("began_at", "now", "told", "token")}
+            return {name: kept[name] for name in _KEPT}
         except (ValueError, LookupError, TypeError):
             message = f"{path} is damaged: begin anew with --fresh"
             raise ConfigurationError(message) from None
     day = datetime.now(_ZONE).replace(hour=_BEGINS_AT_HOUR, minute=0, second=0, microsecond=0)
     day -= timedelta(days=max(0, day.weekday() - _FRIDAY))
     begins = day.astimezone(UTC).isoformat()
-    state = {"began_at": "", "now": begins, "told": 0, "token": secrets.token_urlsafe(16)}
+    token = secrets.token_urlsafe(16)
+    state = {"began_at": "", "now": begins, "told": 0, "token": token, "expected": []}
     _save_state(state)
     return state
 
