@@ -146,7 +146,7 @@ def connect(url: str, client_id: str = "") -> paho.Client:
 def _not_connected(host: str, port: int, reason: str) -> ConfigurationError:
     message = (
         f"the broker {host}:{port} does not take us: {reason}; "
-        "start it, or name another with PREVENANT_MQTT_URL"
+        "start it, or mend PREVENANT_MQTT_URL (address, user and password, ?ca=)"
     )
     return ConfigurationError(message)
 

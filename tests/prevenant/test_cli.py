@@ -340,7 +340,9 @@ def test_a_record_that_cannot_be_replayed_is_told(
 def test_simulated_devices_say_that_the_broker_does_not_take_them(tmp_path: Path) -> None:
     away = {"PREVENANT_MQTT_URL": f"mqtt://127.0.0.1:{free_port()}"}
     errors = prevenant("simulate", "devices", status=1, settings=away)[1]
-    assert re.fullmatch(r"error: the broker .* does not take us: .*refused; start it, .*\n", errors)
+    assert re.fullmatch(
+        r"error: the broker .* does not take us: .*refused; start it, or mend .*\n", errors
+    )
     passwords = tmp_path / "passwords"
     passwords.write_text("")
     guarded = ["allow_anonymous false", f"password_file {passwords}"]
