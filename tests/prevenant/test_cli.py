@@ -193,6 +193,26 @@ def test_run_waits_for_its_broker_and_ends_well_on_ctrl_c(tmp_path: Path) -> Non
         assert text.count("token, shown only now") == 1
 
 
+def test_ctrl_c_while_the_command_loads_ends_it_without_a_word(tmp_path: Path) -> None:
+    (tmp_path / "structlog.py").write_text(
+        "import pathlib, time\npathlib.Path('loading').touch()\ntime.sleep(60)\n"
+    )
+    command = subprocess.Popen(
+        [sys.executable, "-m", "prevenant", "version"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    try:
+        wait_until((tmp_path / "loading").exists, "loading", 30)
+        command.send_signal(signal.SIGINT)
+        said, _ = command.communicate(timeout=10)
+    finally:
+        command.kill()
+    assert (command.returncode, said) == (-signal.SIGINT, b"")
+
+
 @contextmanager
 def running_engine(folder: Path, settings: Mapping[str, str]) -> Iterator[Path]:
     """Run `prevenant run`, and yield what it says; it has to end well on Ctrl-C, within 5 seconds."""
