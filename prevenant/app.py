@@ -58,7 +58,7 @@ class Engine:
         self.settings = settings
         sources = load_sources(settings.crm_sources)
         self._socket = _bind(settings)
-        self.address = "http://{}:{}".format(*self._socket.getsockname()[:2])
+        self.address = _address_of(self._socket)
         self._journal = _claim_journal(settings)
         self.clock = clock or settings.make_clock(self._journal.left_off_at)
         self.store = Store(settings.database_url)
@@ -69,9 +69,6 @@ class Engine:
             self._give_back()
             self._socket.close()
             raise
-        self.new_admin_token = ensure_admin_token(
-            self.store, settings.admin_token.get_secret_value(), self.clock.now()
-        )
         self.books = BookSwitch(self.store, self.clock, version, book, self._follow_book)
         self.book: Book = book
         self.host = EmbeddedHost(
@@ -118,6 +115,10 @@ class Engine:
         self.ended = threading.Event()
         """Set when the engine has been told to stop, or when a part of it has failed."""
         self.failed = False
+        # At last: a token that is made is shown, and nothing that may be wrong comes in between.
+        self.new_admin_token = ensure_admin_token(
+            self.store, settings.admin_token.get_secret_value(), self.clock.now()
+        )
 
     @property
     def listening(self) -> threading.Event:
@@ -243,21 +244,11 @@ def _open_office(settings: Settings, store: Store, clock: Clock) -> Office:
 def make_channels(settings: Settings) -> dict[str, Channel]:
     """Return the channels that have credentials."""
     channels: dict[str, Channel] = {}
-    twilio = (
-        settings.twilio_account_sid,
-        settings.twilio_auth_token.get_secret_value(),
-        settings.twilio_from,
-    )
-    if all(twilio):
+    secret = settings.twilio_auth_token.get_secret_value()
+    if settings.twilio_account_sid and secret and settings.twilio_from:
         account = TwilioAccount(settings)
         channels |= {"sms": Sms(account), "voice": Voice(account)}
-    elif any(twilio):
-        message = "Twilio needs all of PREVENANT_TWILIO_ACCOUNT_SID, _AUTH_TOKEN and _FROM"
-        raise SettingsError(message)
-    if settings.smtp_url.get_secret_value():
-        if not settings.email_from:
-            message = "PREVENANT_SMTP_URL is set: name the sender with PREVENANT_EMAIL_FROM"
-            raise SettingsError(message)
+    if settings.smtp_url.get_secret_value() and settings.email_from:
         channels["email"] = Email(settings)
     return channels
 
@@ -279,6 +270,8 @@ def _bind(settings: Settings) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((settings.http_host.strip("[]"), settings.http_port))
+        # Two that have bound the same port and do not listen yet would both believe that they have it.
+        listener.listen()
     except OSError as error:
         listener.close()
         message = (
@@ -287,3 +280,8 @@ def _bind(settings: Settings) -> socket.socket:
         )
         raise SettingsError(message) from None
     return listener
+
+
+def _address_of(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

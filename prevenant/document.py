@@ -264,9 +264,13 @@ def read_file(path: Path, problems: list[Problem], source: str) -> str | None:
     try:
         return path.read_text("utf-8")
     except FileNotFoundError:
-        problems.append(Problem(source, 1, 1, "there is no such file: name one with --book FILE"))
-    except (OSError, UnicodeDecodeError) as error:
-        problems.append(Problem(source, 1, 1, f"cannot be read: {error}"))
+        message = "there is no such file: name another, or set PREVENANT_BOOK for the rule book"
+        problems.append(Problem(source, 1, 1, message))
+    except OSError as error:
+        message = f"cannot be read: {error.strerror}; name a file that can be"
+        problems.append(Problem(source, 1, 1, message))
+    except UnicodeDecodeError:
+        problems.append(Problem(source, 1, 1, "this is not UTF-8: save it as a text in UTF-8"))
     return None
 
 

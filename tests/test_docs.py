@@ -1,6 +1,7 @@
 """The documents say what exists: settings, commands, routes, examples and links."""
 
 import re
+import shlex
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,31 @@ def test_the_readme_quotes_the_rule_book() -> None:
     (quoted,) = blocks(ROOT / "README.md", "yaml")
     assert len(quoted.splitlines()) == 10
     assert quoted in (ROOT / "rules.yaml").read_text("utf-8")
+
+
+def test_the_settings_of_the_readme_are_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (ROOT / "README.md").read_text("utf-8")
+    exports = re.findall(r"^ *export (\w+)=(\S+)$", text, re.MULTILINE)
+    assert len(exports) == 3
+    for name, value in exports:
+        monkeypatch.setenv(name, value)
+    shown = {row[0]: row[1] for row in describe_settings(load_settings())}
+    assert [
+        name for name, value in exports if "password" not in value and shown[name] != value
+    ] == []
+
+
+def test_the_commands_of_the_documents_can_be_typed() -> None:
+    texts = [text for page in PAGES for text in blocks(page, "sh")]
+    lines = "\n".join(texts).replace("\\\n", " ").replace("&& ", "\n")
+    typed = re.findall(r"^ *(prevenant .+)", lines, re.MULTILINE)
+    assert any("simulate replay" in one for one in typed)
+    command: Any = typer.main.get_command(app)
+    for one in typed:
+        found, rest = command, shlex.split(one, comments=True)[1:]
+        while hasattr(found, "commands"):
+            found, rest = found.commands[rest[0]], rest[1:]
+        found.make_context(one, rest).close()
 
 
 def test_the_readme_names_targets_that_make_has() -> None:

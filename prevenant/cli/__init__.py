@@ -1,6 +1,7 @@
 """The command `prevenant`. Every error that a user can cause is one line that says what to do."""
 
 import logging
+import math
 import signal
 import sys
 from datetime import UTC, datetime
@@ -9,6 +10,7 @@ from typing import Annotated
 
 import structlog
 import typer
+from typer.exceptions import TyperException
 
 from prevenant import __version__
 from prevenant.app import Engine
@@ -54,18 +56,42 @@ app.add_typer(on_call.app, name="on-call")
 app.add_typer(simulate_app, name="simulate")
 
 
+def _a_speed(speed: float) -> float:
+    if not (math.isfinite(speed) and speed > 0):
+        message = f"{speed:g} is no speed: write a number above 0, such as 60"
+        raise typer.BadParameter(message)
+    return speed
+
+
 BookFile = Annotated[Path | None, typer.Argument(help="The rule book.", show_default="the setting")]
+FleetSpeed = Annotated[
+    float, typer.Option(help="How many times faster than real time.", callback=_a_speed)
+]
+RecordSpeed = Annotated[
+    float, typer.Option(help="Seconds of the record per real second.", callback=_a_speed)
+]
 
 
 def main() -> None:
     """Run the command line."""
     _log_to_stderr()
     try:
-        app()
+        status = app(prog_name="prevenant", standalone_mode=False)
     except PrevenantError as error:
         for line in str(error).splitlines():
             sys.stderr.write(f"{line}\n" if _has_place(error) else f"error: {line}\n")
         sys.exit(1)
+    except TyperException as error:
+        _say_what_is_mistyped(error)
+        sys.exit(error.exit_code)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        sys.stderr.write(
+            f"error: {error.filename}: {error.strerror}; mend that, or name another file\n"
+        )
+        sys.exit(1)
+    sys.exit(status if isinstance(status, int) else 0)
 
 
 @app.callback(invoke_without_command=True)
@@ -89,10 +115,10 @@ def show_version() -> None:
 def run() -> None:
     """Run the engine: broker, store and providers as the settings say."""
     engine = Engine(load_settings())
-    _announce(engine)
-    engine.start()
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda *_: engine.ended.set())
+    _announce(engine)
+    engine.start()
     engine.ended.wait()
     engine.stop()
     raise typer.Exit(1 if engine.failed else 0)
@@ -127,7 +153,7 @@ def check_rules(
 @simulate_app.command("devices")
 def simulate_devices(
     *,
-    speed: Annotated[float, typer.Option(help="How many times faster than real time.")] = 1.0,
+    speed: FleetSpeed = 1.0,
     seed: Annotated[int, typer.Option(help="Makes another fleet's noise.")] = 1,
 ) -> None:
     """Publish the demo fleet's telemetry to the broker of the settings, until Ctrl-C."""
@@ -147,9 +173,12 @@ def simulate_replay(
     field: Annotated[
         list[str] | None, typer.Option(help="FIELD=COLUMN, or FIELD=COLUMN:fahrenheit to convert.")
     ] = None,
-    time_column: Annotated[str, typer.Option(help="The column with the time.")] = "timestamp",
-    speed: Annotated[float, typer.Option(help="Seconds of the record per real second.")] = 60.0,
-    limit: Annotated[int, typer.Option(help="Stop after so many rows; 0 publishes all.")] = 0,
+    time_column: Annotated[
+        str | None,
+        typer.Option(help="The column with the time.", show_default="timestamp, if there is one"),
+    ] = None,
+    speed: RecordSpeed = 60.0,
+    limit: Annotated[int, typer.Option(min=0, help="Stop after so many rows; 0: never.")] = 0,
 ) -> None:
     """Publish the rows of a CSV file as telemetry of one device."""
     from simulators.replay import replay_csv  # noqa: PLC0415  as above
@@ -180,7 +209,7 @@ def demo(
         bool, typer.Option("--until-told", help="End once every use case has told its people.")
     ] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget the last demo first.")] = False,
-    speed: Annotated[float, typer.Option(help="How many times faster than real time.")] = 60.0,
+    speed: FleetSpeed = 60.0,
 ) -> None:
     """Show everything at work, with simulated devices, technicians, customers and carrier."""
     try:
@@ -193,6 +222,16 @@ def demo(
 
 def _book(path: Path | None) -> Path:
     return path or load_settings().book
+
+
+def _say_what_is_mistyped(error: TyperException) -> None:
+    """Say in one line what is wrong with a command as it was typed, and where the right one stands."""
+    message = " ".join(error.format_message().split()).rstrip(".")
+    context = getattr(error, "ctx", None)
+    # Without a message the help has been printed already.
+    if message:
+        path = context.command_path if context else "prevenant"
+        sys.stderr.write(f"error: {message}: see `{path} --help`\n")
 
 
 def _has_place(error: PrevenantError) -> bool:
@@ -209,6 +248,8 @@ def _announce(engine: Engine) -> None:
     if missing:
         out.print(f"No credentials for {', '.join(missing)}: such messages stay on the outbox page")
     out.print(f"Console: {engine.address}")
+    if "sms" in engine.channels and not engine.settings.public_url:
+        out.print("No PREVENANT_PUBLIC_URL: no receipt and no reply comes in")
     if engine.new_admin_token:
         out.print(f"Administrator's token, shown only now: {engine.new_admin_token}")
         out.print(f"Sign in: {engine.address}/?token={engine.new_admin_token}")
