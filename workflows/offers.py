@@ -15,13 +15,17 @@ from workflows.running import Outcome, RunningCase, Track
 from workflows.tables import Candidate, Offer, WorkOrder
 
 _ACTIVE_JOBS = ("accepted", "en_route", "arrived")
-_FACTS = ("technician.en_route", "technician.arrived", "technician.done")
+_FACTS = (
+    "technician.accepted",
+    "technician.en_route",
+    "technician.arrived",
+    "technician.done",
+)
 
 
 def begin(run: RunningCase, track: Track, step: Dispatch) -> Outcome:
     """Rank everybody and offer the job to the best."""
-    for fact in _FACTS:
-        run.progress.facts.pop(fact, None)
+    run.forget_facts(*_FACTS)
     return _offer_more(run, track, step)
 
 
@@ -80,6 +84,31 @@ def open_jobs(run: RunningCase) -> dict[str, int]:
     for technician_id, count in run.session.exec(offers):
         counts[technician_id] = counts.get(technician_id, 0) + count
     return counts
+
+
+def withdraw(run: RunningCase) -> None:
+    """Withdraw the offers that a case has still out when it ends, and tell whom they went to."""
+    query = select(Offer).where(Offer.case_id == run.case.id, Offer.state == "open")
+    for offer in run.session.exec(query.order_by(col(Offer.id))):
+        _close_offer(run, offer, "withdrawn")
+        person = find_person(run.session, offer.contact_id)
+        if person:
+            run.tell(person, "technician", "job_over", [["sms"]])
+
+
+def cancel_job(run: RunningCase, why: str) -> None:
+    """Take the job from the technician who has it, and say so; one who is done keeps it."""
+    order = run.work_order()
+    if order is None or order.state == "done":
+        return
+    order.state, order.updated_at = "cancelled", run.now
+    run.session.add(order)
+    run.session.flush()
+    run.stop_asking("progress", contact_id=order.contact_id)
+    run.note("work_order.cancelled", f"{order.technician_name}: {why}")
+    technician = find_person(run.session, order.contact_id)
+    if technician:
+        run.tell(technician, "technician", "job_over", [["sms"]])
 
 
 def _offer_more(run: RunningCase, track: Track, step: Dispatch) -> Outcome:
@@ -187,6 +216,7 @@ def _accept(run: RunningCase, track: Track, step: Dispatch, offer: Offer) -> Out
     )
     run.session.add(order)
     run.session.flush()
+    run.set_fact("technician.accepted")
     run.note(
         "offer.accepted",
         f"{offer.technician_name} accepts",
