@@ -19,11 +19,14 @@ from fastapi import FastAPI
 
 from ingest.journal import Journal
 from ingest.listener import Listeners
+from notify.command import Command
 from notify.delivery import Channel
 from notify.email import Email
+from notify.message import COMMAND, WEBHOOK
 from notify.outbox import Outbox
 from notify.sms import Sms, TwilioAccount
 from notify.voice import Voice
+from notify.webhook import Webhook
 from prevenant.api.access import ensure_admin_token
 from prevenant.api.server import Services, make_api
 from prevenant.book import Book
@@ -90,7 +93,8 @@ class Engine:
         self._runtime = Runtime(
             self.store, self.clock, self.book.workflows, self.book.routes, self.book.templates
         )
-        self.channels = make_channels(settings)
+        self.channels = make_channels(settings, self.clock)
+        self.channels[COMMAND] = Command(self._listeners.hand_over)
         self._outbox = Outbox(self.store, self.clock, self.channels)
         self._app = make_api(Services(settings, self.store, self.clock, self.book.templates))
         self._app.state.missing_brokers = self._listeners.missing
@@ -197,7 +201,7 @@ def _make_server(app: FastAPI) -> uvicorn.Server:
     return uvicorn.Server(config)
 
 
-def make_channels(settings: Settings) -> dict[str, Channel]:
+def make_channels(settings: Settings, clock: Clock) -> dict[str, Channel]:
     """Return the channels that have credentials."""
     channels: dict[str, Channel] = {}
     twilio = (
@@ -216,6 +220,8 @@ def make_channels(settings: Settings) -> dict[str, Channel]:
             message = "PREVENANT_SMTP_URL is set: name the sender with PREVENANT_EMAIL_FROM"
             raise SettingsError(message)
         channels["email"] = Email(settings)
+    if settings.webhook_secret.get_secret_value():
+        channels[WEBHOOK] = Webhook(settings, clock)
     return channels
 
 

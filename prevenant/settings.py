@@ -187,6 +187,10 @@ class Settings(BaseSettings):
         description="e-mail: smtp://, smtps:// or smtp+starttls://user:password@host:port",
     )
     email_from: str = Field(default="", description="the sender of e-mail")
+    webhook_secret: SecretStr = Field(
+        default=SecretStr(""),
+        description="signs what workflows call; without it no webhook is called",
+    )
     admin_token: SecretStr = Field(
         default=SecretStr(""),
         description="the first administrator's token; made on the first run and printed once if empty",
