@@ -13,6 +13,7 @@ from typing import Any
 import requests
 
 from notify.message import Delivery, Message
+from notify.sms import never_connected
 from prevenant.clock import Clock, epoch_seconds
 from prevenant.errors import Refused, Throttled, Uncertain
 from prevenant.settings import Settings
@@ -57,17 +58,20 @@ class Webhook:
                 _judge(response)
                 delivery.answer = _read_answer(response)
         except requests.ConnectTimeout:
-            message_ = "the webhook does not answer"
-            raise Throttled(message_) from None
+            reason = "the webhook does not answer"
+            raise Throttled(reason) from None
         except requests.Timeout:
-            message_ = "the webhook did not answer in time"
-            raise Uncertain(message_) from None
-        except requests.ConnectionError:
-            message_ = "the webhook cannot be reached, or broke off"
-            raise Uncertain(message_) from None
+            reason = "the webhook did not answer in time"
+            raise Uncertain(reason) from None
+        except requests.ConnectionError as error:
+            if never_connected(error):
+                reason = "the webhook cannot be reached"
+                raise Throttled(reason) from None
+            reason = "the webhook broke off"
+            raise Uncertain(reason) from None
         except (requests.RequestException, ValueError) as error:
-            message_ = f"the webhook cannot be called: {type(error).__name__}"
-            raise Refused(message_) from None
+            reason = f"the webhook cannot be called: {type(error).__name__}"
+            raise Refused(reason) from None
         return delivery.key
 
     def find(self, delivery: Delivery, message: Message, known: frozenset[str]) -> None:
