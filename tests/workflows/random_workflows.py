@@ -163,7 +163,11 @@ def _level(severity: Severity) -> Act:
 
 
 def _again(found: dict[str, Any]) -> Act:
-    return lambda room: room.raise_alarm(Severity.MAJOR, found)
+    def act(room: Room) -> None:
+        room.clock.advance(seconds=1)
+        room.raise_alarm(Severity.MAJOR, found)
+
+    return act
 
 
 def _clear(room: Room) -> None:
