@@ -69,9 +69,9 @@ def people_in_store(url: str) -> People | None:
         if store is None:
             return None
         try:
-            if not inspect(store.engine).has_table("technician"):
-                return None
             with store.read() as session:
+                if not inspect(session.connection()).has_table(str(Technician.__tablename__)):
+                    return None
                 people = _read(session)
         except StoreUnavailable:
             return None

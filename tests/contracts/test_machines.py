@@ -227,7 +227,9 @@ def _device(broker: Broker, heard: list[tuple[str, bytes]]) -> paho.Client:
     client = connect(broker.url)
     subscribed = threading.Event()
     client.on_subscribe = lambda *_: subscribed.set()
-    client.on_message = lambda _c, _d, message: heard.append((message.topic, message.payload))
+    client.on_message = lambda _c, _d, message: heard.append(
+        (message.topic, bytes(message.payload))
+    )
     client.subscribe(TOPIC, qos=1)
     assert subscribed.wait(10)
     return client

@@ -143,11 +143,17 @@ workflows: st.SearchStrategy[Workflow] = st.one_of(
 
 
 def _reply(who: str, text: str) -> Act:
-    return lambda room: room.reply(who, text) and None
+    def act(room: Room) -> None:
+        room.reply(who, text)
+
+    return act
 
 
 def _deliver(state: str) -> Act:
-    return lambda room: room.deliver(state, answer={"id": 1}) and None
+    def act(room: Room) -> None:
+        room.deliver(state, answer={"id": 1})
+
+    return act
 
 
 def _hear(kind: str) -> Act:

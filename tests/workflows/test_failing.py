@@ -8,6 +8,7 @@ import pytest
 
 from tests.workflows.room import Room
 from workflows import case as cases
+from workflows import steps
 from workflows.running import RESCUE, RunningCase
 
 MakeRoom = Callable[[str], Room]
@@ -23,7 +24,7 @@ WAIT = """
 @contextmanager
 def broken(name: str, *, unless: Callable[[RunningCase], bool]) -> Iterator[None]:
     """Let a step function of a case fail, except where `unless` says otherwise."""
-    sound = getattr(cases.steps, name)
+    sound = getattr(steps, name)
 
     def fails(run: RunningCase, *rest: object) -> object:
         if unless(run):
@@ -32,7 +33,7 @@ def broken(name: str, *, unless: Callable[[RunningCase], bool]) -> Iterator[None
         raise ZeroDivisionError(message)
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(cases.steps, name, fails)
+        patched.setattr(steps, name, fails)
         yield
 
 
