@@ -91,7 +91,12 @@ class Engine:
             settings, self.store, self.clock, self.book.rules, self.host.accept
         )
         self._runtime = Runtime(
-            self.store, self.clock, self.book.workflows, self.book.routes, self.book.templates
+            self.store,
+            self.clock,
+            self.book.workflows,
+            self.book.routes,
+            self.book.templates,
+            self.book.schedules,
         )
         self.channels = make_channels(settings, self.clock)
         self.channels[COMMAND] = Command(self._listeners.hand_over)
@@ -149,7 +154,7 @@ class Engine:
     def _follow_book(self, book: Book) -> None:
         """Let new cases, answers and what is read again go by the book that takes over."""
         self.book = book
-        self._runtime.change_book(book.workflows, book.routes, book.templates)
+        self._runtime.change_book(book.workflows, book.routes, book.templates, book.schedules)
         self._replay.change_book(book.rules)
         self._app.state.templates = book.templates
 

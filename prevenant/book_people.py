@@ -17,9 +17,7 @@ from prevenant.document import suggest
 from prevenant.errors import Problem, StoreUnavailable
 from prevenant.store import Store
 from workflows.checking import RoleUse, SkillUse
-
-_ON_CALL = "on-call:"
-"""Who is on call is said by the book itself."""
+from workflows.recipients import ON_CALL
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +33,8 @@ def advise_on_people(book: Book, people: People) -> list[Problem]:
     found = []
     for use in book.uses:
         match use:
-            case RoleUse() if use.role not in people.roles and not use.role.startswith(_ON_CALL):
+            # Who is on call is said by the book itself.
+            case RoleUse() if use.role not in people.roles and not use.role.startswith(ON_CALL):
                 hint = suggest(use.role, sorted(people.roles))
                 words = f"nobody has the role {use.role!r}, so nobody is told: {hint}"
                 found.append(problem_at(use.place, words))

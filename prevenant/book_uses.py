@@ -11,7 +11,8 @@ from notify.templating import LANGUAGES, Templates
 from prevenant.document import Value, suggest
 from prevenant.domain import DeviceType
 from rules.book import Rule, RuleBook
-from workflows.checking import NameUse, TemplateUse, TextUse, Use
+from workflows.checking import NameUse, RoleUse, TemplateUse, TextUse, Use
+from workflows.recipients import ON_CALL
 
 WORDING_ERRORS = (TemplateError, TypeError, ValueError, AttributeError, KeyError)
 _SAMPLES: Mapping[type, Any] = {float: 1.0, bool: True, str: "sample"}
@@ -21,7 +22,10 @@ _PREDICTED_TEXTS = ("parts", "cause", "action", "why")
 class Needs:
     """What can be relied on in the cases of each workflow: the rules that run it decide."""
 
-    def __init__(self, rules: RuleBook, models: Iterable[Value]) -> None:
+    def __init__(
+        self, rules: RuleBook, models: Iterable[Value], schedules: Sequence[str] = ()
+    ) -> None:
+        self.schedules = schedules
         self._types = rules.devices
         self._predicted = {*_predicted_types(models)}
         self._rules: dict[str, list[Rule]] = defaultdict(list)
@@ -72,6 +76,11 @@ def check_uses(uses: Sequence[Use], templates: Templates, needs: Needs, broken: 
                 _check_text(use, templates, needs)
             case NameUse():
                 _check_name(use, needs)
+            case RoleUse() if use.role.startswith(ON_CALL):
+                name = use.role.removeprefix(ON_CALL)
+                if name not in needs.schedules:
+                    hint = suggest(name, needs.schedules)
+                    use.place.fail(f"there is no on-call schedule {name!r}: {hint}")
 
 
 def _check_template(use: TemplateUse, templates: Templates, needs: Needs) -> None:

@@ -7,10 +7,13 @@ from prevenant.crm.directory import (
     find_role_positions,
 )
 from workflows.dispatch import distance_km
+from workflows.on_call import who_is_on_call
 from workflows.running import RunningCase
 
 PEOPLE = ("customer", "site-contact", "technician")
 """Who is no role."""
+ON_CALL = "on-call:"
+"""What stands before the name of a schedule."""
 
 
 def people_of(run: RunningCase, whom: str) -> list[Person]:
@@ -23,9 +26,21 @@ def people_of(run: RunningCase, whom: str) -> list[Person]:
             person = place.customer
         case "technician":
             person = run.technician()
+        case _ if whom.startswith(ON_CALL):
+            person = _on_call(run, whom.removeprefix(ON_CALL))
         case _:
             return find_role_holders(run.session, whom, place.site_id)
     return [person] if person else []
+
+
+def _on_call(run: RunningCase, name: str) -> Person | None:
+    schedule = run.schedules.get(name)
+    if schedule is None:
+        run.note("on_call.nobody", f"the book in force has no schedule {name!r}")
+        return None
+    person, reason = who_is_on_call(run.session, schedule, run.now)
+    run.note("on_call" if person else "on_call.nobody", reason, {"schedule": name})
+    return person
 
 
 def nearest_of(run: RunningCase, role: str, count: int) -> list[Person]:

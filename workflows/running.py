@@ -27,6 +27,7 @@ from prevenant.clock import epoch_seconds
 from prevenant.crm.directory import Person, Place, find_person, find_place
 from prevenant.tables import Alarm, add_timeline
 from workflows.definition import HandOff, Parallel, Step, Turns, Workflow, locate
+from workflows.on_call import Schedule
 from workflows.saying import WORDING_ERRORS, say_variables
 from workflows.tables import CLOSED, HANDED_OVER, Case, WorkOrder
 
@@ -94,7 +95,13 @@ class RunningCase:
     """One case, its workflow, and the session in which it moves."""
 
     def __init__(
-        self, session: Session, templates: Templates, workflow: Workflow, case: Case, now: datetime
+        self,
+        session: Session,
+        templates: Templates,
+        workflow: Workflow,
+        case: Case,
+        now: datetime,
+        schedules: Mapping[str, Schedule] | None = None,
     ) -> None:
         self.session = session
         self.case = case
@@ -102,6 +109,8 @@ class RunningCase:
         self.progress = msgspec.convert(case.progress, Progress)
         self.templates = templates
         self.workflow = workflow
+        self.schedules = schedules or {}
+        """Who is on call, by the book in force."""
 
     @cached_property
     def place(self) -> Place:

@@ -23,6 +23,7 @@ from prevenant.store import Store
 from prevenant.tables import CASE_EVENTS, Alarm, CaseEvent, add_timeline
 from workflows import case as cases
 from workflows.definition import Workflow, decode_steps, encode_steps
+from workflows.on_call import Schedule
 from workflows.running import Progress, RunningCase
 from workflows.tables import OPEN, Case, WorkflowVersion
 
@@ -52,6 +53,7 @@ class _Story:
     workflows: Mapping[str, Workflow]
     routes: Mapping[str, Route]
     templates: Templates
+    schedules: Mapping[str, Schedule]
 
 
 class Runtime:
@@ -64,10 +66,11 @@ class Runtime:
         workflows: Mapping[str, Workflow],
         routes: Mapping[str, Route],
         templates: Templates,
+        schedules: Mapping[str, Schedule] | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
-        self._story = _Story(workflows, routes, templates)
+        self._story = _Story(workflows, routes, templates, schedules or {})
         self._wakeup = store.listen(CASE_EVENTS)
         self._stopping = threading.Event()
 
@@ -86,10 +89,11 @@ class Runtime:
         workflows: Mapping[str, Workflow],
         routes: Mapping[str, Route],
         templates: Templates,
+        schedules: Mapping[str, Schedule] | None = None,
     ) -> None:
         """Let another book say what new cases do; those under way keep their workflow and its texts."""
         templates.add_missing(self._story.templates)
-        self._story = _Story(workflows, routes, templates)
+        self._story = _Story(workflows, routes, templates, schedules or {})
 
     def stop(self) -> None:
         """End `run` after the transaction under way."""
@@ -194,7 +198,7 @@ class Runtime:
         )
         session.add(case)
         session.flush()
-        run = RunningCase(session, story.templates, workflow, case, now)
+        run = self._run(session, workflow, case, now)
         where = f"{run.place.label}, {run.place.site_name}"
         run.note(
             "case.opened",
@@ -237,7 +241,11 @@ class Runtime:
     def _running(self, session: Session, case: Case, now: datetime) -> RunningCase:
         version = session.get_one(WorkflowVersion, case.workflow_version)
         workflow = decode_steps(case.workflow, version.steps)
-        return RunningCase(session, self._story.templates, workflow, case, now)
+        return self._run(session, workflow, case, now)
+
+    def _run(self, session: Session, workflow: Workflow, case: Case, now: datetime) -> RunningCase:
+        story = self._story
+        return RunningCase(session, story.templates, workflow, case, now, story.schedules)
 
     def _find_case(self, session: Session, event: CaseEvent) -> Case | None:
         if event.case_id is not None:
@@ -284,7 +292,7 @@ class Runtime:
         except (msgspec.MsgspecError, NoResultFound):
             case.progress = {}
             nothing = Workflow(case.workflow, [])
-            return RunningCase(session, self._story.templates, nothing, case, now), False
+            return self._run(session, nothing, case, now), False
 
     def _set_aside(self, event_id: int, error: Exception, now: datetime) -> None:
         """Try a failed event again later; after a few times a person is told, and sees to the case."""

@@ -15,6 +15,7 @@ from prevenant.store import Store
 
 DEMO = Path("prevenant/crm/demo")
 BOOK = """
+on_call: {night: {timezone: UTC, layers: [{people: [tom-harper]}]}}
 devices: {door: {topic: 'a/{site}/{device}', fields: {open: bool}}}
 workflows:
   visit:
@@ -22,7 +23,7 @@ workflows:
       template: all_clear
     - escalate: [security-supervisor, nobody]
     - dispatch: {skill: refrigeration >= 9}
-      otherwise: {hand_off: on-call:night}
+      otherwise: {hand_off: "on-call:night"}
     - dispatch: {skill: plumbing}
       otherwise: {escalate: dispatcher}
 """
@@ -38,7 +39,7 @@ def book(tmp_path: Path) -> Path:
 
 def test_roles_and_skills_that_nobody_has_are_warned_of_where_they_stand(book: Path) -> None:
     found = advise_on_people(load_book(book), people_in_folder(DEMO))
-    assert [(one.line, one.column) for one in found] == [(5, 13), (7, 17), (8, 25), (10, 25)]
+    assert [(one.line, one.column) for one in found] == [(6, 13), (8, 17), (9, 25), (11, 25)]
     words = "\n".join(one.message for one in found)
     assert "did you mean 'security'" in words
     assert "nobody has the role 'nobody'" in words

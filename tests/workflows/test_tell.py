@@ -6,7 +6,10 @@ import pytest
 
 from prevenant.crm.shifts import parse_shifts
 from prevenant.crm.tables import Contact, RoleHolder, Site, Technician
+from prevenant.document import read_yaml
+from prevenant.errors import Problem
 from tests.workflows.room import Room, make_templates
+from workflows.on_call_reading import read_schedules
 
 MakeRoom = Callable[[str], Room]
 
@@ -114,3 +117,26 @@ def test_a_customer_who_cannot_be_worded_to_brings_a_person(room: MakeRoom) -> N
     assert "cannot go on" in one.outcome[1]
     one.reply("desk", "1")
     assert one.outcome == ("handed_over", "handed over to Desk")
+
+
+def test_who_is_on_call_is_told_and_asked_in_their_turn(room: MakeRoom) -> None:
+    problems: list[Problem] = []
+    text = "night: {timezone: UTC, layers: [{people: [chief]}]}"
+    document = read_yaml(text, problems, "rules.yaml")
+    assert document is not None
+    one = room("""
+- tell: on-call:night
+  template: plain
+- escalate: [on-call:gone, on-call:night]
+  within: 5m
+- close: on
+""")
+    story = one.runtime._story
+    one.runtime.change_book(
+        story.workflows, story.routes, story.templates, read_schedules([document])
+    )
+    one.raise_alarm()
+    assert one.told() == ["chief plain", "chief escalation"]
+    assert one.story("on_call.nobody") == ["the book in force has no schedule 'gone'"]
+    one.reply("chief", "1")
+    assert one.outcome == ("closed", "on")
