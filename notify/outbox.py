@@ -8,14 +8,16 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime, timedelta
+from typing import Any
 
 import structlog
 from sqlalchemy import or_
 from sqlmodel import Session, col, select
 
 from notify.consent import find_objection
-from notify.delivery import MAX_ATTEMPTS, Channel, move, retry_at
+from notify.delivery import ANSWERED_AT_ONCE, MAX_ATTEMPTS, Channel, move, retry_at
 from notify.message import (
+    DELIVERED,
     FAILED,
     OUTBOX,
     QUEUED,
@@ -134,7 +136,7 @@ class Outbox:
         except DeliveryError as error:
             self._record_error(delivery_id, error)
         else:
-            self._record_sent(delivery_id, provider_id)
+            self._record_sent(delivery_id, provider_id, delivery.answer)
 
     def _look_up(self, delivery_id: int) -> None:
         """Settle an uncertain delivery: found, or sent again where the provider has not got it."""
@@ -163,15 +165,20 @@ class Outbox:
                 delivery.next_at = self._clock.now()
                 session.add(delivery)
 
-    def _record_sent(self, delivery_id: int, provider_id: str) -> None:
+    def _record_sent(
+        self, delivery_id: int, provider_id: str, answer: dict[str, Any] | None = None
+    ) -> None:
         now = self._clock.now()
         with self._store.write() as session:
             delivery = session.get_one(Delivery, delivery_id)
             delivery.provider_id = delivery.provider_id or provider_id
+            delivery.answer = answer or {}
             if delivery.sent_at is None:
                 delivery.sent_at = now
             session.add(delivery)
             move(session, delivery, SENT, now)
+            if delivery.channel in ANSWERED_AT_ONCE:
+                move(session, delivery, DELIVERED, now)
 
     def _record_error(self, delivery_id: int, error: DeliveryError) -> None:
         now = self._clock.now()

@@ -19,11 +19,14 @@ from fastapi import FastAPI
 
 from ingest.journal import Journal
 from ingest.listener import Listeners
+from notify.command import Command
 from notify.delivery import Channel
 from notify.email import Email
+from notify.message import COMMAND, WEBHOOK
 from notify.outbox import Outbox
 from notify.sms import Sms, TwilioAccount
 from notify.voice import Voice
+from notify.webhook import Webhook
 from prevenant.api.access import ensure_admin_token
 from prevenant.api.server import Services, make_api
 from prevenant.book import Book
@@ -102,10 +105,16 @@ class Engine:
             settings, self.store, self.clock, self.book.rules, self.host.accept
         )
         self._runtime = Runtime(
-            self.store, self.clock, self.book.workflows, self.book.routes, self.book.templates
+            self.store,
+            self.clock,
+            self.book.workflows,
+            self.book.routes,
+            self.book.templates,
+            self.book.schedules,
         )
         self._office = _open_office(settings, self.store, self.clock)
-        self.channels = make_channels(settings)
+        self.channels = make_channels(settings, self.clock)
+        self.channels[COMMAND] = Command(self._listeners.hand_over)
         self._outbox = Outbox(self.store, self.clock, self.channels)
         self._app = make_api(Services(settings, self.store, self.clock, self.book.templates))
         self._app.state.missing_brokers = self._listeners.missing
@@ -176,7 +185,7 @@ class Engine:
     def _follow_book(self, book: Book) -> None:
         """Let new cases, answers and what is read again go by the book that takes over."""
         self.book = book
-        self._runtime.change_book(book.workflows, book.routes, book.templates)
+        self._runtime.change_book(book.workflows, book.routes, book.templates, book.schedules)
         self._replay.change_book(book.rules)
         self._app.state.templates = book.templates
 
@@ -241,7 +250,7 @@ def _open_office(settings: Settings, store: Store, clock: Clock) -> Office:
     return office
 
 
-def make_channels(settings: Settings) -> dict[str, Channel]:
+def make_channels(settings: Settings, clock: Clock) -> dict[str, Channel]:
     """Return the channels that have credentials."""
     channels: dict[str, Channel] = {}
     secret = settings.twilio_auth_token.get_secret_value()
@@ -250,6 +259,8 @@ def make_channels(settings: Settings) -> dict[str, Channel]:
         channels |= {"sms": Sms(account), "voice": Voice(account)}
     if settings.smtp_url.get_secret_value() and settings.email_from:
         channels["email"] = Email(settings)
+    if settings.webhook_secret.get_secret_value():
+        channels[WEBHOOK] = Webhook(settings, clock)
     return channels
 
 

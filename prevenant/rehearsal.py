@@ -143,7 +143,9 @@ class Rehearsal:
         self._store = store
         self._answering = answering
         self._clock = _Jumping()
-        self._runtime = Runtime(store, self._clock, book.workflows, book.routes, book.templates)
+        self._runtime = Runtime(
+            store, self._clock, book.workflows, book.routes, book.templates, book.schedules
+        )
         self._planned: list[tuple[float, int, Callable[[Session, datetime, str], None]]] = []
         self._answers = 0
         self.zone_of = SiteZones(store).zone_of

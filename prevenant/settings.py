@@ -235,6 +235,10 @@ class Settings(BaseSettings):
         default="3s",
         description="how long jobs wait in a storm, to be assigned together; empty: not at all",
     )
+    webhook_secret: SecretStr = Field(
+        default=SecretStr(""),
+        description="signs what workflows call; without it no webhook is called",
+    )
     admin_token: SecretStr = Field(
         default=SecretStr(""),
         description="the first administrator's token; made on the first run and printed once if empty",

@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import msgspec
 import structlog
+from sqlalchemy.exc import NoResultFound
 from sqlmodel import Session, col, or_, select
 
 from notify import Templates
@@ -21,12 +23,17 @@ from prevenant.store import Store
 from prevenant.tables import CASE_EVENTS, Alarm, CaseEvent, add_timeline
 from workflows import case as cases
 from workflows.definition import Workflow, decode_steps, encode_steps
+from workflows.on_call import Schedule
 from workflows.running import Progress, RunningCase
 from workflows.tables import OPEN, Case, WorkflowVersion
 
 log = structlog.get_logger()
 
 _MAX_ATTEMPTS = 8
+_TELL_AFTER = 3
+"""After so many attempts to hear an event a person is told, while it is tried again."""
+_MAX_OPENINGS = 2
+"""How often the workflow of a new case is begun, before a person gets the case instead."""
 _STORE_PAUSE_S = 1.0
 _POSTPONED = timedelta(minutes=5)
 
@@ -46,6 +53,7 @@ class _Story:
     workflows: Mapping[str, Workflow]
     routes: Mapping[str, Route]
     templates: Templates
+    schedules: Mapping[str, Schedule]
 
 
 class Runtime:
@@ -58,10 +66,11 @@ class Runtime:
         workflows: Mapping[str, Workflow],
         routes: Mapping[str, Route],
         templates: Templates,
+        schedules: Mapping[str, Schedule] | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
-        self._story = _Story(workflows, routes, templates)
+        self._story = _Story(workflows, routes, templates, schedules or {})
         self._wakeup = store.listen(CASE_EVENTS)
         self._stopping = threading.Event()
 
@@ -80,10 +89,11 @@ class Runtime:
         workflows: Mapping[str, Workflow],
         routes: Mapping[str, Route],
         templates: Templates,
+        schedules: Mapping[str, Schedule] | None = None,
     ) -> None:
         """Let another book say what new cases do; those under way keep their workflow and its texts."""
         templates.add_missing(self._story.templates)
-        self._story = _Story(workflows, routes, templates)
+        self._story = _Story(workflows, routes, templates, schedules or {})
 
     def stop(self) -> None:
         """End `run` after the transaction under way."""
@@ -188,14 +198,18 @@ class Runtime:
         )
         session.add(case)
         session.flush()
-        run = RunningCase(session, story.templates, workflow, case, now)
+        run = self._run(session, workflow, case, now)
         where = f"{run.place.label}, {run.place.site_name}"
         run.note(
             "case.opened",
             f"case {case.id}: {alarm.rule} on {where}; runs {workflow.name}",
             {"rule": alarm.rule, "workflow": workflow.name},
         )
-        cases.start(run)
+        if event.attempts < _MAX_OPENINGS:
+            cases.start(run)
+        else:
+            # An alarm must not be left without a case because its workflow cannot begin.
+            cases.fail(run, f"the workflow cannot begin: {event.error}", instead=True)
 
     def _expire_next(self, now: datetime) -> bool:
         query = (
@@ -227,7 +241,11 @@ class Runtime:
     def _running(self, session: Session, case: Case, now: datetime) -> RunningCase:
         version = session.get_one(WorkflowVersion, case.workflow_version)
         workflow = decode_steps(case.workflow, version.steps)
-        return RunningCase(session, self._story.templates, workflow, case, now)
+        return self._run(session, workflow, case, now)
+
+    def _run(self, session: Session, workflow: Workflow, case: Case, now: datetime) -> RunningCase:
+        story = self._story
+        return RunningCase(session, story.templates, workflow, case, now, story.schedules)
 
     def _find_case(self, session: Session, event: CaseEvent) -> Case | None:
         """Return an event's case, which nobody else moves meanwhile."""
@@ -243,18 +261,44 @@ class Runtime:
             session.flush()
 
     def _postpone(self, case_id: int, error: Exception, now: datetime) -> None:
-        """Try a case's deadline again in a while, and say that it needs a person."""
+        """Try a case's deadline again in a while; a person is told at once, and in the end takes it."""
         log.error("case deadline failed", case=case_id, error=repr(error), exc_info=error)
-        with self._store.write() as session:
-            case = session.get_one(Case, case_id)
-            case.due_at = now + _POSTPONED
-            session.add(case)
-            summary = f"a deadline could not be handled and needs a person: {error!r}"[:500]
-            add_timeline(session, now, "case.failed", summary, case_id=case_id)
+        self._give_to_person(case_id, f"a deadline could not be handled: {error!r}", now)
+
+    def _give_to_person(self, case_id: int, why: str, now: datetime) -> None:
+        """Have a person see to a case; where even that fails, it is tried again, and said."""
+        why = why[:300]
+        try:
+            with self._store.write() as session:
+                case = session.get_one(Case, case_id)
+                run, is_whole = self._running_or_rest(session, case, now)
+                too_often = run.progress.failures + 1 >= _MAX_ATTEMPTS
+                cases.fail(run, why, instead=too_often or not is_whole)
+        except StoreUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001  whatever it is, the case must not be lost
+            log.error("nobody could be given a case", case=case_id, error=repr(error))
+            with self._store.write() as session:
+                case = session.get_one(Case, case_id)
+                case.due_at = now + _POSTPONED
+                session.add(case)
+                add_timeline(session, now, "case.failed", f"needs a person: {why}", case_id=case_id)
+
+    def _running_or_rest(
+        self, session: Session, case: Case, now: datetime
+    ) -> tuple[RunningCase, bool]:
+        """Return a case; of one whose steps or progress cannot be read, what a person needs of it."""
+        try:
+            return self._running(session, case, now), True
+        except (msgspec.MsgspecError, NoResultFound):
+            case.progress = {}
+            nothing = Workflow(case.workflow, [])
+            return self._run(session, nothing, case, now), False
 
     def _set_aside(self, event_id: int, error: Exception, now: datetime) -> None:
-        """Try a failed event again later; after too often it waits for a person, and says so."""
+        """Try a failed event again later; after a few times a person is told, and sees to the case."""
         log.error("case event failed", case_event=event_id, error=repr(error), exc_info=error)
+        case_id = None
         with self._store.write() as session:
             event = session.get_one(CaseEvent, event_id)
             event.attempts += 1
@@ -266,6 +310,11 @@ class Runtime:
                 summary = f"{event.kind} could not be handled and needs a person: {event.error}"
                 add_timeline(session, now, "case.failed", summary, case_id=event.case_id)
             session.add(event)
+            if event.attempts in {_TELL_AFTER, _MAX_ATTEMPTS}:
+                case = self._find_case(session, event)
+                case_id = case.id if case else None
+        if case_id is not None:
+            self._give_to_person(case_id, f"{event.kind} could not be handled: {error!r}", now)
 
 
 __all__ = ["Progress", "Route", "Runtime"]

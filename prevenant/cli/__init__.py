@@ -15,10 +15,12 @@ from typer.exceptions import TyperException
 from prevenant import __version__
 from prevenant.app import Engine
 from prevenant.book import load_book
-from prevenant.book_advice import advise
+from prevenant.book_advice import advise, in_order
+from prevenant.book_people import advise_on_people, people_in_folder, people_in_store
 from prevenant.cli import (
     alarms,
     crm,
+    deliveries,
     devices,
     dispatch,
     journal,
@@ -48,6 +50,7 @@ app.add_typer(rules_app, name="rules")
 rules_app.command("explain")(alarms.explain)
 app.add_typer(alarms.app, name="alarms")
 app.add_typer(crm.app, name="crm")
+app.add_typer(deliveries.app, name="deliveries")
 app.add_typer(devices.devices_app, name="devices")
 app.add_typer(devices.quarantine_app, name="quarantine")
 app.add_typer(dispatch.app, name="dispatch")
@@ -135,11 +138,18 @@ def check_rules(
     book: BookFile = None,
     *,
     strict: Annotated[bool, typer.Option("--strict", help="Fail on warnings too.")] = False,
+    crm: Annotated[
+        Path | None,
+        typer.Option(help="CSV files with the people; without it, those of the store."),
+    ] = None,
 ) -> None:
     """Judge a rule book: every mistake at once, each with its place and remedy; else what is doubtful."""
     path = _book(book)
     good = load_book(path)
     warnings = advise(good, datetime.now(UTC).date())
+    people = people_in_folder(crm) if crm else people_in_store(load_settings().database_url)
+    if people is not None:
+        warnings = in_order([*warnings, *advise_on_people(good, people)])
     for one in warnings:
         sys.stderr.write(f"{one.source}:{one.line}:{one.column}: warning: {one.message}\n")
     if warnings and strict:

@@ -132,6 +132,39 @@ def find_role_holders(session: Session, role: str, site_id: str) -> list[Person]
     return [view_person(contact) for contact in here or [contact for _, contact in rows]]
 
 
+def find_customer(session: Session, customer_id: str) -> Person | None:
+    """Return whom to tell as a customer whose site names nobody: the first contact, by id."""
+    query = select(Contact).where(Contact.customer_id == customer_id).order_by(col(Contact.id))
+    contact = session.exec(query).first() if customer_id else None
+    return view_person(contact) if contact else None
+
+
+def find_role_positions(
+    session: Session, role: str
+) -> list[tuple[Person, list[tuple[float, float]]]]:
+    """Return everybody who has a role anywhere, by id, each with where they may be.
+
+    A technician is where last seen, or else at the base; anybody else at the sites of the role.
+    """
+    query = (
+        select(Contact, Technician, Site)
+        .join(RoleHolder, col(RoleHolder.contact_id) == Contact.id)
+        .join(Technician, col(Technician.contact_id) == Contact.id, isouter=True)
+        .join(Site, col(Site.id) == RoleHolder.site_id, isouter=True)
+        .where(RoleHolder.role == role)
+        .order_by(col(Contact.id))
+    )
+    found: dict[str, tuple[Person, list[tuple[float, float]]]] = {}
+    rows: Sequence[tuple[Contact, Technician | None, Site | None]] = session.exec(query).all()
+    for contact, technician, site in rows:
+        _, positions = found.setdefault(contact.id, (view_person(contact), []))
+        if technician is not None:
+            positions[:] = [_position_of(technician)]
+        elif site is not None:
+            positions.append((site.latitude, site.longitude))
+    return list(found.values())
+
+
 def find_person(session: Session, contact_id: str) -> Person | None:
     """Return a contact by id."""
     contact = session.get(Contact, contact_id)
@@ -169,10 +202,8 @@ def _view_technician(
     excluded_by: Mapping[str, str],
 ) -> TechnicianView:
     base = (technician.latitude, technician.longitude)
-    position, seen_at = base, None
-    if technician.position_latitude is not None and technician.position_longitude is not None:
-        position = (technician.position_latitude, technician.position_longitude)
-        seen_at = technician.position_at
+    position = _position_of(technician)
+    seen_at = technician.position_at if technician.position_latitude is not None else None
     return TechnicianView(
         id=technician.id,
         person=view_person(contact),
@@ -189,6 +220,13 @@ def _view_technician(
         leave=tuple(leave),
         excluded_by=excluded_by,
     )
+
+
+def _position_of(technician: Technician) -> tuple[float, float]:
+    """Return where a technician was last seen, or else sets out from."""
+    if technician.position_latitude is None or technician.position_longitude is None:
+        return technician.latitude, technician.longitude
+    return technician.position_latitude, technician.position_longitude
 
 
 def view_person(contact: Contact) -> Person:
