@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, time, timedelta
+from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -70,6 +71,7 @@ def is_on_shift(shifts: Sequence[dict[str, Any]], at: datetime, timezone: str) -
     return False
 
 
+@lru_cache(maxsize=4_096)
 def _minutes(text: str) -> int:
     if text == "24:00":
         return 24 * 60
