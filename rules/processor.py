@@ -509,10 +509,11 @@ class Processor:
         transitions: list[Transition],
     ) -> None:
         """Weigh a device whose `near` was answered: what follows came about at the moment asked about."""
-        reading = state.reading
-        evidence = Evidence(reading.observed_at, reading.received_at, now, moment.observed)
-        if moment.observed > reading.observed_at:
+        memory = state.memory
+        if memory is None or moment.observed > memory.observed:
             evidence = Evidence(moment.observed, moment.received, now)
+        else:
+            evidence = Evidence(memory.observed, memory.received, now, moment.observed)
         self._evaluate(lane, state, evidence, transitions, is_reading=False)
         lane.settle(state)
 

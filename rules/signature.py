@@ -142,7 +142,12 @@ class Plan:
     @property
     def is_derived(self) -> bool:
         """Whether a signature needs more than the last reading."""
-        return bool(self._derived_slots)
+        return bool(self._derived_slots or self.nears)
+
+    @property
+    def entries(self) -> int:
+        """How many rules stand at breakpoints, all told: what finding those that may change takes."""
+        return sum(len(rules) for crossed in self._crossed for rules in crossed)
 
     def signature(self, reading: Reading) -> Signature:
         """Return the positions of `reading`, without those of `near`."""

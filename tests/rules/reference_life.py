@@ -101,7 +101,7 @@ class Lives(Conditions):
             at = evidence
             answered = self.move_nears(name, device, now, evidence, answers=answers)
             if answered is not None:
-                since, at = answered, (device.said[-1].at, device.said[-1].received)
+                since, at = answered, device.clock
             rule = self.rules.get(name, {})
             if name == "device-silent":
                 since, at = (now, (now, now)) if device.silent else (since, at)

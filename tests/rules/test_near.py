@@ -67,6 +67,14 @@ def test_what_follows_came_about_at_the_moment_asked_about() -> None:
     assert (raised.at, raised.onset_at) == (10.0, 0.0)
 
 
+def test_a_repetition_delays_no_hold_that_near_began() -> None:
+    book = make_book(FORCED.replace("flapping: never", "flapping: never, for: 10s"))
+    processor = Processor(book)
+    again = [reading(book, "door", "t/1", 0.0, received, open=True) for received in (0.0, 3.0)]
+    processor.process(again, 3.0)
+    assert seen(processor.advance(100.0)) == [("forced", "raised", 10.0)]
+
+
 def test_a_late_burst_finds_the_neighbours_of_the_last_hour() -> None:
     processor = Processor(BOOK)
     processor.process([reading(BOOK, "reader", "t/R1", 1_000.0, door="1", granted=True)], 1_000.0)
