@@ -115,7 +115,7 @@ class Lane:
         """Take in a device that was not heard before."""
         plan = self.plan
         nears = [nearby.NearState() for _ in plan.nears] or None
-        memory = plan.derived.new_memory(reading) if plan.is_derived else None
+        memory = plan.derived.new_memory(reading) if plan.remembers else None
         state = DeviceState(reading, nears=nears, memory=memory)
         self.add(reading.device_id, state)
         return state
@@ -129,7 +129,8 @@ class Lane:
     def settle(self, state: DeviceState) -> None:
         """Find out which readings of a device will change nothing."""
         is_restless = state.timed or state.ended or state.is_holding or state.is_silent
-        state.at_rest = None if is_restless or self.needs_every_reading else state.weighed
+        looks_at_each = self.needs_every_reading or self.plan.remembers
+        state.at_rest = None if is_restless or looks_at_each else state.weighed
 
     def whole_signature(self, state: DeviceState, lookup: Lookup | None) -> Signature:
         """Return the signature of all that is known of a device; `lookup` where something is derived."""

@@ -119,7 +119,7 @@ def _load_lane(lane: Lane, packed: _Lane[Any], *, same_rules: bool) -> None:
         if nears != packed.nears or not (nears and state.nears):
             kept = dict(zip(packed.nears, state.nears or (), strict=False))
             state.nears = [kept.get(near) or nearby.NearState(rest=None) for near in nears] or None
-        if not plan.is_derived:
+        if not plan.remembers:
             state.memory = None
         elif state.memory is None:
             state.memory = plan.derived.new_memory(reading)

@@ -142,6 +142,11 @@ class Plan:
     @property
     def is_derived(self) -> bool:
         """Whether a signature needs more than the last reading."""
+        return bool(self._derived_slots)
+
+    @property
+    def remembers(self) -> bool:
+        """Whether more is kept of a device than its last reading."""
         return bool(self._derived_slots or self.nears)
 
     @property

@@ -113,3 +113,20 @@ def test_a_burst_that_covers_a_whole_night_counts_the_hours_between() -> None:
     assert [(t.kind, t.at, t.onset_at) for t in told] == [
         ("raised", arrival + 5.0, NOON + 10 * HOUR)
     ]
+
+
+def test_the_end_of_another_inhibition_does_not_put_off_a_release() -> None:
+    book = make_book("""
+  power: {on: room, when: temperature > 30}
+  other: {on: room, when: humidity > 50}
+  held: {on: door, when: open, for: 2m, inhibited_by: power}
+  low: {on: door, when: battery < 20, inhibited_by: other}
+""")
+    processor = Processor(book)
+    told = []
+    for at, temperature, humidity in ((0.0, 40.0, 60.0), (300.0, 20.0, 60.0), (360.0, 20.0, 10.0)):
+        room = reading(book, "room", "t/1", at, temperature=temperature, humidity=humidity)
+        door = reading(book, "door", "t/1", at, open=True, battery=50.0)
+        told += processor.process([room, door], at)
+    told += processor.advance(1_000.0)
+    assert ("held", "released", 420.0) in seen(told)
