@@ -20,7 +20,7 @@ from rules.devices import read_devices
 from workflows.definition import TemplateUse, Workflow, read_workflows
 from workflows.on_call import Schedule
 from workflows.on_call_reading import read_schedules
-from workflows.runtime import Route
+from workflows.story import Route
 
 _SAMPLES: Mapping[type, Any] = {float: 1.0, bool: True, str: "sample"}
 _WORDING_ERRORS = (TemplateError, TypeError, ValueError, AttributeError, KeyError)
@@ -176,6 +176,14 @@ def sample_variables(*, after_dispatch: bool, extra: tuple[str, ...] = ()) -> di
         "said": "sample",
         "choices": "sample",
         "owner": "Camille Roux",
+        "storm": {
+            "workflow": "sample",
+            "cases": 300,
+            "open": 120,
+            "handed_over": 7,
+            "sites": 280,
+            "rules": "sample",
+        },
     }
     names = {*extra, *(("technician", "visit") if after_dispatch else ())}
     return {
@@ -192,5 +200,7 @@ def sample_variables(*, after_dispatch: bool, extra: tuple[str, ...] = ()) -> di
         "customer": {"name": "Airport"},
         "contact": {"name": "Camille Roux", "first_name": "Camille"},
         "values": {},
+        "alarms": [{"rule": "sample", "device": "Door 14", "severity": "major"}],
+        "others": 0,
         **{name: value for name, value in later.items() if name in names},
     }

@@ -10,7 +10,7 @@ import typer.main
 import yaml
 from fastapi.routing import APIRoute
 
-from prevenant.api import alarms, book, devices, dispatch, on_call, resources, webhooks
+from prevenant.api import alarms, book, cases, devices, dispatch, on_call, resources, webhooks
 from prevenant.book import load_book
 from prevenant.book_tests import run_book_tests
 from prevenant.cli import app
@@ -67,6 +67,7 @@ def test_every_route_is_documented() -> None:
     text = (DOCS / "api.md").read_text("utf-8")
     routers = (
         alarms.router,
+        cases.router,
         resources.router,
         devices.router,
         dispatch.router,

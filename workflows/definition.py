@@ -14,6 +14,7 @@ import msgspec
 from prevenant.document import Mapping as Pairs
 from prevenant.document import Value, suggest
 from prevenant.durations import parse_duration
+from workflows.joining import Storm, read_joining
 
 FACTS = (
     "acknowledged",
@@ -129,6 +130,9 @@ class Workflow(msgspec.Struct, frozen=True):
 
     name: str
     steps: list[Step]
+    group_wait_s: float = 0.0
+    """For how long alarms of a site may join one case; 0: each has its own."""
+    storm: Storm = Storm()
 
     @property
     def version(self) -> str:
@@ -160,7 +164,9 @@ def read_workflows(sections: list[Value], uses: list[TemplateUse]) -> dict[str, 
             elif name in workflows:
                 named.fail("stands twice: rename one")
             else:
-                workflows[name] = Workflow(name, _Reader(uses, name).steps(named))
+                steps, group_wait_s, storm = read_joining(named)
+                read = _Reader(uses, name).steps(steps)
+                workflows[name] = Workflow(name, read, group_wait_s, storm)
     return workflows
 
 

@@ -15,8 +15,10 @@ from sqlmodel import Session, col, select
 from notify import Ask, Draft, Recipient, Templates, close_asks, queue_message
 from prevenant.clock import epoch_seconds
 from prevenant.crm.directory import Person, Place, find_person, find_place
-from prevenant.tables import Alarm, add_timeline
+from prevenant.tables import add_timeline
 from workflows.definition import Dispatch, Parallel, Step, Turns, Wait, Workflow
+from workflows.family import tell_parent
+from workflows.members import describe_alarms
 from workflows.tables import CLOSED, Case, WorkOrder
 
 
@@ -44,6 +46,8 @@ class Progress(msgspec.Struct):
     """The rule's message by language, as it was when the case was opened."""
     messages: int = 0
     rounds: int = 0
+    begins_at: float | None = None
+    """When its workflow begins, in seconds since 1970, while it waits for further alarms to join."""
 
 
 class Outcome(Enum):
@@ -70,6 +74,10 @@ class RunningCase:
         self.workflow = workflow
         self._place: Place | None = None
 
+    def beside(self, case: Case, workflow: Workflow) -> "RunningCase":
+        """Return another case in the same transaction."""
+        return RunningCase(self.session, self._templates, workflow, case, self.now)
+
     @property
     def place(self) -> Place:
         """Where the alarm is."""
@@ -77,6 +85,11 @@ class RunningCase:
             case = self.case
             self._place = find_place(self.session, case.device_type, case.site_id, case.device_id)
         return self._place
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether its workflow has begun."""
+        return self.progress.begins_at is None
 
     def step_at(self, path: str) -> Step:
         """Return the step at `path`."""
@@ -133,7 +146,7 @@ class RunningCase:
     def variables(self, language: str, zone: str) -> dict[str, Any]:
         """Return what templates of this case can say, with the rule's message in `language`."""
         place = self.place
-        alarm = self.session.get_one(Alarm, self.case.alarm_id)
+        alarm, gathered = describe_alarms(self.session, self.case)
         order = self.work_order()
         shared: dict[str, Any] = {
             "case": {"number": self.case.id},
@@ -147,6 +160,7 @@ class RunningCase:
             "site": {"name": place.site_name, "address": place.address or place.site_name},
             "customer": {"name": place.customer.name if place.customer else place.customer_name},
             "values": alarm.values,
+            **gathered,
         }
         if order is not None:
             name = order.technician_name
@@ -156,6 +170,9 @@ class RunningCase:
         text = texts.get(language) or texts.get("en") or texts.get("")
         text = text or next(iter(texts.values()), f"{self.case.rule}.")
         message = self._templates.render_text(text, language, shared, zone)
+        if shared["others"] > 0:
+            told = {**shared, "alarm": {"message": message}}
+            message = str(self._templates.render("with_others", language, "sms", told, zone))
         shared["alarm"] = {"rule": alarm.rule, "message": message, "reason": alarm.reason}
         return shared
 
@@ -197,7 +214,9 @@ class RunningCase:
         self.case.outcome = outcome
         if state == CLOSED:
             self.case.closed_at = self.now
+        self.progress.begins_at = None
         self.stop_asking("offer", "acknowledge", "confirm")
+        tell_parent(self.session, self.case, self.now)
         self.note(f"case.{state}", f"case {self.case.id}: {outcome}")
 
 

@@ -16,6 +16,7 @@ from prevenant.book import load_book
 from prevenant.book_advice import advise
 from prevenant.cli import (
     alarms,
+    cases,
     devices,
     dispatch,
     journal,
@@ -46,6 +47,7 @@ rules_app.command("test")(rules_test.run_tests)
 app.add_typer(rules_app, name="rules")
 rules_app.command("explain")(alarms.explain)
 app.add_typer(alarms.app, name="alarms")
+app.add_typer(cases.app, name="cases")
 app.add_typer(crm_app, name="crm")
 app.add_typer(devices.devices_app, name="devices")
 app.add_typer(devices.quarantine_app, name="quarantine")
