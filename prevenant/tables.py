@@ -42,6 +42,7 @@ class Alarm(SQLModel, table=True):
         ),
         Index(
             "ix_alarm_held",
+            "state",
             "held_until",
             sqlite_where=text("state = 'active' AND held_until IS NOT NULL"),
             postgresql_where=text("state = 'active' AND held_until IS NOT NULL"),

@@ -55,13 +55,15 @@ class Case(SQLModel, table=True):
         # What must not be: the self-audit looks for it all the time, and nearly always in vain.
         Index(
             "ix_case_file_without_end",
-            "id",
+            "state",
+            "due_at",
             sqlite_where=text("state = 'open' AND due_at IS NULL"),
             postgresql_where=text("state = 'open' AND due_at IS NULL"),
         ),
         Index(
             "ix_case_file_without_owner",
-            "id",
+            "state",
+            "owner",
             sqlite_where=text("state = 'handed_over' AND owner = ''"),
             postgresql_where=text("state = 'handed_over' AND owner = ''"),
         ),

@@ -379,11 +379,11 @@ ACTIONS = st.lists(
         st.integers(0, 9),
     ),
     min_size=1,
-    max_size=25,
+    max_size=16,
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(actions=ACTIONS)
 def test_it_is_silent_on_everything_that_may_happen(actions: list[tuple[str, int]]) -> None:
     with TemporaryDirectory() as folder:

@@ -34,7 +34,7 @@ def upgrade() -> None:
     with op.batch_alter_table("alarm", schema=None) as batch_op:
         batch_op.create_index(
             "ix_alarm_held",
-            ["held_until"],
+            ["state", "held_until"],
             unique=False,
             sqlite_where=sa.text("state = 'active' AND held_until IS NOT NULL"),
             postgresql_where=sa.text("state = 'active' AND held_until IS NOT NULL"),
@@ -99,14 +99,14 @@ def upgrade() -> None:
         batch_op.create_index("ix_case_file_parent", ["parent_id", "state"], unique=False)
         batch_op.create_index(
             "ix_case_file_without_end",
-            ["id"],
+            ["state", "due_at"],
             unique=False,
             sqlite_where=sa.text("state = 'open' AND due_at IS NULL"),
             postgresql_where=sa.text("state = 'open' AND due_at IS NULL"),
         )
         batch_op.create_index(
             "ix_case_file_without_owner",
-            ["id"],
+            ["state", "owner"],
             unique=False,
             sqlite_where=sa.text("state = 'handed_over' AND owner = ''"),
             postgresql_where=sa.text("state = 'handed_over' AND owner = ''"),
