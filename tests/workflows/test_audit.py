@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given, settings
@@ -19,6 +18,7 @@ from prevenant.store import Store
 from prevenant.tables import CLEARED, Alarm, CaseEvent, TimelineEntry, add_case_event
 from tests.moved_clock import MovedClock
 from tests.workflows.test_case import make_workflow
+from tests.workflows.test_grouping import fresh_store
 from workflows.audit import CHECKS, find_lost
 from workflows.auditor import Auditor
 from workflows.own_alarm import AUDIT_RULE
@@ -383,12 +383,10 @@ ACTIONS = st.lists(
 )
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(actions=ACTIONS)
 def test_it_is_silent_on_everything_that_may_happen(actions: list[tuple[str, int]]) -> None:
-    with TemporaryDirectory() as folder:
-        store = Store(f"sqlite:///{Path(folder) / 'x.db'}", is_durable=False)
-        store.upgrade()
+    with fresh_store() as store:
         watched = Watched(store, MovedClock())
         alarms: list[int] = []
         for action, number in actions:
@@ -416,7 +414,6 @@ def test_it_is_silent_on_everything_that_may_happen(actions: list[tuple[str, int
             with store.read() as session:
                 assert find_lost(session, watched.clock.now()) == []
             assert watched.audit() == []
-        store.close()
 
 
 def test_no_check_reads_a_whole_table(tmp_path: Path, clock: MovedClock) -> None:
