@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, Column, Index, or_, text
-from sqlmodel import Field, Session, SQLModel, col, select
+from sqlalchemy import JSON, Column, ColumnElement, Index, text
+from sqlmodel import Field, Session, SQLModel, and_, col, or_, select
 
 from notify.templating import Templates
 from prevenant.store import wake
@@ -131,6 +131,15 @@ class Draft:
     severity: int
     case_id: int | None = None
     ask: Ask | None = None
+
+
+def is_stuck(before: datetime) -> ColumnElement[bool]:
+    """Select deliveries that should have moved on before a time: sent, looked up or given up."""
+    # As literals, for SQLite to see that the index of what is open will do.
+    is_open = text("delivery.state IN ('queued', 'sending', 'uncertain')")
+    waits = and_(Delivery.state == QUEUED, col(Delivery.next_at) < before)
+    hangs = and_(Delivery.state != QUEUED, col(Delivery.started_at) < before)
+    return and_(is_open, or_(waits, hangs))
 
 
 def queue_message(session: Session, templates: Templates, draft: Draft, now: datetime) -> Message:

@@ -2,7 +2,7 @@
 
 listen   broker → journal                  decide   journal → alarms
 route    alarms, replies, timers → cases   engage   cases → people
-console  API, webhooks and pages
+console  API, webhooks and pages         audit    what would be lost → alarms
 """
 
 import gc
@@ -22,7 +22,7 @@ from ingest.listener import Listeners
 from notify.command import Command
 from notify.delivery import Channel
 from notify.email import Email
-from notify.message import COMMAND, WEBHOOK
+from notify.message import COMMAND, OUTBOX, WEBHOOK
 from notify.outbox import Outbox
 from notify.sms import Sms, TwilioAccount
 from notify.voice import Voice
@@ -36,14 +36,20 @@ from prevenant.console.pages import add_console
 from prevenant.crm.directory import SiteZones
 from prevenant.crm.source_book import load_sources
 from prevenant.crm.syncing import Syncer
+from prevenant.crm.tables import CRM
 from prevenant.errors import ConfigurationError, SettingsError
+from prevenant.heartbeat import Heartbeat
+from prevenant.neighbours import Neighbours
 from prevenant.publishing import settle_book
 from prevenant.settings import Settings
 from prevenant.store import Store
 from prevenant.stream.embedded import EmbeddedHost
 from prevenant.stream.positions import Positions, position_urls
 from prevenant.stream.replaying import QuarantineReplay
+from prevenant.tables import CASE_EVENTS, TIMELINE
 from workflows.absence import announce_absences
+from workflows.audit import LATE
+from workflows.auditor import Auditor
 from workflows.office import Office, office_of
 from workflows.roads import Roads
 from workflows.runtime import Runtime
@@ -113,11 +119,14 @@ class Engine:
             self.book.schedules,
         )
         self._office = _open_office(settings, self.store, self.clock)
+        self.auditor = make_auditor(settings, self.store, self.clock)
+        self._neighbours = Neighbours(self.store, (CASE_EVENTS, OUTBOX, TIMELINE, CRM))
         self.channels = make_channels(settings, self.clock)
         self.channels[COMMAND] = Command(self._listeners.hand_over)
         self._outbox = Outbox(self.store, self.clock, self.channels)
         self._app = make_api(Services(settings, self.store, self.clock, self.book.templates))
         self._app.state.missing_brokers = self._listeners.missing
+        self._app.state.count_lost = lambda: self.auditor.last and self.auditor.last.lost
         add_console(self._app)
         self._server = _make_server(self._app)
         self._threads: list[threading.Thread] = []
@@ -148,6 +157,8 @@ class Engine:
         self._spawn("replay", self._replay.run)
         self._spawn("route", self._runtime.run)
         self._spawn("engage", self._outbox.run)
+        self._spawn("audit", self.auditor.run)
+        self._spawn("neighbours", self._neighbours.run)
         self._spawn("console", lambda: self._server.run(sockets=[self._socket]))
         self._spawn("positions", self._positions.run)
         for syncer in self._syncers:
@@ -171,6 +182,8 @@ class Engine:
         self._runtime.stop()
         self._office.close()
         self._outbox.stop()
+        self.auditor.stop()
+        self._neighbours.stop()
         self._server.should_exit = True
         self._app.state.live.close()
         for thread in self._threads:
@@ -248,6 +261,14 @@ def _open_office(settings: Settings, store: Store, clock: Clock) -> Office:
             Roads(settings.routing_url, settings.routing_engine, timeout_s), store, clock
         )
     return office
+
+
+def make_auditor(settings: Settings, store: Store, clock: Clock) -> Auditor:
+    """Return the auditor, with the heartbeat that the settings ask for."""
+    every = timedelta(seconds=settings.heartbeat_every_s)
+    heartbeat = Heartbeat(settings.heartbeat_url.get_secret_value(), every)
+    # On a faster clock the machine is as slow as ever: what is late there is later.
+    return Auditor(store, clock, heartbeat.beat, LATE * max(1.0, settings.clock_speed))
 
 
 def make_channels(settings: Settings, clock: Clock) -> dict[str, Channel]:

@@ -25,7 +25,7 @@ from workflows.definition import Workflow
 from workflows.on_call import Schedule
 from workflows.on_call_reading import read_schedules
 from workflows.reading import read_workflows
-from workflows.runtime import Route
+from workflows.story import Route
 
 SECTIONS = ("devices", "models", "rules", "workflows", "on_call", "templates")
 

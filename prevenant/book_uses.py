@@ -183,6 +183,14 @@ def sample_variables(
         "choices": "1: sample, 2: sample",
         "owner": "Camille Roux",
         "prediction": _Predicted(),
+        "storm": {
+            "workflow": "sample",
+            "cases": 300,
+            "open": 120,
+            "handed_over": 7,
+            "sites": 280,
+            "rules": "sample",
+        },
     }
     names = {*extra, *(("technician", "visit") if after_dispatch else ())}
     names |= {"prediction"} if is_predicted else set()
@@ -202,6 +210,8 @@ def sample_variables(
         "customer": {"id": "airport", "name": "Airport"},
         "contact": {"name": "Camille Roux", "first_name": "Camille"},
         "values": dict(values or {}),
+        "alarms": [{"rule": "sample", "device": "Door 14", "severity": "major"}],
+        "others": 0,
         "answer": {name: _Answered("sample") for name in answers},
         **{name: value for name, value in later.items() if name in names},
     }

@@ -142,7 +142,7 @@ class Rehearsal:
         self._book = book
         self._store = store
         self._answering = answering
-        self._clock = _Jumping()
+        self._clock = Jumping()
         self._runtime = Runtime(
             store, self._clock, book.workflows, book.routes, book.templates, book.schedules
         )
@@ -332,6 +332,16 @@ def rehearse(
 
     Its cases are numbered from `first_case` on.
     """
+    with scratch_store(people) as store:
+        if first_case > 1:
+            with store.write() as session:
+                number_cases_after(session, first_case - 1)
+        yield Rehearsal(book, store, answering)
+
+
+@contextmanager
+def scratch_store(people: Callable[[Session], None]) -> Iterator[Store]:
+    """Open a store with the people whom `people` writes into it; it is gone at the end."""
     with TemporaryDirectory(prefix="prevenant-rehearsal-") as folder:
         # What is lost with the machine here is not missed.
         store = Store(f"sqlite:///{Path(folder) / 'rehearsal.db'}", is_durable=False)
@@ -339,9 +349,7 @@ def rehearse(
             store.upgrade()
             with store.write() as session:
                 people(session)
-                if first_case > 1:
-                    _number_cases_after(session, first_case - 1)
-            yield Rehearsal(book, store, answering)
+            yield store
         finally:
             store.close()
 
@@ -370,7 +378,7 @@ def _tables_of_people() -> list[Any]:
     ]
 
 
-def _number_cases_after(session: Session, last: int) -> None:
+def number_cases_after(session: Session, last: int) -> None:
     """Leave a closed case behind, with the last number: the database goes on from there."""
     at = from_epoch(0.0)
     session.add(WorkflowVersion(version="none", name="none", steps="[]"))
@@ -393,7 +401,7 @@ def _number_cases_after(session: Session, last: int) -> None:
     )
 
 
-class _Jumping:
+class Jumping:
     """A clock that shows what it is put to."""
 
     def __init__(self) -> None:

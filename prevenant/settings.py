@@ -108,6 +108,12 @@ def _web_url(text: str) -> str:
     )
 
 
+def _secret_web_url(text: SecretStr) -> SecretStr:
+    if text.get_secret_value():
+        _url(text.get_secret_value(), ("http", "https"), "https://watch.example.org/ping/KEY")
+    return text
+
+
 def _smtp_url(text: SecretStr) -> SecretStr:
     if text.get_secret_value():
         _url(text.get_secret_value(), _SMTP_SCHEMES, "smtp+starttls://user:password@host:587")
@@ -243,6 +249,13 @@ class Settings(BaseSettings):
         default=SecretStr(""),
         description="the first administrator's token; made on the first run and printed once if empty",
     )
+    heartbeat_url: Annotated[SecretStr, AfterValidator(_secret_web_url)] = Field(
+        default=SecretStr(""),
+        description="an outside watch, called while the self-audit completes its rounds",
+    )
+    heartbeat_every: Annotated[str, AfterValidator(_duration)] = Field(
+        default="1m", description="how often the outside watch is called"
+    )
     clock: Annotated[str, AfterValidator(_clock)] = Field(
         default="",
         description="a faster clock, ORIGIN/REAL_ORIGIN/SPEED, for the demo and rehearsals",
@@ -290,6 +303,16 @@ class Settings(BaseSettings):
     def journal_keep_s(self) -> float:
         """`journal_keep` in seconds; 0 for ever."""
         return parse_duration(self.journal_keep) if self.journal_keep else 0.0
+
+    @property
+    def heartbeat_every_s(self) -> float:
+        """`heartbeat_every` in seconds; 0 after every round of the audit."""
+        return parse_duration(self.heartbeat_every) if self.heartbeat_every else 0.0
+
+    @property
+    def clock_speed(self) -> float:
+        """How many seconds pass on the engine's clock in one real second."""
+        return ScaledClock.parse(self.clock).speed if self.clock else 1.0
 
     @property
     def journal_max_bytes(self) -> int:

@@ -197,6 +197,7 @@ def tell_case(session: Session, alarm: Alarm, kind: str, at: datetime, reason: s
         at=at,
         urgency=alarm.severity,
         alarm_id=alarm.id,
+        site_id=alarm.site_id,
         data={"reason": reason, "severity": alarm.severity},
     )
     add_case_event(session, event)

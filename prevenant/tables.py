@@ -9,6 +9,8 @@ from sqlmodel import Field, Session, SQLModel
 from prevenant.store import UtcDateTime, wake
 
 ACTIVE, CLEARED, LATCHED = "active", "cleared", "latched"
+NO_WORKFLOW, GIVEN_UP = "no workflow", "given up"
+"""Why no case has heard an event."""
 CASE_EVENTS = "case-events"
 """The bell that rings when a case has something to hear."""
 QUARANTINE = "quarantine"
@@ -30,7 +32,22 @@ def json_column() -> Any:
 class Alarm(SQLModel, table=True):
     """A rule's state on one device, from its onset to its end."""
 
-    __table_args__ = (UniqueConstraint("rule", "device_id", "onset_at"),)
+    __table_args__ = (
+        UniqueConstraint("rule", "device_id", "onset_at"),
+        Index(
+            "ix_alarm_told",
+            "id",
+            sqlite_where=text("state = 'active' AND held_by = ''"),
+            postgresql_where=text("state = 'active' AND held_by = ''"),
+        ),
+        Index(
+            "ix_alarm_held",
+            "state",
+            "held_until",
+            sqlite_where=text("state = 'active' AND held_until IS NOT NULL"),
+            postgresql_where=text("state = 'active' AND held_until IS NOT NULL"),
+        ),
+    )
 
     id: int | None = Field(default=None, primary_key=True)
     rule: str
@@ -70,16 +87,37 @@ class CaseEvent(SQLModel, table=True):
             sqlite_where=text("heard_at IS NULL"),
             postgresql_where=text("heard_at IS NULL"),
         ),
+        Index(
+            "ix_case_event_unheard_site",
+            "site_id",
+            "id",
+            sqlite_where=text("heard_at IS NULL"),
+            postgresql_where=text("heard_at IS NULL"),
+        ),
+        Index(
+            "ix_case_event_unheard_at",
+            "at",
+            sqlite_where=text("heard_at IS NULL"),
+            postgresql_where=text("heard_at IS NULL"),
+        ),
+        Index(
+            "ix_case_event_given_up",
+            "id",
+            sqlite_where=text("outcome = 'given up'"),
+            postgresql_where=text("outcome = 'given up'"),
+        ),
     )
 
     id: int | None = Field(default=None, primary_key=True)
     key: str = Field(unique=True)
     kind: str
-    """`alarm.raised`, `alarm.cleared`, `reply`, `message.delivered`, `message.failed`."""
+    """`alarm.raised`, `alarm.cleared`, `reply`, `message.delivered`, `message.failed`,
+    `case.acknowledged`, `case.taken`, `case.resolved`, `storm.calm`."""
     urgency: int
     """The severity of what it is about; a higher one is heard first."""
-    alarm_id: int | None = None
-    case_id: int | None = None
+    alarm_id: int | None = Field(default=None, index=True)
+    case_id: int | None = Field(default=None, index=True)
+    site_id: str = ""
     data: dict[str, Any] = json_column()
     at: datetime = utc_column()
     heard_at: datetime | None = utc_column(nullable=True)
@@ -87,6 +125,8 @@ class CaseEvent(SQLModel, table=True):
     attempts: int = 0
     error: str | None = None
     """Why the last attempt to hear it failed; after too many it waits for a person."""
+    outcome: str = ""
+    """Where no case has heard it, why not: `no workflow`, or `given up`."""
 
 
 class TimelineEntry(SQLModel, table=True):

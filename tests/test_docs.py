@@ -11,7 +11,17 @@ import typer.main
 import yaml
 from fastapi.routing import APIRoute
 
-from prevenant.api import alarms, book, crm, devices, dispatch, on_call, resources, webhooks
+from prevenant.api import (
+    alarms,
+    book,
+    cases,
+    crm,
+    devices,
+    dispatch,
+    on_call,
+    resources,
+    webhooks,
+)
 from prevenant.book import load_book
 from prevenant.book_tests import run_book_tests
 from prevenant.cli import app
@@ -66,7 +76,7 @@ def test_every_command_is_documented() -> None:
 
 def test_every_route_is_documented() -> None:
     text = (DOCS / "api.md").read_text("utf-8")
-    parts = (alarms, resources, devices, crm, dispatch, book, on_call, webhooks)
+    parts = (alarms, cases, resources, devices, crm, dispatch, book, on_call, webhooks)
     paths = [r.path for part in parts for r in part.router.routes if isinstance(r, APIRoute)]
     assert "/api/v1/alarms" in paths
     assert [path for path in paths if path.replace(":path", "") not in text] == []

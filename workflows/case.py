@@ -1,6 +1,6 @@
 """A case: a durable state machine that runs one workflow.
 
-    start ─┐
+    gather ┐
     hear ──┼──▶ tracks move from step to step until each waits for a fact, a reply or a deadline
     expire ┘
 
@@ -8,11 +8,14 @@ A *track* is one line of execution; `parallel` splits it. Between two calls ever
 case's row, so that a case costs nothing while it waits and goes on after any crash.
 """
 
+from datetime import datetime
+
 import msgspec
 
 from prevenant.clock import epoch_seconds, from_epoch
+from prevenant.domain import Severity
 from prevenant.tables import CaseEvent
-from workflows import redispatch, steps
+from workflows import members, redispatch, steps, storms
 from workflows.definition import Parallel, blocks_of, enclosing, locate
 from workflows.hearing import take
 from workflows.running import RESCUE, Into, Left, Outcome, RunningCase, Track
@@ -24,18 +27,29 @@ _AGAIN_S = 300.0
 """How long a deadline that could not be handled waits to be tried again."""
 
 
-def start(run: RunningCase) -> None:
-    """Begin the workflow."""
-    run.progress.tracks = [Track("0")]
+def gather(run: RunningCase, until: datetime | None) -> None:
+    """Let a case that has not begun wait for further alarms until a time; without one begin it now."""
+    if not run.has_begun and until is not None:
+        run.progress.begins_at = epoch_seconds(until)
+    elif not run.has_begun:
+        run.progress.begins_at = None
+        run.progress.tracks = [Track("0")]
+        if not members.count_active(run.session, run.case):
+            run.end(CLOSED, "over before anybody was told")
     _advance(run)
 
 
 def hear(run: RunningCase, event: CaseEvent) -> None:
     """Take an event: what it means for the case as a whole, then to every track that may wait for it."""
-    take(run, event)
-    for track in list(run.progress.tracks):
-        if track.begun and track in run.progress.tracks:
-            _apply(run, track, steps.hear(run, track, run.step_at(track.path), event))
+    if run.case.storm_of:
+        storms.hear(run, event)
+        return
+    if take(run, event):
+        for track in list(run.progress.tracks):
+            if track.begun and track in run.progress.tracks:
+                _apply(run, track, steps.hear(run, track, run.step_at(track.path), event))
+    if not run.has_begun and run.case.severity >= Severity.CRITICAL:
+        gather(run, None)
     _advance(run)
 
 
@@ -44,6 +58,12 @@ def expire(run: RunningCase) -> None:
 
     The track that hands a failed case to a person goes alone: what fails beside it must not stop it.
     """
+    if run.case.storm_of:
+        storms.expire(run)
+        return
+    if not run.has_begun:
+        gather(run, None)
+        return
     now = epoch_seconds(run.now)
     due = [one for one in run.progress.tracks if one.due_at is not None and one.due_at <= now]
     rescue = [track for track in due if track.path == RESCUE]
@@ -61,6 +81,8 @@ def fail(run: RunningCase, why: str, *, instead: bool) -> None:
     if run.case.state != OPEN:
         return
     run.progress.failures += 1
+    run.case.failures = run.progress.failures
+    run.progress.begins_at = None
     run.case.outcome = f"cannot go on: {why}"
     run.note("case.failed", f"the case cannot go on and needs a person: {why}")
     later = epoch_seconds(run.now) + _AGAIN_S
@@ -78,7 +100,7 @@ def fail(run: RunningCase, why: str, *, instead: bool) -> None:
 
 def _recover(run: RunningCase) -> None:
     """Let a case go on by itself whose deadline could be handled after all."""
-    run.progress.failures = 0
+    run.progress.failures = run.case.failures = 0
     run.progress.tracks = [one for one in run.progress.tracks if one.path != RESCUE]
     if run.case.state == OPEN:
         run.case.outcome = ""
@@ -88,6 +110,8 @@ def _recover(run: RunningCase) -> None:
 def keep(run: RunningCase) -> None:
     """Write where the case stands into its row, with the earliest deadline."""
     due = [track.due_at for track in run.progress.tracks if track.due_at is not None]
+    if run.case.state == OPEN and run.progress.begins_at is not None:
+        due.append(run.progress.begins_at)
     run.case.due_at = from_epoch(min(due)) if due else None
     run.case.progress = msgspec.to_builtins(run.progress)
     run.session.add(run.case)
@@ -101,7 +125,7 @@ def _advance(run: RunningCase) -> None:
     else:
         message = f"the case has taken {_STEP_LIMIT} steps at once"
         raise RuntimeError(message)
-    if not run.progress.tracks and run.case.state == OPEN:
+    if not run.progress.tracks and run.case.state == OPEN and run.has_begun:
         run.end_completed()
     if run.case.state != OPEN and run.progress.rounds:
         redispatch.withdraw_all(run)

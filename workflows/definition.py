@@ -11,6 +11,8 @@ from typing import Any
 
 import msgspec
 
+from workflows.joining import Storm
+
 FACTS = (
     "acknowledged",
     "taken_over",
@@ -202,6 +204,7 @@ class Workflow(msgspec.Struct, frozen=True):
     steps: list[Step]
     group_wait_s: float = 0.0
     """How long alarms of one site are gathered into one case; 0: each has a case of its own."""
+    storm: Storm = Storm()
 
     @property
     def version(self) -> str:
@@ -209,6 +212,8 @@ class Workflow(msgspec.Struct, frozen=True):
         text = msgspec.json.encode(self.steps)
         if self.group_wait_s:
             text += f" {self.group_wait_s}".encode()
+        if self.storm != Storm():
+            text += msgspec.json.encode(self.storm)
         return hashlib.sha256(text).hexdigest()[:16]
 
 

@@ -3,13 +3,15 @@
 from notify import raise_urgency
 from prevenant.domain import Severity
 from prevenant.tables import CaseEvent
-from workflows import answers, redispatch
+from workflows import answers, deskwork, members, redispatch
 from workflows.running import CUSTOMER_ROLES, RunningCase
-from workflows.tables import CLOSED, HANDED_OVER, OPEN
 
 
-def take(run: RunningCase, event: CaseEvent) -> None:  # noqa: C901  a line for each kind
-    """Take an event. One that means nothing to the case as a whole is left to its steps."""
+def take(run: RunningCase, event: CaseEvent) -> bool:  # noqa: C901  a line for each kind
+    """Take an event, and return whether its steps are to hear it, too.
+
+    One that means nothing to the case as a whole is left to them.
+    """
     match event.kind:
         case "alarm.raised":
             run.forget_facts("alarm.cleared")
@@ -18,16 +20,12 @@ def take(run: RunningCase, event: CaseEvent) -> None:  # noqa: C901  a line for 
         case "alarm.levelled":
             _level(run, event)
         case "alarm.cleared":
-            run.set_fact("alarm.cleared")
+            return _clear(run, event)
         case "alarm.acknowledged":
             run.case.owner = run.case.owner or run.alarm.acknowledged_by
             run.set_fact("acknowledged")
-        case "case.acknowledged":
-            _acknowledge(run, event)
-        case "case.taken":
-            _take_over(run, event)
-        case "case.resolved":
-            _resolve(run, event)
+        case "case.acknowledged" | "case.taken" | "case.resolved":
+            deskwork.hear(run, event)
         case "reply":
             answers.take(run, event)
         case "work_order.en_route" | "work_order.arrived" | "work_order.done":
@@ -39,12 +37,24 @@ def take(run: RunningCase, event: CaseEvent) -> None:  # noqa: C901  a line for 
             answers.take_visit_answer(run, event.kind.partition(".")[2], event)
         case "message.delivered" | "message.failed":
             _take_receipt(run, event)
+    return True
+
+
+def _clear(run: RunningCase, event: CaseEvent) -> bool:
+    """Take that an alarm is over; the case hears it once all of its alarms are."""
+    member = members.end(run.session, run.case, event)
+    if member is not None:
+        run.note("alarm.over", f"{member.rule} on {member.device_id} is over, others are not")
+        return False
+    run.set_fact("alarm.cleared")
+    return True
 
 
 def _level(run: RunningCase, event: CaseEvent) -> None:
     """Take another severity: what is said from now on goes by it, and what waits to be sent."""
-    before, after = run.case.severity, event.data["severity"]
-    run.case.severity = after
+    before = run.case.severity
+    members.level(run.session, run.case, event)
+    after = run.case.severity
     run.set_fact("alarm.levelled")
     words = f"from {Severity(before).word} to {Severity(after).word}"
     run.note("alarm.levelled", f"{words}: {event.data['reason']}", {"before": before, "now": after})
@@ -52,40 +62,7 @@ def _level(run: RunningCase, event: CaseEvent) -> None:
         raise_urgency(run.session, run.case.id or 0, after)
 
 
-def _acknowledge(run: RunningCase, event: CaseEvent) -> None:
-    by = str(event.data.get("by", ""))
-    if "acknowledged" in run.progress.facts or run.case.state != OPEN:
-        return
-    run.case.owner = run.case.owner or by
-    run.set_fact("acknowledged")
-    run.stop_asking("acknowledge")
-    run.note("acknowledged", f"{by or 'somebody'} acknowledges it{_said(event)}")
-
-
-def _take_over(run: RunningCase, event: CaseEvent) -> None:
-    by = str(event.data.get("by", ""))
-    if run.case.state != OPEN:
-        return
-    run.case.owner = by or run.case.owner
-    run.set_fact("acknowledged")
-    run.set_fact("taken_over")
-    run.stop_asking("acknowledge")
-    run.note("taken_over", f"{by or 'somebody'} takes it over{_said(event)}")
-
-
-def _resolve(run: RunningCase, event: CaseEvent) -> None:
-    by = str(event.data.get("by", "")) or "somebody"
-    if run.case.state in {OPEN, HANDED_OVER}:
-        run.case.owner = run.case.owner or by
-        run.end(CLOSED, f"resolved by {by}{_said(event)}")
-
-
 def _take_receipt(run: RunningCase, event: CaseEvent) -> None:
     """Take what became of the latest message to the customer; others are their steps' own business."""
     if event.data["message"] == run.progress.told and event.data.get("role", "") in CUSTOMER_ROLES:
         run.set_fact(event.kind)
-
-
-def _said(event: CaseEvent) -> str:
-    note = str(event.data.get("note", "")).strip()[:300]
-    return f": {note}" if note else ""

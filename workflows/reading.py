@@ -31,12 +31,13 @@ from workflows.definition import (
     Wait,
     Workflow,
 )
+from workflows.joining import Storm, read_storm
 from workflows.questions import SURVEYS
 from workflows.writing import Written
 
 _ASKS = ("acknowledge", "confirm", "rating")
 _WORKFLOW_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
-_WORKFLOW_KEYS = {"group_wait", "steps", "tracks"}
+_WORKFLOW_KEYS = {"group_wait", "storm", "steps", "tracks"}
 _MOST_STEPS, _MOST_ANSWERS = 2_000, 9
 _WEEK_S = 604_800.0
 
@@ -69,7 +70,7 @@ class _Reader:
     _count: int = 0
 
     def workflow(self, name: str, value: Value) -> Workflow:
-        """Read a list of steps, or `group_wait` with `steps` or `tracks`."""
+        """Read a list of steps, or `group_wait` and `storm` with `steps` or `tracks`."""
         pairs = value.mapping() if value.is_mapping else None
         if pairs is None or not any(key in pairs for key in _WORKFLOW_KEYS):
             return Workflow(name, self.steps(value))
@@ -77,13 +78,15 @@ class _Reader:
             if key not in _WORKFLOW_KEYS:
                 one.fail(f"{key!r} is not known here: {suggest(key, _WORKFLOW_KEYS)}")
         group_wait_s = pairs.duration_s("group_wait", 0.0)
+        storm_value = pairs.get("storm")
+        storm = read_storm(storm_value) if storm_value else Storm()
         steps, tracks = pairs.get("steps"), pairs.get("tracks")
         if (steps is None) == (tracks is None):
             value.fail("write either `steps`, a list, or `tracks`, lists of steps by name")
-            return Workflow(name, [], group_wait_s)
+            return Workflow(name, [], group_wait_s, storm)
         if steps is not None:
-            return Workflow(name, self.steps(steps.named(value.what)), group_wait_s)
-        return Workflow(name, self._tracks(tracks, value), group_wait_s)
+            return Workflow(name, self.steps(steps.named(value.what)), group_wait_s, storm)
+        return Workflow(name, self._tracks(tracks, value), group_wait_s, storm)
 
     def _tracks(self, value: Value | None, owner: Value) -> list[Step]:
         pairs = value.mapping() if value else None

@@ -27,6 +27,7 @@ from prevenant.clock import epoch_seconds
 from prevenant.crm.directory import Person, Place, find_person, find_place
 from prevenant.tables import Alarm, add_timeline
 from workflows.definition import HandOff, Parallel, Step, Turns, Workflow, locate
+from workflows.family import tell_parent
 from workflows.on_call import Schedule
 from workflows.saying import WORDING_ERRORS, say_variables
 from workflows.tables import CLOSED, COMPLETED, HANDED_OVER, Case, WorkOrder
@@ -71,6 +72,8 @@ class Progress(msgspec.Struct):
     """How the tracks that are over have ended, by name: the state and the outcome."""
     failures: int = 0
     """How often in a row the case could not go on."""
+    begins_at: float | None = None
+    """When its workflow begins, in seconds since 1970, while it waits for further alarms to join."""
 
 
 class Outcome(Enum):
@@ -114,6 +117,10 @@ class RunningCase:
         self.schedules = schedules or {}
         """Who is on call, by the book in force."""
 
+    def beside(self, case: Case, workflow: Workflow) -> "RunningCase":
+        """Return another case in the same transaction."""
+        return RunningCase(self.session, self.templates, workflow, case, self.now, self.schedules)
+
     @cached_property
     def place(self) -> Place:
         """Where the alarm is."""
@@ -124,6 +131,11 @@ class RunningCase:
     def alarm(self) -> Alarm:
         """The alarm that the case is about."""
         return self.session.get_one(Alarm, self.case.alarm_id)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether its workflow has begun."""
+        return self.progress.begins_at is None
 
     def step_at(self, path: str) -> Step:
         """Return the step at `path`."""
@@ -291,7 +303,9 @@ class RunningCase:
         self.case.outcome = outcome
         if state == CLOSED:
             self.case.closed_at = self.now
+        self.progress.begins_at = None
         self.stop_asking("offer", "acknowledge", "confirm", "question:")
+        tell_parent(self.session, self.case, self.now)
         self.note(f"case.{state}", f"case {self.case.id}: {outcome}")
 
     def _next_key(self) -> str:

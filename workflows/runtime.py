@@ -7,7 +7,6 @@ thing or not begun it.
 
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import msgspec
@@ -20,40 +19,23 @@ from prevenant.clock import Clock
 from prevenant.errors import StoreUnavailable
 from prevenant.shelving import next_release, release_next
 from prevenant.store import Store
-from prevenant.tables import CASE_EVENTS, Alarm, CaseEvent, add_timeline
+from prevenant.tables import CASE_EVENTS, GIVEN_UP, CaseEvent, add_timeline
 from workflows import case as cases
-from workflows.definition import Workflow, decode_steps, encode_steps
+from workflows import grouping
+from workflows.definition import Workflow
 from workflows.on_call import Schedule
 from workflows.running import Progress, RunningCase
-from workflows.tables import OPEN, Case, WorkflowVersion
+from workflows.story import Route, Story
+from workflows.tables import Case
+from workflows.versions import run_case, running
 
 log = structlog.get_logger()
 
 _MAX_ATTEMPTS = 8
 _TELL_AFTER = 3
 """After so many attempts to hear an event a person is told, while it is tried again."""
-_MAX_OPENINGS = 2
-"""How often the workflow of a new case is begun, before a person gets the case instead."""
 _STORE_PAUSE_S = 1.0
 _POSTPONED = timedelta(minutes=5)
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """What follows from a rule's alarm: a workflow (or none), and what to say is the matter."""
-
-    workflow: str | None
-    message: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class _Story:
-    """What a rule book says of cases: new ones go by it."""
-
-    workflows: Mapping[str, Workflow]
-    routes: Mapping[str, Route]
-    templates: Templates
-    schedules: Mapping[str, Schedule]
 
 
 class Runtime:
@@ -70,7 +52,7 @@ class Runtime:
     ) -> None:
         self._store = store
         self._clock = clock
-        self._story = _Story(workflows, routes, templates, schedules or {})
+        self._story = Story(workflows, routes, templates, schedules or {})
         self._wakeup = store.listen(CASE_EVENTS)
         self._stopping = threading.Event()
 
@@ -93,7 +75,7 @@ class Runtime:
     ) -> None:
         """Let another book say what new cases do; those under way keep their workflow and its texts."""
         templates.add_missing(self._story.templates)
-        self._story = _Story(workflows, routes, templates, schedules or {})
+        self._story = Story(workflows, routes, templates, schedules or {})
 
     def stop(self) -> None:
         """End `run` after the transaction under way."""
@@ -159,57 +141,15 @@ class Runtime:
 
     def _hear(self, session: Session, event: CaseEvent, now: datetime) -> None:
         if event.kind == "alarm.raised":
-            self._take_alarm(session, event, now)
+            grouping.take_alarm(session, self._story, event, now)
+            return
+        if grouping.part_life_safety(session, self._story, event, now):
             return
         case = self._find_case(session, event)
         if case is None:
             return
         run = self._running(session, case, now)
         cases.hear(run, event)
-
-    def _take_alarm(self, session: Session, event: CaseEvent, now: datetime) -> None:
-        """Open a case for an alarm, or give it to the open case of the same rule and device."""
-        alarm = session.get_one(Alarm, event.alarm_id)
-        story = self._story
-        route = story.routes.get(alarm.rule)
-        query = select(Case).where(
-            Case.rule == alarm.rule, Case.device_id == alarm.device_id, Case.state == OPEN
-        )
-        known = session.exec(query).first()
-        if known is not None:
-            known.alarm_id = alarm.id or 0
-            cases.hear(self._running(session, known, now), event)
-            return
-        if route is None or route.workflow is None or route.workflow not in story.workflows:
-            return
-        workflow = story.workflows[route.workflow]
-        self._keep_version(session, workflow)
-        case = Case(
-            alarm_id=alarm.id or 0,
-            rule=alarm.rule,
-            device_type=alarm.device_type,
-            site_id=alarm.site_id,
-            device_id=alarm.device_id,
-            severity=alarm.severity,
-            workflow=workflow.name,
-            workflow_version=workflow.version,
-            progress={"message": dict(route.message)},
-            opened_at=now,
-        )
-        session.add(case)
-        session.flush()
-        run = self._run(session, workflow, case, now)
-        where = f"{run.place.label}, {run.place.site_name}"
-        run.note(
-            "case.opened",
-            f"case {case.id}: {alarm.rule} on {where}; runs {workflow.name}",
-            {"rule": alarm.rule, "workflow": workflow.name},
-        )
-        if event.attempts < _MAX_OPENINGS:
-            cases.start(run)
-        else:
-            # An alarm must not be left without a case because its workflow cannot begin.
-            cases.fail(run, f"the workflow cannot begin: {event.error}", instead=True)
 
     def _expire_next(self, now: datetime) -> bool:
         query = (
@@ -229,6 +169,7 @@ class Runtime:
                 if case is None:
                     return False
                 case_id = case.id
+                case.failures = 0
                 cases.expire(self._running(session, case, now))
         except StoreUnavailable:
             raise
@@ -239,26 +180,13 @@ class Runtime:
         return True
 
     def _running(self, session: Session, case: Case, now: datetime) -> RunningCase:
-        version = session.get_one(WorkflowVersion, case.workflow_version)
-        workflow = decode_steps(case.workflow, version.steps)
-        return self._run(session, workflow, case, now)
-
-    def _run(self, session: Session, workflow: Workflow, case: Case, now: datetime) -> RunningCase:
-        story = self._story
-        return RunningCase(session, story.templates, workflow, case, now, story.schedules)
+        return running(session, self._story, case, now)
 
     def _find_case(self, session: Session, event: CaseEvent) -> Case | None:
         """Return an event's case, which nobody else moves meanwhile."""
         if event.case_id is not None:
             return session.get(Case, event.case_id, with_for_update=True)
-        query = select(Case).where(Case.alarm_id == event.alarm_id)
-        return session.exec(query.order_by(col(Case.id).desc()).with_for_update()).first()
-
-    def _keep_version(self, session: Session, workflow: Workflow) -> None:
-        if session.get(WorkflowVersion, workflow.version) is None:
-            steps = encode_steps(workflow)
-            session.add(WorkflowVersion(version=workflow.version, name=workflow.name, steps=steps))
-            session.flush()
+        return grouping.find_case(session, event.alarm_id)
 
     def _postpone(self, case_id: int, error: Exception, now: datetime) -> None:
         """Try a case's deadline again in a while; a person is told at once, and in the end takes it."""
@@ -281,6 +209,7 @@ class Runtime:
             with self._store.write() as session:
                 case = session.get_one(Case, case_id)
                 case.due_at = now + _POSTPONED
+                case.failures += 1
                 session.add(case)
                 add_timeline(session, now, "case.failed", f"needs a person: {why}", case_id=case_id)
 
@@ -293,7 +222,7 @@ class Runtime:
         except (msgspec.MsgspecError, NoResultFound):
             case.progress = {}
             nothing = Workflow(case.workflow, [])
-            return self._run(session, nothing, case, now), False
+            return run_case(session, self._story, nothing, case, now), False
 
     def _set_aside(self, event_id: int, error: Exception, now: datetime) -> None:
         """Try a failed event again later; after a few times a person is told, and sees to the case."""
@@ -306,7 +235,7 @@ class Runtime:
             if event.attempts < _MAX_ATTEMPTS:
                 event.retry_at = now + timedelta(seconds=2**event.attempts)
             else:
-                event.heard_at = now
+                event.heard_at, event.outcome = now, GIVEN_UP
                 summary = f"{event.kind} could not be handled and needs a person: {event.error}"
                 add_timeline(session, now, "case.failed", summary, case_id=event.case_id)
             session.add(event)

@@ -9,6 +9,7 @@ from notify import local_zone
 from prevenant.domain import Severity
 from workflows.conditions import DAYS
 from workflows.definition import FACTS
+from workflows.members import describe_alarms
 
 if TYPE_CHECKING:
     from workflows.running import RunningCase
@@ -26,7 +27,8 @@ WORDING_ERRORS = (
 
 def say_variables(run: "RunningCase", language: str, zone: str) -> dict[str, Any]:
     """Return what templates of a case can say, with the rule's message in `language`."""
-    place, alarm, order = run.place, run.alarm, run.last_order()
+    place, order = run.place, run.last_order()
+    alarm, gathered = describe_alarms(run.session, run.case)
     shared: dict[str, Any] = {
         "case": {"number": run.case.id, "owner": run.case.owner},
         "severity": Severity(run.case.severity).word,
@@ -50,19 +52,24 @@ def say_variables(run: "RunningCase", language: str, zone: str) -> dict[str, Any
         "values": alarm.values,
         "prediction": predictions_in(alarm.values),
         "answer": run.progress.answers,
+        **gathered,
     }
     if order is not None:
         name = order.technician_name
         shared["technician"] = {"name": name, "first_name": name.split()[0]}
         shared["visit"] = {"start": order.visit_start, "end": order.visit_end}
     message = _say_message(run, language, shared, zone)
+    if shared["others"] > 0:
+        told = {**shared, "alarm": {"message": message}}
+        message = str(run.templates.render("with_others", language, "sms", told, zone))
     shared["alarm"] = {"rule": alarm.rule, "message": message, "reason": alarm.reason}
     return shared
 
 
 def condition_values(run: "RunningCase") -> dict[str, Any]:
     """Return what conditions can compare; None is not known."""
-    place, alarm, order = run.place, run.alarm, run.work_order()
+    place, order = run.place, run.work_order()
+    alarm, _ = describe_alarms(run.session, run.case)
     local = run.now.astimezone(local_zone(place.timezone))
     predictions = predictions_in(alarm.values)
     return {

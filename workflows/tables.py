@@ -27,7 +27,7 @@ class WorkflowVersion(SQLModel, table=True):
 
 
 class Case(SQLModel, table=True):
-    """Everything done about one alarm."""
+    """Everything done about one alarm or a group of them; or a storm, which has cases as children."""
 
     __tablename__ = "case_file"
     __table_args__ = (
@@ -38,10 +38,48 @@ class Case(SQLModel, table=True):
             postgresql_where=text("due_at IS NOT NULL"),
         ),
         Index("ix_case_file_rule_device", "rule", "device_id"),
+        Index(
+            "ix_case_file_gathers",
+            "site_id",
+            "workflow",
+            "id",
+            sqlite_where=text("gathers_until IS NOT NULL"),
+            postgresql_where=text("gathers_until IS NOT NULL"),
+        ),
+        Index("ix_case_file_opened", "workflow", "opened_at"),
+        Index("ix_case_file_parent", "parent_id", "state"),
+        Index(
+            "ix_case_file_failing",
+            "id",
+            sqlite_where=text("failures > 0"),
+            postgresql_where=text("failures > 0"),
+        ),
+        # What must not be: the self-audit looks for it all the time, and nearly always in vain.
+        Index(
+            "ix_case_file_without_end",
+            "state",
+            "due_at",
+            sqlite_where=text("state = 'open' AND due_at IS NULL"),
+            postgresql_where=text("state = 'open' AND due_at IS NULL"),
+        ),
+        Index(
+            "ix_case_file_without_owner",
+            "state",
+            "owner",
+            sqlite_where=text("state = 'handed_over' AND owner = ''"),
+            postgresql_where=text("state = 'handed_over' AND owner = ''"),
+        ),
     )
 
     id: int | None = Field(default=None, primary_key=True)
     alarm_id: int = Field(index=True)
+    """Its first alarm; every one of its alarms has a `CaseAlarm`."""
+    parent_id: int | None = None
+    """The storm that it is part of."""
+    storm_of: str = ""
+    """Of a storm: the workflow of its children. Empty for every other case."""
+    gathers_until: datetime | None = utc_column(nullable=True)
+    """Until when an alarm of the same site and workflow may be raised to join it; None: none may."""
     rule: str
     device_type: str
     site_id: str
@@ -61,8 +99,28 @@ class Case(SQLModel, table=True):
     """Where its tracks stand: a `workflows.case.Progress`."""
     due_at: datetime | None = utc_column(nullable=True)
     """The earliest deadline of its tracks: its durable timer."""
+    failures: int = 0
+    """How often in a row its deadline could not be handled."""
     opened_at: datetime = utc_column()
     closed_at: datetime | None = utc_column(nullable=True)
+
+
+class CaseAlarm(SQLModel, table=True):
+    """An alarm that a case is about. It may be about several, and hears what becomes of each."""
+
+    __tablename__ = "case_alarm"
+    __table_args__ = (Index("ix_case_alarm_rule_device", "rule", "device_id", "case_id"),)
+
+    case_id: int = Field(primary_key=True, foreign_key="case_file.id")
+    alarm_id: int = Field(primary_key=True, index=True)
+    rule: str
+    device_id: str
+    severity: int
+    """As the case heard last."""
+    joined_at: datetime = utc_column()
+    """When the alarm was raised, or raised again, or came out from under a shelf."""
+    ended_at: datetime | None = utc_column(nullable=True)
+    """When it was over, or left for a case of its own."""
 
 
 class WorkOrder(SQLModel, table=True):
@@ -117,6 +175,12 @@ class Offer(SQLModel, table=True):
             postgresql_where=text("state = 'open'"),
         ),
         Index("ix_offer_latest", "offered_at"),
+        Index(
+            "ix_offer_open",
+            "expires_at",
+            sqlite_where=text("state = 'open'"),
+            postgresql_where=text("state = 'open'"),
+        ),
     )
 
     id: int | None = Field(default=None, primary_key=True)

@@ -6,7 +6,17 @@ from fastapi import FastAPI, Request, Response, status
 
 from notify import Templates
 from prevenant import __version__
-from prevenant.api import alarms, book, crm, devices, dispatch, on_call, resources, webhooks
+from prevenant.api import (
+    alarms,
+    book,
+    cases,
+    crm,
+    devices,
+    dispatch,
+    on_call,
+    resources,
+    webhooks,
+)
 from prevenant.api.live import LiveStory
 from prevenant.clock import Clock
 from prevenant.errors import StoreUnavailable
@@ -39,7 +49,9 @@ def make_api(services: Services) -> FastAPI:
     app.state.templates = services.templates
     app.state.live = LiveStory(services.store)
     app.state.missing_brokers = lambda: ["the broker"]
+    app.state.count_lost = lambda: None
     app.include_router(alarms.router)
+    app.include_router(cases.router)
     app.include_router(resources.router)
     app.include_router(devices.router)
     app.include_router(dispatch.router)
@@ -58,8 +70,11 @@ def healthz() -> dict[str, str]:
     return {"status": "alive"}
 
 
-def readyz(request: Request, response: Response) -> dict[str, bool | list[str]]:
-    """Say whether the store answers and every broker has confirmed the subscriptions."""
+def readyz(request: Request, response: Response) -> dict[str, bool | int | list[str] | None]:
+    """Say whether the store answers and every broker has confirmed the subscriptions.
+
+    `lost` is what the self-audit has found and is not healed; null before its first round.
+    """
     try:
         with request.app.state.store.read() as session:
             session.connection()
@@ -69,7 +84,8 @@ def readyz(request: Request, response: Response) -> dict[str, bool | list[str]]:
     missing = list(request.app.state.missing_brokers())
     if missing or not store:
         response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE
-    return {"store": store, "broker": not missing, "missing": missing}
+    lost = request.app.state.count_lost()
+    return {"store": store, "broker": not missing, "missing": missing, "lost": lost}
 
 
 async def _unavailable(_request: Request, _error: Exception) -> Response:

@@ -19,6 +19,7 @@ from prevenant.book_advice import advise, in_order
 from prevenant.book_people import advise_on_people, people_in_folder, people_in_store
 from prevenant.cli import (
     alarms,
+    cases,
     crm,
     deliveries,
     devices,
@@ -49,6 +50,7 @@ rules_app.command("test")(rules_test.run_tests)
 app.add_typer(rules_app, name="rules")
 rules_app.command("explain")(alarms.explain)
 app.add_typer(alarms.app, name="alarms")
+app.add_typer(cases.app, name="cases")
 app.add_typer(crm.app, name="crm")
 app.add_typer(deliveries.app, name="deliveries")
 app.add_typer(devices.devices_app, name="devices")

@@ -21,6 +21,7 @@ from ingest.quarantine import ask_for_replay, discard
 from notify import message as ledger
 from prevenant import __version__
 from prevenant.api.access import COOKIE, is_allowed, token_of
+from prevenant.api.cases import view_case, view_message
 from prevenant.api.devices import (
     adopt_heard,
     count_refused,
@@ -29,7 +30,6 @@ from prevenant.api.devices import (
     find_refused,
 )
 from prevenant.api.live import local_time, main_zone, view_entry
-from prevenant.api.resources import view_case, view_message
 from prevenant.crm.directory import find_place
 from prevenant.domain import Severity
 from prevenant.errors import ConfigurationError
@@ -258,7 +258,7 @@ def _view_card(session: Session, case: Case, zone: Any) -> dict[str, Any]:
         "id": case.id,
         "rule": case.rule,
         "label": place.label,
-        "site": place.site_name,
+        "site": place.site_name or "several sites",
         "severity": Severity(case.severity).word,
         "state": case.state,
         "outcome": case.outcome,

@@ -8,7 +8,7 @@ from notify.templating import LANGUAGES, Templates, shipped_templates
 from prevenant.book_uses import sample_variables
 
 TEMPLATES = Templates()
-EXTRA = ("technician", "visit", "offer", "why", "wish", "said", "choices", "owner")
+EXTRA = ("technician", "visit", "offer", "why", "wish", "said", "choices", "owner", "storm")
 VARIABLES = sample_variables(after_dispatch=True, extra=EXTRA)
 
 

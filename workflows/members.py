@@ -1,0 +1,89 @@
+"""The alarms of a case: which it is about, what becomes of each, and what messages say of them."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlmodel import Session, col, select
+
+from prevenant.crm.directory import find_place
+from prevenant.domain import Severity
+from prevenant.tables import Alarm, CaseEvent
+from workflows.tables import Case, CaseAlarm
+
+_SHOWN = 20
+"""How many alarms of a case a message can name."""
+
+
+def find_members(session: Session, case_id: int) -> list[CaseAlarm]:
+    """Return every alarm that a case was ever about, the first to join first."""
+    query = select(CaseAlarm).where(CaseAlarm.case_id == case_id)
+    return list(session.exec(query.order_by(col(CaseAlarm.joined_at), col(CaseAlarm.alarm_id))))
+
+
+def join(session: Session, case: Case, alarm: Alarm, at: datetime) -> None:
+    """Make a case be about an alarm that was raised, or raised again, at a time."""
+    member = session.get(CaseAlarm, (case.id, alarm.id))
+    if member is None:
+        member = CaseAlarm(
+            case_id=case.id or 0,
+            alarm_id=alarm.id or 0,
+            rule=alarm.rule,
+            device_id=alarm.device_id,
+            severity=alarm.severity,
+            joined_at=at,
+        )
+    member.severity, member.joined_at, member.ended_at = alarm.severity, at, None
+    _keep(session, case, member)
+
+
+def end(session: Session, case: Case, event: CaseEvent) -> CaseAlarm | None:
+    """Note that an alarm of a case is over; return it where others of the case are still active."""
+    member = session.get(CaseAlarm, (case.id, event.alarm_id))
+    if member is not None and member.ended_at is None:
+        member.ended_at = event.at
+        _keep(session, case, member)
+    return member if count_active(session, case) else None
+
+
+def level(session: Session, case: Case, event: CaseEvent) -> None:
+    """Note that an alarm of a case matters more or less than before."""
+    member = session.get(CaseAlarm, (case.id, event.alarm_id))
+    if member is not None:
+        member.severity = event.data["severity"]
+        _keep(session, case, member)
+
+
+def count_active(session: Session, case: Case) -> int:
+    """Return how many alarms of a case are not over."""
+    return sum(one.ended_at is None for one in find_members(session, case.id or 0))
+
+
+def describe_alarms(session: Session, case: Case) -> tuple[Alarm, dict[str, Any]]:
+    """Return the alarm that a case is told by, and what templates can say of all of them.
+
+    It is told by the worst of those that are active, the earliest first; once all are over, by its first.
+    """
+    members = find_members(session, case.id or 0)
+    active = [one for one in members if one.ended_at is None]
+    worst = min(active, key=lambda one: (-one.severity, one.joined_at, one.alarm_id), default=None)
+    leading = session.get_one(Alarm, worst.alarm_id if worst else case.alarm_id)
+    told = active or members
+    shown = [
+        {
+            "rule": one.rule,
+            "device": find_place(session, case.device_type, case.site_id, one.device_id).label,
+            "severity": Severity(one.severity).word,
+        }
+        for one in told[:_SHOWN]
+    ]
+    devices = {one.device_id for one in told}
+    return leading, {"alarms": shown, "others": max(0, len(devices) - 1)}
+
+
+def _keep(session: Session, case: Case, member: CaseAlarm) -> None:
+    """Write a change, and give the case the severity of the worst of its active alarms, if any."""
+    session.add(member)
+    session.flush()
+    active = [one.severity for one in find_members(session, case.id or 0) if one.ended_at is None]
+    case.severity = max(active, default=case.severity)
+    session.add(case)

@@ -1,0 +1,252 @@
+"""Storms: so many cases of one workflow at once that one person has to see them as one.
+
+A storm is a case with the others as its children. They run their own workflows: customers are told, and
+technicians sent, as ever. The storm tells its owner once how many cases, sites and rules it is about, some
+seconds after it began; then when that has grown, at most every quarter of an hour. It ends with its
+children.
+
+A case belongs to a storm that is still raging: one whose latest case was opened within the time that makes
+a storm.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import msgspec
+from sqlmodel import Session, col, func, select, update
+
+from notify import Ask
+from prevenant.clock import epoch_seconds, from_epoch
+from prevenant.crm.directory import Person, find_role_holders
+from prevenant.tables import CaseEvent
+from workflows import answers, deskwork
+from workflows.definition import Workflow
+from workflows.family import STORM_CALM, children_of, has_open_child, storm_of
+from workflows.holding import hold
+from workflows.running import RunningCase, Track
+from workflows.tables import CLOSED, HANDED_OVER, OPEN, Case
+from workflows.versions import keep_version
+
+SETTLES_S = 10.0
+"""How long after it began a storm is told, so that its first figures are nearly whole."""
+UPDATE_EVERY_S = 900.0
+_AGAIN_S = 300.0
+"""After so long a storm of which nobody could be told is told again."""
+_TURNS = [["sms"], ["voice"], ["email"]]
+_SHOWN_RULES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What a storm is about."""
+
+    cases: int
+    open: int
+    sites: tuple[str, ...]
+    rules: tuple[str, ...]
+    """The commonest first."""
+    severity: int
+    latest_at: datetime
+    """When its latest case was opened."""
+
+    @property
+    def summary(self) -> str:
+        """The figures in words."""
+        rules = ", ".join(self.rules[:_SHOWN_RULES])
+        return f"{self.cases} cases at {len(self.sites)} sites ({rules}), {self.open} of them open"
+
+
+def take_case(run: RunningCase) -> None:
+    """Make a case that was just opened part of the storm that rages, or begin one with it."""
+    since = run.now - timedelta(seconds=run.workflow.storm.within_s)
+    storm = _raging(run.session, run.case, since)
+    if storm is None and _is_storm(run, since):
+        hold(run.session, f"storm {run.case.workflow}")
+        storm = _raging(run.session, run.case, since) or _begin(run, since)
+    if storm is not None:
+        run.case.parent_id = storm.id
+        run.session.add(run.case)
+        run.note("storm.joined", f"one of many: part of storm {storm.id}", {"storm": storm.id})
+
+
+def hear(run: RunningCase, event: CaseEvent) -> None:
+    """Take what people say of a storm, and word that its children have ended."""
+    match event.kind:
+        case "reply":
+            answers.take(run, event)
+        case "case.acknowledged" | "case.taken" | "case.resolved":
+            deskwork.hear(run, event)
+        case "message.failed":
+            _track(run).data["told"] = 0
+            _wait(run, _AGAIN_S)
+        case _ if event.kind == STORM_CALM and run.case.state == OPEN:
+            _end_if_calm(run, measure(run.session, run.case))
+    _keep(run)
+
+
+def expire(run: RunningCase) -> None:
+    """Tell the owner what the storm has become, and end it where its children have."""
+    _adopt(run.session, run.case)
+    figures = measure(run.session, run.case)
+    run.case.severity = max(run.case.severity, figures.severity)
+    _wait(run, UPDATE_EVERY_S)
+    if figures.cases != _track(run).data["told"]:
+        _tell_owner(run, figures)
+    _end_if_calm(run, figures)
+    _keep(run)
+
+
+def measure(session: Session, storm: Case) -> Figures:
+    """Return what a storm is about."""
+    children = children_of(session, storm)
+    rules = Counter(one.rule for one in children)
+    return Figures(
+        cases=len(children),
+        open=sum(one.state == OPEN for one in children),
+        sites=tuple(sorted({one.site_id for one in children})),
+        rules=tuple(sorted(rules, key=lambda rule: (-rules[rule], rule))),
+        severity=max((one.severity for one in children), default=storm.severity),
+        latest_at=max((one.opened_at for one in children), default=storm.opened_at),
+    )
+
+
+def _raging(session: Session, case: Case, since: datetime) -> Case | None:
+    """Return the storm of the workflow's latest other case, if that is recent and the storm is open."""
+    query = (
+        select(Case.parent_id)
+        .where(Case.workflow == case.workflow, Case.opened_at > since, Case.id != case.id)
+        .order_by(col(Case.opened_at).desc(), col(Case.id).desc())
+        .limit(1)
+    )
+    parent_id = session.exec(query).first()
+    storm = None if parent_id is None else session.get(Case, parent_id)
+    return storm if storm is not None and storm.state == OPEN else None
+
+
+def _is_storm(run: RunningCase, since: datetime) -> bool:
+    cases = run.workflow.storm.cases
+    recent = select(Case.id).where(Case.workflow == run.case.workflow, Case.opened_at > since)
+    query = select(func.count()).select_from(recent.limit(cases).subquery())
+    return run.session.exec(query).one() >= cases
+
+
+def _begin(run: RunningCase, since: datetime) -> Case:
+    """Open a storm over the recent cases of a workflow."""
+    limit, first = run.workflow.storm, run.case
+    name = f"storm of {first.workflow}"
+    workflow = Workflow(name, [])
+    keep_version(run.session, workflow)
+    storm = Case(
+        alarm_id=first.alarm_id,
+        storm_of=first.workflow,
+        rule=name,
+        device_type="",
+        site_id="",
+        device_id=name,
+        severity=first.severity,
+        workflow=name,
+        workflow_version=workflow.version,
+        opened_at=run.now,
+    )
+    run.session.add(storm)
+    run.session.flush()
+    parent = run.beside(storm, workflow)
+    memory = {"told": 0, "tell": limit.tell, "within_s": limit.within_s, "since": since.timestamp()}
+    parent.progress.tracks = [Track("storm", begun=True, data=memory)]
+    _wait(parent, SETTLES_S)
+    _keep(parent)
+    _adopt(run.session, storm)
+    parent.note(
+        "storm.began",
+        f"storm {storm.id}: {limit.cases} cases of {first.workflow} within {limit.within_s:g} s",
+        {"workflow": first.workflow},
+    )
+    return storm
+
+
+def _adopt(session: Session, storm: Case) -> None:
+    """Link the cases that were opened while the storm began, but those that somebody else works on."""
+    memory = storm.progress["tracks"][0]["data"]
+    strays = (
+        select(Case.id)
+        .where(Case.workflow == storm.storm_of, Case.opened_at > from_epoch(memory["since"]))
+        .where(Case.opened_at <= storm.opened_at + timedelta(seconds=memory["within_s"]))
+        .where(col(Case.parent_id).is_(None))
+        .with_for_update(skip_locked=True)
+    )
+    ids = list(session.exec(strays))
+    if ids:
+        session.exec(update(Case).where(col(Case.id).in_(ids)).values(parent_id=storm.id))
+
+
+def _tell_owner(run: RunningCase, figures: Figures) -> None:
+    memory = _track(run).data
+    is_first = memory["told"] == 0
+    people = _owners(run.session, memory["tell"], figures)
+    if not people:
+        run.note("escalation.nobody", f"nobody is {memory['tell']} here", {"role": memory["tell"]})
+        return
+    memory["told"] = figures.cases
+    run.note("storm.told", f"{figures.summary}: to {', '.join(one.name for one in people)}")
+    template = "storm_began" if is_first else "storm_grown"
+    ask = Ask("acknowledge") if is_first and not run.case.owner else None
+    for person in people:
+        run.tell(person, memory["tell"], template, _TURNS, ask, _variables(run, figures))
+
+
+def _end_if_calm(run: RunningCase, figures: Figures) -> None:
+    if run.case.state != OPEN or has_open_child(run.session, run.case.id or 0):
+        return
+    memory = _track(run).data
+    calm_at = figures.latest_at + timedelta(seconds=memory["within_s"])
+    if run.now < calm_at:
+        _wait(run, (calm_at - run.now).total_seconds())
+        return
+    people = _owners(run.session, memory["tell"], figures) if memory["told"] else []
+    for person in people:
+        run.tell(person, memory["tell"], "storm_over", _TURNS, None, _variables(run, figures))
+    run.end(CLOSED, f"its {figures.cases} cases have ended")
+
+
+def _owners(session: Session, role: str, figures: Figures) -> list[Person]:
+    """Return who has a role at any of the sites."""
+    found: dict[str, Person] = {}
+    for site in ("", *figures.sites):
+        for person in find_role_holders(session, role, site):
+            found.setdefault(person.contact_id, person)
+    return list(found.values())
+
+
+def _variables(run: RunningCase, figures: Figures) -> dict[str, object]:
+    handed_over = len(children_of(run.session, run.case, HANDED_OVER))
+    return {
+        "storm": {
+            "workflow": run.case.storm_of,
+            "cases": figures.cases,
+            "open": figures.open,
+            "handed_over": handed_over,
+            "sites": len(figures.sites),
+            "rules": ", ".join(figures.rules[:_SHOWN_RULES]),
+        }
+    }
+
+
+def _track(run: RunningCase) -> Track:
+    """Return the storm's one line of execution; a storm that has ended has none, and remembers nothing."""
+    tracks = run.progress.tracks
+    return tracks[0] if tracks else Track("storm", begun=True, data={"told": 0})
+
+
+def _wait(run: RunningCase, seconds: float) -> None:
+    _track(run).due_at = epoch_seconds(run.now) + seconds
+
+
+def _keep(run: RunningCase) -> None:
+    due_at = _track(run).due_at
+    run.case.due_at = from_epoch(due_at) if due_at is not None and run.case.state == OPEN else None
+    run.case.progress = msgspec.to_builtins(run.progress)
+    run.session.add(run.case)
+
+
+__all__ = ["Figures", "children_of", "expire", "hear", "measure", "storm_of", "take_case"]
