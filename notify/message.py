@@ -66,6 +66,12 @@ class Delivery(SQLModel, table=True):
             sqlite_where=text("state IN ('queued', 'sending', 'uncertain')"),
             postgresql_where=text("state IN ('queued', 'sending', 'uncertain')"),
         ),
+        Index(
+            "ix_delivery_claimed",
+            "claimed_by",
+            sqlite_where=text("claimed_by <> ''"),
+            postgresql_where=text("claimed_by <> ''"),
+        ),
     )
 
     id: int | None = Field(default=None, primary_key=True)
@@ -81,6 +87,10 @@ class Delivery(SQLModel, table=True):
     possible_duplicate: bool = False
     """It was sent again although an earlier attempt may have been taken."""
     next_at: datetime | None = utc_column(nullable=True)
+    claimed_by: str = ""
+    """Whose attempt is under way."""
+    claim: int = 0
+    """How often it was claimed: the fencing token of the last claim."""
     started_at: datetime | None = utc_column(nullable=True)
     sent_at: datetime | None = utc_column(nullable=True)
     updated_at: datetime = utc_column()

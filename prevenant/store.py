@@ -1,10 +1,15 @@
 """The store: one SQLite file or one PostgreSQL database, reached through short transactions.
 
+Whoever works on a row holds it locked until the commit, and others pass it over. PostgreSQL ends a
+transaction whose process has stood still for `STALLED_S`: its rows are free for others, and when it
+moves again it cannot commit. So several processes share one database, and none acts late.
+
 Writers on SQLite take the write lock when they begin (`BEGIN IMMEDIATE`), so that a transaction never
-fails half-way because another one wrote meanwhile; `synchronous=FULL` makes a commit durable.
+fails half-way because another one wrote meanwhile; `synchronous=FULL` makes a commit durable. Inside one
+process they take turns, the most urgent first.
 """
 
-import threading
+import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,16 +17,20 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import alembic.command
 import alembic.config
-from sqlalchemy import DateTime, Dialect, Engine, create_engine, event, make_url
+from sqlalchemy import DateTime, Dialect, Engine, create_engine, event, func, make_url, select
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
 from sqlalchemy.types import TypeDecorator
 from sqlmodel import Session, SQLModel
 
+from prevenant.bells import CHANNEL, KEEPALIVE, Bells
 from prevenant.clock import Wakeup
 from prevenant.errors import StoreUnavailable, mask_addresses
+from prevenant.turns import Turns
 
 # Constraints get names, without which a later migration could not change them on SQLite.
 SQLModel.metadata.naming_convention = {
@@ -33,6 +42,8 @@ SQLModel.metadata.naming_convention = {
 }
 
 _BUSY_S = 30
+STALLED_S = 15.0
+"""After so long without a word a process has lost its transaction on PostgreSQL."""
 _WAKES = "wakes"
 
 
@@ -66,13 +77,26 @@ class Store:
     One that is not durable does not wait for the disk: for what is not missed after a crash.
     """
 
-    def __init__(self, url: str, *, is_durable: bool = True) -> None:
+    def __init__(self, url: str, *, is_durable: bool = True, stalled_s: float = STALLED_S) -> None:
         self.url = url
-        self._engine = _make_engine(url, is_durable=is_durable)
+        self._name = uuid4().hex
+        """Under which other processes hear of us."""
+        self._engine = _make_engine(url, is_durable=is_durable, stalled_s=stalled_s)
         self._writing = self._engine.execution_options(writes=True)
         # One writer at a time inside this process: SQLite's own waiting is a sleep that polls.
-        self._turn = threading.Lock() if self._engine.dialect.name == "sqlite" else None
+        self._turns = Turns() if self._engine.dialect.name == "sqlite" else None
         self._listeners: dict[str, list[Callable[[], None]]] = defaultdict(list)
+        self._bells: Bells | None = None
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other processes may work on the same store."""
+        return self._turns is None
+
+    @property
+    def hears_others(self) -> bool:
+        """Whether what other processes commit is heard at once."""
+        return self._bells is not None and self._bells.is_heard.is_set()
 
     @property
     def engine(self) -> Engine:
@@ -86,24 +110,37 @@ class Store:
             yield session
 
     @contextmanager
-    def write(self) -> Iterator[Session]:
+    def write(self, urgency: int = 0) -> Iterator[Session]:
         """Open a session, commit it when the block ends, and ring the bells that it asked for.
 
-        Raises StoreUnavailable if the database does not answer; then nothing was written.
+        Where writers take turns, a higher `urgency` goes first. Raises StoreUnavailable if the database
+        does not answer. Where it went away during the commit, nobody knows whether that was done: whoever
+        tries again writes under keys or claims, so that twice is like once.
         """
         with _unavailable_named(), Session(self._writing, expire_on_commit=False) as session:
-            if self._turn is None:
+            if self._turns is None:
                 with session.begin():
                     yield session
+                    self._notify(session)
             else:
-                with self._turn, session.begin():
+                with self._turns.taken(urgency), session.begin():
                     yield session
         for name in session.info.get(_WAKES, ()):
             self.ring(name)
 
+    def is_wanted(self, urgency: int) -> bool:
+        """Return whether another writer waits for us whose work is more urgent than `urgency`."""
+        return self._turns is not None and self._turns.is_wanted(urgency)
+
+    def _notify(self, session: Session) -> None:
+        names = sorted(session.info.get(_WAKES, ()))
+        if names:
+            calls = (func.pg_notify(CHANNEL, f"{name} {self._name}") for name in names)
+            session.execute(select(*calls))
+
     def ring(self, name: str) -> None:
         """Wake everyone who listens to `name`."""
-        for listener in self._listeners[name]:
+        for listener in self._listeners.get(name, ()):
             listener()
 
     def listen(self, name: str) -> Wakeup:
@@ -115,6 +152,12 @@ class Store:
     def call(self, name: str, listener: Callable[[], None]) -> None:
         """Call `listener`, which must be quick, after each commit that concerns `name`."""
         self._listeners[name].append(listener)
+        if self.is_shared and self._bells is None:
+            self._bells = Bells(self._engine.url, self._name, self.ring, self._ring_all)
+
+    def _ring_all(self) -> None:
+        for name in list(self._listeners):
+            self.ring(name)
 
     def upgrade(self) -> None:
         """Bring the tables to this version's form. Raises StoreUnavailable."""
@@ -126,7 +169,28 @@ class Store:
 
     def close(self) -> None:
         """Give back all connections."""
+        if self._bells is not None:
+            self._bells.close()
         self._engine.dispose()
+
+
+def claim_name(session: Session, name: str) -> bool:
+    """Claim `name` until the transaction ends; return False where another worker has it."""
+    if session.get_bind().dialect.name == "sqlite":
+        return True
+    return bool(session.scalar(select(func.pg_try_advisory_xact_lock(lock_number(name)))))
+
+
+def insert_once(session: Session, row: SQLModel) -> None:
+    """Insert a row unless there is one with its key; of two workers at the same moment one inserts it."""
+    dialect = session.get_bind().dialect.name
+    insert = sqlite.insert if dialect == "sqlite" else postgresql.insert
+    session.execute(insert(type(row)).values(row.model_dump()).on_conflict_do_nothing())
+
+
+def lock_number(name: str) -> int:
+    """Return the number under which PostgreSQL knows a claimed name."""
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), signed=True)
 
 
 def wake(session: Session, name: str) -> None:
@@ -151,10 +215,17 @@ def _reason(error: DBAPIError) -> str:
     return mask_addresses(f"the database does not answer: {cause}; check PREVENANT_DATABASE_URL")
 
 
-def _make_engine(url: str, *, is_durable: bool) -> Engine:
+def _make_engine(url: str, *, is_durable: bool, stalled_s: float) -> Engine:
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
-        return create_engine(parsed, pool_pre_ping=True, pool_size=10, hide_parameters=True)
+        options = f"-c idle_in_transaction_session_timeout={round(stalled_s * 1_000)}"
+        return create_engine(
+            parsed,
+            pool_pre_ping=True,
+            pool_size=10,
+            hide_parameters=True,
+            connect_args={"options": options, **KEEPALIVE},
+        )
     if parsed.database:
         folder = Path(parsed.database).parent
         try:

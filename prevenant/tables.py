@@ -30,7 +30,15 @@ def json_column() -> Any:
 class Alarm(SQLModel, table=True):
     """A rule's state on one device, from its onset to its end."""
 
-    __table_args__ = (UniqueConstraint("rule", "device_id", "onset_at"),)
+    __table_args__ = (
+        UniqueConstraint("rule", "device_id", "onset_at"),
+        Index(
+            "ix_alarm_held_until",
+            "held_until",
+            sqlite_where=text("held_until IS NOT NULL"),
+            postgresql_where=text("held_until IS NOT NULL"),
+        ),
+    )
 
     id: int | None = Field(default=None, primary_key=True)
     rule: str
@@ -69,6 +77,21 @@ class CaseEvent(SQLModel, table=True):
             "id",
             sqlite_where=text("heard_at IS NULL"),
             postgresql_where=text("heard_at IS NULL"),
+        ),
+        *(
+            Index(
+                f"ix_case_event_unheard_{about}",
+                f"{about}_id",
+                sqlite_where=text("heard_at IS NULL"),
+                postgresql_where=text("heard_at IS NULL"),
+            )
+            for about in ("alarm", "case")
+        ),
+        Index(
+            "ix_case_event_retry",
+            "retry_at",
+            sqlite_where=text("heard_at IS NULL AND retry_at IS NOT NULL"),
+            postgresql_where=text("heard_at IS NULL AND retry_at IS NOT NULL"),
         ),
     )
 

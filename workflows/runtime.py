@@ -1,25 +1,40 @@
-"""The runtime: takes what cases have to hear and the deadlines that have come, one transaction each.
+"""The runtime: takes what cases have to hear and the deadlines that have come, most urgent first.
 
 It sleeps until something is committed that concerns a case, or until the next deadline. Everything it
 does is in the transaction that marks the event as heard: killed at any instant, it has either done a
-thing or not begun it.
+thing or not begun it. One transaction takes on several things of one urgency, each behind a savepoint, and
+ends soon enough that nothing more urgent waits for long.
 """
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
+from typing import TypeVar
 
 import structlog
-from sqlmodel import Session, col, or_, select
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlmodel import Session, col, select
 
 from notify import Templates
-from prevenant.clock import Clock
+from prevenant.clock import Clock, steady_seconds
+from prevenant.crm.directory import remember_answers
+from prevenant.domain import Severity
 from prevenant.errors import StoreUnavailable
 from prevenant.shelving import next_release, release_next
-from prevenant.store import Store
+from prevenant.store import Store, insert_once
 from prevenant.tables import CASE_EVENTS, Alarm, CaseEvent, add_timeline
 from workflows import case as cases
+from workflows.claims import (
+    Busy,
+    claim_case,
+    claim_deadlines,
+    claim_events,
+    most_urgent_due,
+    next_due,
+)
 from workflows.definition import Workflow, decode_steps, encode_steps
 from workflows.running import Progress, RunningCase
 from workflows.tables import OPEN, Case, WorkflowVersion
@@ -28,7 +43,20 @@ log = structlog.get_logger()
 
 _MAX_ATTEMPTS = 8
 _STORE_PAUSE_S = 1.0
+_BUSY_PAUSE_S = 0.05
+"""When to look again at what another worker has."""
 _POSTPONED = timedelta(minutes=5)
+_TOGETHER = 64
+"""How many events, and how many deadlines, one transaction takes on."""
+_TOGETHER_S = 0.05
+"""For how long it begins another event, and another deadline."""
+_LOCKED = frozenset({"40P01", "40001", "55P03"})
+"""PostgreSQL's codes for a deadlock, a conflict of two transactions, and a lock not to be had."""
+_PASSED_ON = (Busy, StoreUnavailable, OperationalError)
+"""What is no fault of an event: another worker has what it needs, or the database has gone."""
+_WORKFLOWS_KEPT = 1_000
+
+_Item = TypeVar("_Item")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +86,16 @@ class Runtime:
         workflows: Mapping[str, Workflow],
         routes: Mapping[str, Route],
         templates: Templates,
+        steady: Callable[[], float] = steady_seconds,
     ) -> None:
         self._store = store
         self._clock = clock
         self._story = _Story(workflows, routes, templates)
+        self._steady = steady
+        self._workflows: dict[str, Workflow] = {}
+        """By version, as they stand in the store."""
+        self._new_workflows: dict[str, Workflow] = {}
+        """Those that the transaction under way has written."""
         self._wakeup = store.listen(CASE_EVENTS)
         self._stopping = threading.Event()
 
@@ -70,7 +104,7 @@ class Runtime:
         while not self._stopping.is_set():
             try:
                 if not self.work_once(self._clock.now()):
-                    self._wakeup.wait(self._clock, self.next_due())
+                    self._wait()
             except StoreUnavailable as error:
                 log.error("cases wait", reason=str(error))
                 self._stopping.wait(_STORE_PAUSE_S)
@@ -91,61 +125,86 @@ class Runtime:
         self._wakeup.ring()
 
     def work_once(self, now: datetime) -> bool:
-        """Hear one event or end one wait; return whether there was anything to do."""
-        return self._release_next(now) or self._hear_next(now) or self._expire_next(now)
+        """Do the most urgent of what is due, in one transaction; return whether anything was done."""
+        with self._store.read() as session:
+            released = next_release(session)
+            urgency = most_urgent_due(session, now)
+        if released is not None and released <= now and self._release(now):
+            return True
+        if urgency is None:
+            return False
+        self._new_workflows = {}
+        with self._store.write(urgency) as session:
+            remember_answers(session)
+            is_done = any(
+                self._work_on(session, severity, now)
+                for severity in reversed(Severity)
+                if severity <= urgency
+            )
+        self._keep_workflows(self._new_workflows)
+        return is_done
 
     def next_due(self) -> datetime | None:
-        """Return when the next deadline or retry comes, or None."""
+        """Return when the next deadline, retry or end of a shelf comes, or None."""
         with self._store.read() as session:
-            due = session.exec(
-                select(Case.due_at).where(col(Case.due_at).is_not(None)).order_by(col(Case.due_at))
-            ).first()
-            retry = session.exec(
-                select(CaseEvent.retry_at)
-                .where(col(CaseEvent.heard_at).is_(None), col(CaseEvent.retry_at).is_not(None))
-                .order_by(col(CaseEvent.retry_at))
-            ).first()
-            released = next_release(session)
-        return min((at for at in (due, retry, released) if at is not None), default=None)
+            moments = next_due(session), next_release(session)
+        return min((at for at in moments if at is not None), default=None)
 
-    def _release_next(self, now: datetime) -> bool:
-        """Let the case of an alarm begin whose shelf has ended."""
+    def _wait(self) -> None:
+        now = self._clock.now()
         with self._store.read() as session:
-            due = next_release(session)
-        if due is None or due > now:
-            return False
-        with self._store.write() as session:
+            is_left = most_urgent_due(session, now) is not None
+        # What is due and was not done is another worker's, who may end without a word.
+        self._wakeup.wait(self._clock, self.next_due(), _BUSY_PAUSE_S if is_left else None)
+
+    def _release(self, now: datetime) -> bool:
+        """Let the case of an alarm begin whose shelf has ended."""
+        with self._store.write(Severity.LIFE_SAFETY) as session:
             return release_next(session, now)
 
-    def _hear_next(self, now: datetime) -> bool:
-        query = (
-            select(CaseEvent)
-            .where(col(CaseEvent.heard_at).is_(None))
-            .where(or_(col(CaseEvent.retry_at).is_(None), col(CaseEvent.retry_at) <= now))
-            .order_by(col(CaseEvent.urgency).desc(), col(CaseEvent.id))
-            .limit(1)
-            .with_for_update(skip_locked=True)
-        )
-        with self._store.read() as session:
-            if session.exec(query).first() is None:
-                return False
-        event_id = None
+    def _work_on(self, session: Session, severity: int, now: datetime) -> bool:
+        """Hear events and end waits of one urgency for a while; return whether there were any."""
+        events = claim_events(session, severity, now, _TOGETHER)
+        heard = self._each(severity, events, partial(self._hear_event, session, now=now))
+        cases_due = claim_deadlines(session, severity, now, _TOGETHER)
+        ended = self._each(severity, cases_due, partial(self._expire, session, now=now))
+        return heard + ended > 0
+
+    def _each(self, severity: int, items: Sequence[_Item], work: Callable[[_Item], None]) -> int:
+        """Do something with each, until others should have their turn; return with how many."""
+        began = self._steady()
+        done = 0
+        for item in items:
+            is_long = self._steady() - began >= _TOGETHER_S
+            if done and (is_long or self._store.is_wanted(severity)):
+                break
+            try:
+                work(item)
+            except Busy:
+                continue
+            done += 1
+        return done
+
+    def _hear_event(self, session: Session, event: CaseEvent, now: datetime) -> None:
         try:
-            with self._store.write() as session:
-                event = session.exec(query).first()
-                if event is None:
-                    return False
-                event_id = event.id
+            with _savepoint(session):
                 self._hear(session, event, now)
                 event.heard_at = now
                 session.add(event)
-        except StoreUnavailable:
+        except _PASSED_ON:
             raise
-        except Exception as error:
-            if event_id is None:
-                raise
-            self._set_aside(event_id, error, now)
-        return True
+        except Exception as error:  # noqa: BLE001  logged; it stops nothing else
+            self._new_workflows.clear()
+            _set_aside(session, event, error, now)
+
+    def _expire(self, session: Session, case: Case, now: datetime) -> None:
+        try:
+            with _savepoint(session):
+                cases.expire(self._running(session, case, now))
+        except _PASSED_ON:
+            raise
+        except Exception as error:  # noqa: BLE001  logged; it stops nothing else
+            _postpone(session, case, error, now)
 
     def _hear(self, session: Session, event: CaseEvent, now: datetime) -> None:
         if event.kind == "alarm.raised":
@@ -162,11 +221,12 @@ class Runtime:
         alarm = session.get_one(Alarm, event.alarm_id)
         story = self._story
         route = story.routes.get(alarm.rule)
-        query = select(Case).where(
+        query = select(Case.id).where(
             Case.rule == alarm.rule, Case.device_id == alarm.device_id, Case.state == OPEN
         )
-        known = session.exec(query).first()
-        if known is not None:
+        found = session.exec(query).first()
+        if found is not None:
+            known = claim_case(session, found)
             known.alarm_id = alarm.id or 0
             cases.hear(self._running(session, known, now), event)
             return
@@ -197,75 +257,70 @@ class Runtime:
         )
         cases.start(run)
 
-    def _expire_next(self, now: datetime) -> bool:
-        query = (
-            select(Case)
-            .where(col(Case.due_at) <= now)
-            .order_by(col(Case.severity).desc(), col(Case.due_at))
-            .limit(1)
-            .with_for_update(skip_locked=True)
-        )
-        with self._store.read() as session:
-            if session.exec(query).first() is None:
-                return False
-        case_id = None
-        try:
-            with self._store.write() as session:
-                case = session.exec(query).first()
-                if case is None:
-                    return False
-                case_id = case.id
-                cases.expire(self._running(session, case, now))
-        except StoreUnavailable:
-            raise
-        except Exception as error:
-            if case_id is None:
-                raise
-            self._postpone(case_id, error, now)
-        return True
-
     def _running(self, session: Session, case: Case, now: datetime) -> RunningCase:
-        version = session.get_one(WorkflowVersion, case.workflow_version)
-        workflow = decode_steps(case.workflow, version.steps)
+        version = case.workflow_version
+        workflow = self._workflows.get(version) or self._new_workflows.get(version)
+        if workflow is None:
+            row = session.get_one(WorkflowVersion, version)
+            workflow = decode_steps(case.workflow, row.steps)
+            self._new_workflows[version] = workflow
         return RunningCase(session, self._story.templates, workflow, case, now)
 
     def _find_case(self, session: Session, event: CaseEvent) -> Case | None:
         """Return an event's case, which nobody else moves meanwhile."""
-        if event.case_id is not None:
-            return session.get(Case, event.case_id, with_for_update=True)
-        query = select(Case).where(Case.alarm_id == event.alarm_id)
-        return session.exec(query.order_by(col(Case.id).desc()).with_for_update()).first()
+        case_id = event.case_id
+        if case_id is None:
+            query = select(Case.id).where(Case.alarm_id == event.alarm_id)
+            case_id = session.exec(query.order_by(col(Case.id).desc())).first()
+        return None if case_id is None else claim_case(session, case_id)
 
     def _keep_version(self, session: Session, workflow: Workflow) -> None:
-        if session.get(WorkflowVersion, workflow.version) is None:
+        version = workflow.version
+        if version not in self._workflows and version not in self._new_workflows:
             steps = encode_steps(workflow)
-            session.add(WorkflowVersion(version=workflow.version, name=workflow.name, steps=steps))
-            session.flush()
+            insert_once(session, WorkflowVersion(version=version, name=workflow.name, steps=steps))
+            self._new_workflows[version] = workflow
 
-    def _postpone(self, case_id: int, error: Exception, now: datetime) -> None:
-        """Try a case's deadline again in a while, and say that it needs a person."""
-        log.error("case deadline failed", case=case_id, error=repr(error), exc_info=error)
-        with self._store.write() as session:
-            case = session.get_one(Case, case_id)
-            case.due_at = now + _POSTPONED
-            session.add(case)
-            summary = f"a deadline could not be handled and needs a person: {error!r}"[:500]
-            add_timeline(session, now, "case.failed", summary, case_id=case_id)
+    def _keep_workflows(self, new: Mapping[str, Workflow]) -> None:
+        """Have at hand what is in the store by now; the oldest give way."""
+        self._workflows.update(new)
+        while len(self._workflows) > _WORKFLOWS_KEPT:
+            del self._workflows[next(iter(self._workflows))]
 
-    def _set_aside(self, event_id: int, error: Exception, now: datetime) -> None:
-        """Try a failed event again later; after too often it waits for a person, and says so."""
-        log.error("case event failed", case_event=event_id, error=repr(error), exc_info=error)
-        with self._store.write() as session:
-            event = session.get_one(CaseEvent, event_id)
-            event.attempts += 1
-            event.error = repr(error)[:500]
-            if event.attempts < _MAX_ATTEMPTS:
-                event.retry_at = now + timedelta(seconds=2**event.attempts)
-            else:
-                event.heard_at = now
-                summary = f"{event.kind} could not be handled and needs a person: {event.error}"
-                add_timeline(session, now, "case.failed", summary, case_id=event.case_id)
-            session.add(event)
+
+@contextmanager
+def _savepoint(session: Session) -> Iterator[None]:
+    """Undo what the block wrote where it fails. Raises Busy for a lock that was not to be had."""
+    try:
+        with session.begin_nested():
+            yield
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) in _LOCKED:
+            raise Busy from error
+        raise
+
+
+def _postpone(session: Session, case: Case, error: Exception, now: datetime) -> None:
+    """Try a case's deadline again in a while, and say that it needs a person."""
+    log.error("case deadline failed", case=case.id, error=repr(error), exc_info=error)
+    case.due_at = now + _POSTPONED
+    session.add(case)
+    summary = f"a deadline could not be handled and needs a person: {error!r}"[:500]
+    add_timeline(session, now, "case.failed", summary, case_id=case.id)
+
+
+def _set_aside(session: Session, event: CaseEvent, error: Exception, now: datetime) -> None:
+    """Try a failed event again later; after too often it waits for a person, and says so."""
+    log.error("case event failed", case_event=event.id, error=repr(error), exc_info=error)
+    event.attempts += 1
+    event.error = repr(error)[:500]
+    if event.attempts < _MAX_ATTEMPTS:
+        event.retry_at = now + timedelta(seconds=2**event.attempts)
+    else:
+        event.heard_at = now
+        summary = f"{event.kind} could not be handled and needs a person: {event.error}"
+        add_timeline(session, now, "case.failed", summary, case_id=event.case_id)
+    session.add(event)
 
 
 __all__ = ["Progress", "Route", "Runtime"]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlmodel import Session, col, or_, select
 
@@ -24,6 +24,9 @@ from prevenant.errors import StoreUnavailable
 from prevenant.store import Store
 
 _REREAD_S = 60.0
+_ANSWERS = "crm answers"
+
+_Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +88,28 @@ class TechnicianView:
     """Customers to whom the technician is not sent, and why."""
 
 
+def remember_answers(session: Session) -> None:
+    """Let a session that writes nothing here look each place and each role's holders up once."""
+    session.info[_ANSWERS] = {}
+
+
 def find_place(session: Session, device_type: str, site_id: str, device_id: str) -> Place:
     """Return where a device is. A device or site that the CRM does not know is no error."""
+    key = "place", device_type, site_id, device_id
+    return _once(session, key, lambda: _find_place(session, device_type, site_id, device_id))
+
+
+def _once(session: Session, key: tuple[str, ...], find: Callable[[], _Answer]) -> _Answer:
+    answers = session.info.get(_ANSWERS)
+    if answers is None:
+        return find()
+    if key not in answers:
+        answers[key] = find()
+    answer: _Answer = answers[key]
+    return answer
+
+
+def _find_place(session: Session, device_type: str, site_id: str, device_id: str) -> Place:
     device = session.get(Device, device_id)
     site = session.get(Site, device.site_id if device else site_id)
     customer = session.get(Customer, site.customer_id) if site else None
@@ -118,6 +141,11 @@ def find_place(session: Session, device_type: str, site_id: str, device_id: str)
 
 def find_role_holders(session: Session, role: str, site_id: str) -> list[Person]:
     """Return who has a role at a site: those named for the site, or else those named for all."""
+    key = "holders", role, site_id
+    return list(_once(session, key, lambda: _find_role_holders(session, role, site_id)))
+
+
+def _find_role_holders(session: Session, role: str, site_id: str) -> list[Person]:
     query = (
         select(RoleHolder, Contact)
         .where(RoleHolder.contact_id == Contact.id, RoleHolder.role == role)

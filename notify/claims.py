@@ -1,0 +1,338 @@
+"""Claims of deliveries: several processes attempt what one store holds, and each attempt has one owner.
+
+A claim names its owner and carries a number that grows with every claim: the fencing token. What comes of
+an attempt counts only under the token that it was made with. A claim that another process has seen
+unchanged for `CLAIM_S`, by its own steady clock, is over: clocks of two machines are never compared, and
+a step of one ends no claim. Its owner begins nothing after `BEGIN_WITHIN_S`, so that an attempt of
+somebody who stood still is not made late.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, TextClause, text
+from sqlmodel import Session, col, or_, select
+
+from notify.consent import has_opted_out
+from notify.delivery import MAX_ATTEMPTS, move, retry_at
+from notify.message import (
+    FAILED,
+    OVER,
+    QUEUED,
+    REACHED,
+    SENDING,
+    SENT,
+    SUPPRESSED,
+    UNCERTAIN,
+    Delivery,
+    Message,
+)
+from prevenant.domain import Severity
+from prevenant.errors import DeliveryError, Refused, Throttled, Uncertain
+
+CLAIM_S = 60.0
+BEGIN_WITHIN_S = 15.0
+"""Together with the longest attempt, every time-out included, less than `CLAIM_S`."""
+LOOK_AGAIN = timedelta(seconds=5)
+# Literally, as the index has it: PostgreSQL would not know a parameter for one of its states.
+_IS_OPEN = text("delivery.state IN ('queued', 'sending', 'uncertain')")
+_IS_CLAIMED = text("delivery.claimed_by <> ''")
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """An attempt that is ours to make."""
+
+    delivery: Delivery
+    message: Message
+    number: int
+    is_uncertain: bool
+    """Whether it is to be looked up, since an earlier attempt may have been taken."""
+    at: float
+    """When it was claimed, by our steady clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """The provider has it."""
+
+    provider_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotTaken:
+    """The provider has not got what might have been taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldBack:
+    """It must not or cannot be sent."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotBegun:
+    """We stood still for so long that it was not ours to begin any more."""
+
+
+Outcome = Sent | NotTaken | HeldBack | NotBegun | DeliveryError
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of a claim."""
+
+    claim: Claim
+    outcome: Outcome
+
+
+@dataclass(slots=True)
+class Claimed:
+    """What one transaction has claimed: attempts to make, and what is not to be sent at all."""
+
+    claims: list[Claim] = field(default_factory=list)
+    held_back: list[Result] = field(default_factory=list)
+
+
+def most_urgent_due(
+    session: Session, owner: str, in_hand: Collection[int], now: datetime
+) -> int | None:
+    """Return the severity of the most urgent delivery that can be claimed, or None."""
+    query = select(Delivery.severity).where(*_claimable(owner, in_hand, now))
+    return session.exec(query.order_by(col(Delivery.severity).desc()).limit(1)).first()
+
+
+def next_due(session: Session, owner: str, now: datetime) -> datetime | None:
+    """Return when the next delivery that waits for its time can be claimed, or None."""
+    query = (
+        select(Delivery.next_at)
+        .where(_IS_OPEN, col(Delivery.claimed_by).in_(["", owner]), col(Delivery.next_at) > now)
+        .order_by(col(Delivery.next_at))
+        .limit(1)
+    )
+    return session.exec(query).first()
+
+
+def claim(
+    session: Session,
+    owner: str,
+    in_hand: Collection[int],
+    room: Mapping[int, int],
+    at: tuple[datetime, float],
+    channels: Collection[str],
+) -> Claimed:
+    """Claim what is due, the most urgent first, as far as there is `room` for its severity."""
+    now, steady = at
+    claimed = Claimed()
+    found = list(_find_claimable(session, owner, in_hand, room, now))
+    ids = {delivery.message_id for delivery in found}
+    query = select(Message).where(col(Message.id).in_(ids))
+    messages = {message.id: message for message in session.exec(query)} if ids else {}
+    for delivery in found:
+        if delivery.state == SENDING and delivery.claimed_by == "":
+            _doubt(session, delivery, now)
+            continue
+        # What is ours and not in hand was claimed in a commit whose answer was lost: it was not begun.
+        is_renewed = delivery.claimed_by == owner
+        delivery.claimed_by = owner
+        delivery.claim += 1
+        is_uncertain = delivery.state == UNCERTAIN
+        one = Claim(delivery, messages[delivery.message_id], delivery.claim, is_uncertain, steady)
+        why_not = None if is_uncertain else _why_not(session, delivery, channels)
+        if why_not is not None:
+            claimed.held_back.append(Result(one, HeldBack(why_not)))
+        else:
+            claimed.claims.append(one)
+            if not is_uncertain:
+                delivery.attempts += not (is_renewed and delivery.state == SENDING)
+                delivery.state = SENDING
+                delivery.started_at = delivery.updated_at = now
+        session.add(delivery)
+    return claimed
+
+
+def _find_claimable(
+    session: Session,
+    owner: str,
+    in_hand: Collection[int],
+    room: Mapping[int, int],
+    now: datetime,
+) -> Iterator[Delivery]:
+    taken: dict[int, int] = {}
+    for severity in reversed(Severity):
+        more_urgent = sum(taken.values())
+        limit = room[severity] - more_urgent
+        if limit <= 0:
+            continue
+        query = (
+            select(Delivery)
+            .where(Delivery.severity == int(severity), *_claimable(owner, in_hand, now))
+            .order_by(col(Delivery.id))
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        deliveries = session.exec(query).all()
+        taken[severity] = len(deliveries)
+        yield from deliveries
+
+
+def _claimable(
+    owner: str, in_hand: Collection[int], now: datetime
+) -> list[ColumnElement[bool] | TextClause]:
+    is_due = or_(col(Delivery.next_at).is_(None), col(Delivery.next_at) <= now)
+    conditions: list[ColumnElement[bool] | TextClause] = [
+        _IS_OPEN,
+        col(Delivery.claimed_by).in_(["", owner]),
+        is_due,
+    ]
+    if in_hand:
+        conditions.append(col(Delivery.id).not_in(in_hand))
+    return conditions
+
+
+def _why_not(session: Session, delivery: Delivery, channels: Collection[str]) -> str | None:
+    if has_opted_out(session, delivery.channel, delivery.address):
+        return "the contact has opted out"
+    if delivery.channel not in channels:
+        return f"{delivery.channel} has no credentials: shown here, not sent"
+    return None
+
+
+def record(session: Session, owner: str, results: Sequence[Result], now: datetime) -> list[Result]:
+    """Write what came of claims; return those whose message somebody else is just writing.
+
+    Messages are locked before their deliveries, here as everywhere, and never waited for: a transaction
+    that moves several cases holds messages of several.
+    """
+    messages = select(Message).where(col(Message.id).in_([one.claim.message.id for one in results]))
+    locked = {
+        message.id: message
+        for message in session.exec(messages.with_for_update(skip_locked=True, key_share=True))
+    }
+    ours = [one for one in results if one.claim.message.id in locked]
+    rows = select(Delivery).where(col(Delivery.id).in_([one.claim.delivery.id for one in ours]))
+    deliveries = {
+        row.id: row for row in session.exec(rows.order_by(col(Delivery.id)).with_for_update())
+    }
+    for one in ours:
+        delivery = deliveries[one.claim.delivery.id]
+        if delivery.claimed_by == owner and delivery.claim == one.claim.number:
+            delivery.claimed_by = ""
+            _record(session, delivery, one.outcome, now)
+            session.add(delivery)
+        elif isinstance(one.outcome, Sent):
+            _record_late(session, delivery, one.outcome, now)
+    return [one for one in results if one.claim.message.id not in locked]
+
+
+def _record(session: Session, delivery: Delivery, outcome: Outcome, now: datetime) -> None:
+    match outcome:
+        case Sent():
+            _hand_over(session, delivery, outcome, now)
+        case HeldBack():
+            move(session, delivery, SUPPRESSED, now, outcome.reason)
+        case NotBegun() if delivery.state == SENDING:
+            delivery.state, delivery.next_at = QUEUED, now
+            delivery.attempts -= 1
+        case NotBegun():
+            delivery.next_at = now
+        case NotTaken() if delivery.attempts >= MAX_ATTEMPTS:
+            move(session, delivery, FAILED, now, delivery.reason)
+        case NotTaken() if delivery.state == UNCERTAIN:
+            delivery.state, delivery.next_at = QUEUED, now
+            delivery.possible_duplicate = True
+        case NotTaken():
+            pass
+        case DeliveryError():
+            _record_error(session, delivery, outcome, now)
+
+
+def _hand_over(session: Session, delivery: Delivery, sent: Sent, now: datetime) -> None:
+    delivery.provider_id = delivery.provider_id or sent.provider_id
+    delivery.sent_at = delivery.sent_at or now
+    session.add(delivery)
+    move(session, delivery, SENT, now)
+
+
+def _record_late(session: Session, delivery: Delivery, sent: Sent, now: datetime) -> None:
+    """Take note of what was handed over by us after all, though another has the delivery by now."""
+    if delivery.provider_id == sent.provider_id:
+        return
+    if delivery.claimed_by == "" and delivery.state not in OVER | REACHED | {SENT}:
+        _hand_over(session, delivery, sent, now)
+    else:
+        delivery.possible_duplicate = True
+        session.add(delivery)
+
+
+def _record_error(
+    session: Session, delivery: Delivery, error: DeliveryError, now: datetime
+) -> None:
+    if delivery.state == UNCERTAIN:
+        # It could not be looked up either.
+        delivery.reason, delivery.next_at = error.reason, now + LOOK_AGAIN
+        return
+    if delivery.state != SENDING:
+        return
+    if isinstance(error, Uncertain):
+        delivery.state, delivery.next_at = UNCERTAIN, now + LOOK_AGAIN
+    elif isinstance(error, Refused) or delivery.attempts >= MAX_ATTEMPTS:
+        move(session, delivery, FAILED, now, error.reason)
+        return
+    else:
+        advice = error.retry_after_s if isinstance(error, Throttled) else None
+        delivery.state = QUEUED
+        delivery.next_at = retry_at(delivery.attempts, now, advice)
+    delivery.reason = error.reason
+    delivery.updated_at = now
+
+
+class Watch:
+    """Sees for how long claims of other processes have stood, by our own steady clock."""
+
+    def __init__(self, owner: str, claim_s: float = CLAIM_S) -> None:
+        self._owner = owner
+        self._claim_s = claim_s
+        self._seen: dict[tuple[int, int], float] = {}
+
+    def look(self, session: Session, steady: float) -> list[tuple[int, int]]:
+        """Look at all claims of others; return those that are over, as delivery and number."""
+        query = select(Delivery.id, Delivery.claim).where(
+            _IS_CLAIMED, Delivery.claimed_by != self._owner
+        )
+        rows = [(delivery_id or 0, number) for delivery_id, number in session.exec(query)]
+        self._seen = {row: self._seen.get(row, steady) for row in rows}
+        return [row for row, since in self._seen.items() if steady - since >= self._claim_s]
+
+    def rest_s(self, steady: float) -> float | None:
+        """Return in how many seconds the next claim will be over if nothing changes it, or None."""
+        oldest = min(self._seen.values(), default=None)
+        return None if oldest is None else max(0.0, oldest + self._claim_s - steady)
+
+
+def end_claims(session: Session, over: Sequence[tuple[int, int]], now: datetime) -> None:
+    """Make uncertain what somebody was sending who has ended, or stands still."""
+    query = select(Delivery).where(col(Delivery.id).in_([row[0] for row in over]))
+    for delivery in session.exec(query.with_for_update(skip_locked=True)):
+        if (delivery.id, delivery.claim) in over and delivery.claimed_by:
+            _doubt(session, delivery, now)
+
+
+def end_all_claims(session: Session, look_at: datetime) -> None:
+    """End every claim, where no other process can have one."""
+    for delivery in session.exec(select(Delivery).where(_IS_OPEN)):
+        if delivery.state == SENDING or delivery.claimed_by:
+            _doubt(session, delivery, look_at)
+
+
+def _doubt(session: Session, delivery: Delivery, look_at: datetime) -> None:
+    if delivery.state in {SENDING, UNCERTAIN}:
+        delivery.state = UNCERTAIN
+        delivery.reason = "the engine ended while it was being sent"
+        delivery.next_at = look_at
+    delivery.claimed_by = ""
+    # The number grows, so that whoever had it cannot write what came of it as if it still did.
+    delivery.claim += 1
+    session.add(delivery)

@@ -1,0 +1,156 @@
+"""What one transaction takes on: events to hear and deadlines that have come, each by one worker alone.
+
+An event is claimed by locking its row, the order of events by claiming what they are about: all events
+of one alarm, and all of one case, are heard in the order in which they came, whichever worker hears them.
+Nobody waits for a lock: what another worker has is left to it, and looked at again in a moment.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, func
+from sqlmodel import Session, col, or_, select
+
+from prevenant.domain import Severity
+from prevenant.store import lock_number
+from prevenant.tables import Alarm, CaseEvent
+from workflows.tables import Case
+
+_SQLITE = "sqlite"
+
+
+class Busy(Exception):
+    """Another worker has what this needs: it is left for later, and nothing of it has been done."""
+
+
+def most_urgent_due(session: Session, now: datetime) -> int | None:
+    """Return the urgency of the most urgent thing to do now, or None."""
+    events = select(CaseEvent.urgency).where(*_can_be_heard(now))
+    event = session.exec(events.order_by(col(CaseEvent.urgency).desc()).limit(1)).first()
+    first = session.exec(select(func.min(Case.due_at))).one()
+    if first is None or first > now:
+        return event
+    for severity in reversed(Severity):
+        if event is not None and event >= severity:
+            return event
+        due = select(Case.id).where(Case.severity == int(severity), col(Case.due_at) <= now)
+        if session.exec(due.limit(1)).first() is not None:
+            return severity
+    return event
+
+
+def next_due(session: Session) -> datetime | None:
+    """Return when the next deadline or retry comes, or None."""
+    due = session.exec(select(func.min(Case.due_at))).one()
+    retries = select(CaseEvent.retry_at).where(col(CaseEvent.heard_at).is_(None))
+    retry = session.exec(
+        retries.where(col(CaseEvent.retry_at).is_not(None))
+        .order_by(col(CaseEvent.retry_at))
+        .limit(1)
+    ).first()
+    return min((at for at in (due, retry) if at is not None), default=None)
+
+
+def claim_events(session: Session, severity: int, now: datetime, at_most: int) -> list[CaseEvent]:
+    """Claim events of one urgency, oldest first, and earlier ones about the same, whatever their urgency.
+
+    A later event about what another worker has is left out.
+    """
+    query = (
+        select(CaseEvent)
+        .where(CaseEvent.urgency == severity, *_can_be_heard(now))
+        .order_by(col(CaseEvent.id))
+        .limit(at_most)
+        .with_for_update(skip_locked=True)
+    )
+    events = list(session.exec(query))
+    if not events:
+        return events
+    waiting = _earlier(session, events, now)
+    if waiting:
+        rows = select(CaseEvent).where(col(CaseEvent.id).in_(waiting), *_can_be_heard(now))
+        earlier = session.exec(rows.order_by(col(CaseEvent.id)).with_for_update(skip_locked=True))
+        events = sorted([*earlier, *events], key=lambda one: one.id or 0)
+    taken = waiting - {one.id or 0 for one in events}
+    others = _names_of_events(session, taken) if taken else set()
+    names = _names(session, events)
+    others |= _unclaimed(session, set(names))
+    return [event for event, name in zip(events, names, strict=True) if name not in others]
+
+
+def claim_deadlines(session: Session, severity: int, now: datetime, at_most: int) -> Sequence[Case]:
+    """Claim cases of one severity whose deadline has come, the earliest first."""
+    query = (
+        select(Case)
+        .where(Case.severity == severity, col(Case.due_at) <= now)
+        .order_by(col(Case.due_at))
+        .limit(at_most)
+        .with_for_update(skip_locked=True, key_share=True)
+    )
+    return session.exec(query).all()
+
+
+def claim_case(session: Session, case_id: int) -> Case:
+    """Claim a case until the transaction ends. Raises Busy where another worker moves it."""
+    query = select(Case).where(Case.id == case_id)
+    case = session.exec(query.with_for_update(skip_locked=True, key_share=True)).first()
+    if case is None:
+        raise Busy
+    return case
+
+
+def _can_be_heard(now: datetime) -> list[ColumnElement[bool]]:
+    retry_at = col(CaseEvent.retry_at)
+    return [col(CaseEvent.heard_at).is_(None), or_(retry_at.is_(None), retry_at <= now)]
+
+
+def _earlier(session: Session, events: Sequence[CaseEvent], now: datetime) -> set[int]:
+    """Return which other events came before these, are about the same, and can be heard."""
+    ids = [one.id or 0 for one in events]
+    found: set[int] = set()
+    abouts = (
+        (col(CaseEvent.alarm_id), [one.alarm_id for one in events]),
+        (col(CaseEvent.case_id), [one.case_id for one in events]),
+    )
+    for column, about_each in abouts:
+        last = dict(zip(about_each, ids, strict=True))
+        last.pop(None, None)
+        if last:
+            query = select(CaseEvent.id, column).where(column.in_(list(last)), *_can_be_heard(now))
+            query = query.where(col(CaseEvent.id) < max(ids), col(CaseEvent.id).not_in(ids))
+            found |= {one or 0 for one, about in session.exec(query) if (one or 0) < last[about]}
+    return found
+
+
+def _names_of_events(session: Session, ids: Iterable[int]) -> set[str]:
+    query = select(CaseEvent).where(col(CaseEvent.id).in_(list(ids)))
+    return set(_names(session, session.exec(query).all()))
+
+
+def _names(session: Session, events: Sequence[CaseEvent]) -> list[str]:
+    """Return what each event is about, under which its order is claimed.
+
+    Alarms of one rule on one device share a name, since they share a case.
+    """
+    ids = {one.alarm_id for one in events if one.case_id is None}
+    query = select(Alarm).where(col(Alarm.id).in_(ids))
+    alarms = {alarm.id: alarm for alarm in session.exec(query)} if ids else {}
+    session.info["alarms"] = [*session.info.get("alarms", ()), *alarms.values()]
+    names = []
+    for one in events:
+        alarm = alarms.get(one.alarm_id)
+        if one.case_id is not None or alarm is None:
+            names.append(f"case {one.case_id}")
+        else:
+            names.append(f"alarm {alarm.rule} {alarm.device_id}")
+    return names
+
+
+def _unclaimed(session: Session, names: set[str]) -> set[str]:
+    """Claim names until the transaction ends; return those that another worker has."""
+    if session.get_bind().dialect.name == _SQLITE:
+        return set()
+    numbers = {lock_number(name): name for name in names}
+    each = func.unnest(list(numbers)).table_valued("number").render_derived()
+    query = select(each.c.number, func.pg_try_advisory_xact_lock(each.c.number))
+    return {numbers[number] for number, is_ours in session.exec(query) if not is_ours}
