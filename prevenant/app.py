@@ -9,7 +9,7 @@ import gc
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -32,11 +32,12 @@ from prevenant.clock import Clock
 from prevenant.console.pages import add_console
 from prevenant.crm.directory import SiteZones
 from prevenant.errors import ConfigurationError, SettingsError
-from prevenant.publishing import settle_book
+from prevenant.publishing import find_active, settle_book
 from prevenant.settings import Settings
 from prevenant.store import Store
 from prevenant.stream.embedded import EmbeddedHost
 from prevenant.stream.replaying import QuarantineReplay
+from prevenant.tables import last_told_at
 from workflows.office import Office, office_of
 from workflows.roads import Roads
 from workflows.runtime import Runtime
@@ -99,10 +100,14 @@ class Engine:
         self._app.state.missing_brokers = self._listeners.missing
         add_console(self._app)
         self._server = _make_server(self._app)
-        self._threads: list[threading.Thread] = []
-        self.ended = threading.Event()
+        self._parts = Parts()
+        self.ended = self._parts.ended
         """Set when the engine has been told to stop, or when a part of it has failed."""
-        self.failed = False
+
+    @property
+    def failed(self) -> bool:
+        """Whether a part has ended by itself."""
+        return self._parts.failed
 
     @property
     def listening(self) -> threading.Event:
@@ -118,14 +123,14 @@ class Engine:
         with self.store.read() as session:
             self._office.warm(session)
         _collect_garbage_seldom()
-        self._spawn("decide", self.host.run)
-        self._spawn("book", lambda: self.books.run(self.host.change_book))
-        self._spawn("replay", self._replay.run)
-        self._spawn("route", self._runtime.run)
-        self._spawn("engage", self._outbox.run)
-        self._spawn("console", lambda: self._server.run(sockets=[self._socket]))
+        self._parts.start("decide", self.host.run)
+        self._parts.start("book", lambda: self.books.run(self.host.change_book))
+        self._parts.start("replay", self._replay.run)
+        self._parts.start("route", self._runtime.run)
+        self._parts.start("engage", self._outbox.run)
+        self._parts.start("console", lambda: self._server.run(sockets=[self._socket]))
         for name, run in self._listeners.runs().items():
-            self._spawn(name, run)
+            self._parts.start(name, run)
 
     def stop(self) -> None:
         """Stop every part and wait for it: first what comes in, last what goes out."""
@@ -139,9 +144,7 @@ class Engine:
         self._outbox.stop()
         self._server.should_exit = True
         self._app.state.live.close()
-        for thread in self._threads:
-            thread.join(_PATIENCE.total_seconds())
-        if not any(thread.is_alive() for thread in self._threads):
+        if self._parts.join():
             self._give_back()
 
     def _give_back(self) -> None:
@@ -155,7 +158,69 @@ class Engine:
         self._replay.change_book(book.rules)
         self._app.state.templates = book.templates
 
-    def _spawn(self, name: str, work: Callable[[], None]) -> None:
+
+class Worker:
+    """Route and engage alone, on a store that others fill: one of any number on one PostgreSQL."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock | None = None,
+        channels: Mapping[str, Channel] | None = None,
+    ) -> None:
+        """Prepare. Raises ConfigurationError where the store has no rule book yet."""
+        self.store = Store(settings.database_url)
+        self.store.upgrade()
+        with self.store.read() as session:
+            active, told_last_at = find_active(session), last_told_at(session)
+        if active is None:
+            self.store.close()
+            message = (
+                "the store has no rule book: `prevenant rules publish` one, or start an engine"
+            )
+            raise ConfigurationError(message)
+        self.clock = clock or settings.make_clock(told_last_at)
+        book = active.load()
+        self.books = BookSwitch(self.store, self.clock, active, book, self._follow_book)
+        self._runtime = Runtime(self.store, self.clock, book.workflows, book.routes, book.templates)
+        self._outbox = Outbox(
+            self.store, self.clock, make_channels(settings) if channels is None else channels
+        )
+        self._parts = Parts()
+        self.ended = self._parts.ended
+
+    def start(self) -> None:
+        """Start every part."""
+        self.books.keep_words_of_open_cases()
+        self._parts.start("route", self._runtime.run)
+        self._parts.start("engage", self._outbox.run)
+        self._parts.start("book", lambda: self.books.run(lambda one, _: self.books.follow(one)))
+
+    def stop(self) -> None:
+        """Stop every part and wait for it."""
+        self.ended.set()
+        self.books.stop()
+        self._runtime.stop()
+        self._outbox.stop()
+        if self._parts.join():
+            self.store.close()
+
+    def _follow_book(self, book: Book) -> None:
+        self._runtime.change_book(book.workflows, book.routes, book.templates)
+
+
+class Parts:
+    """The parts of one process, each in a thread: where one fails, the whole has ended."""
+
+    def __init__(self) -> None:
+        self._threads: list[threading.Thread] = []
+        self.ended = threading.Event()
+        """Set when the process has been told to stop, or when a part of it has failed."""
+        self.failed = False
+
+    def start(self, name: str, work: Callable[[], None]) -> None:
+        """Run a part."""
+
         def guarded() -> None:
             try:
                 work()
@@ -169,6 +234,12 @@ class Engine:
         thread = threading.Thread(target=guarded, name=name, daemon=True)
         self._threads.append(thread)
         thread.start()
+
+    def join(self) -> bool:
+        """Wait for every part a while; return whether all have ended."""
+        for thread in self._threads:
+            thread.join(_PATIENCE.total_seconds())
+        return not any(thread.is_alive() for thread in self._threads)
 
 
 def _collect_garbage_seldom() -> None:

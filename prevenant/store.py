@@ -164,6 +164,9 @@ class Store:
         config = alembic.config.Config()
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
         with _unavailable_named(), self._writing.begin() as connection:
+            if self.is_shared:
+                # Of several processes that start together, one changes the tables.
+                connection.execute(select(func.pg_advisory_xact_lock(lock_number("upgrade"))))
             config.attributes["connection"] = connection
             alembic.command.upgrade(config, "head")
 

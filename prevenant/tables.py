@@ -4,8 +4,9 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import JSON, Column, Index, UniqueConstraint, text
-from sqlmodel import Field, Session, SQLModel
+from sqlmodel import Field, Session, SQLModel, col, select
 
+from prevenant.clock import epoch_seconds
 from prevenant.store import UtcDateTime, wake
 
 ACTIVE, CLEARED, LATCHED = "active", "cleared", "latched"
@@ -159,6 +160,13 @@ def add_timeline(
         )
     )
     wake(session, TIMELINE)
+
+
+def last_told_at(session: Session) -> float:
+    """Return when the story went on last, in seconds since 1970; 0 where it has not begun."""
+    query = select(TimelineEntry.at).order_by(col(TimelineEntry.id).desc()).limit(1)
+    at = session.exec(query).first()
+    return epoch_seconds(at) if at else 0.0
 
 
 def wake_cases(session: Session) -> None:
