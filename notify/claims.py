@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, TextClause, text
 from sqlmodel import Session, col, or_, select
 
-from notify.consent import has_opted_out
+from notify.consent import find_opt_outs
 from notify.delivery import MAX_ATTEMPTS, move, retry_at
 from notify.message import (
     FAILED,
@@ -127,9 +127,11 @@ def claim(
     now, steady = at
     claimed = Claimed()
     found = list(_find_claimable(session, owner, in_hand, room, now))
-    ids = {delivery.message_id for delivery in found}
-    query = select(Message).where(col(Message.id).in_(ids))
-    messages = {message.id: message for message in session.exec(query)} if ids else {}
+    if not found:
+        return claimed
+    query = select(Message).where(col(Message.id).in_([one.message_id for one in found]))
+    messages = {message.id: message for message in session.exec(query)}
+    opted_out = find_opt_outs(session, [one.address for one in found])
     for delivery in found:
         if delivery.state == SENDING and delivery.claimed_by == "":
             _doubt(session, delivery, now)
@@ -140,7 +142,7 @@ def claim(
         delivery.claim += 1
         is_uncertain = delivery.state == UNCERTAIN
         one = Claim(delivery, messages[delivery.message_id], delivery.claim, is_uncertain, steady)
-        why_not = None if is_uncertain else _why_not(session, delivery, channels)
+        why_not = None if is_uncertain else _why_not(delivery, opted_out, channels)
         if why_not is not None:
             claimed.held_back.append(Result(one, HeldBack(why_not)))
         else:
@@ -192,8 +194,10 @@ def _claimable(
     return conditions
 
 
-def _why_not(session: Session, delivery: Delivery, channels: Collection[str]) -> str | None:
-    if has_opted_out(session, delivery.channel, delivery.address):
+def _why_not(
+    delivery: Delivery, opted_out: Collection[tuple[str, str]], channels: Collection[str]
+) -> str | None:
+    if (delivery.channel, delivery.address) in opted_out:
         return "the contact has opted out"
     if delivery.channel not in channels:
         return f"{delivery.channel} has no credentials: shown here, not sent"

@@ -2,9 +2,10 @@
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from datetime import datetime
 
-from sqlmodel import Field, Session, SQLModel, select
+from sqlmodel import Field, Session, SQLModel, col, select
 
 from prevenant.tables import utc_column
 
@@ -57,6 +58,12 @@ def record_start(session: Session, channel: str, address: str) -> None:
     known = session.get(OptOut, (channel, address))
     if known is not None:
         session.delete(known)
+
+
+def find_opt_outs(session: Session, addresses: Sequence[str]) -> set[tuple[str, str]]:
+    """Return the channel and the address of those among `addresses` that nothing may go to."""
+    query = select(OptOut.channel, OptOut.address).where(col(OptOut.address).in_(addresses))
+    return set(session.exec(query).all())
 
 
 def has_opted_out(session: Session, channel: str, address: str) -> bool:

@@ -162,30 +162,20 @@ class Engine:
 class Worker:
     """Route and engage alone, on a store that others fill: one of any number on one PostgreSQL."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        clock: Clock | None = None,
-        channels: Mapping[str, Channel] | None = None,
-    ) -> None:
+    def __init__(self, store: Store, clock: Clock, channels: Mapping[str, Channel]) -> None:
         """Prepare. Raises ConfigurationError where the store has no rule book yet."""
-        self.store = Store(settings.database_url)
-        self.store.upgrade()
-        with self.store.read() as session:
-            active, told_last_at = find_active(session), last_told_at(session)
+        self.store, self.clock = store, clock
+        with store.read() as session:
+            active = find_active(session)
         if active is None:
-            self.store.close()
             message = (
                 "the store has no rule book: `prevenant rules publish` one, or start an engine"
             )
             raise ConfigurationError(message)
-        self.clock = clock or settings.make_clock(told_last_at)
         book = active.load()
-        self.books = BookSwitch(self.store, self.clock, active, book, self._follow_book)
-        self._runtime = Runtime(self.store, self.clock, book.workflows, book.routes, book.templates)
-        self._outbox = Outbox(
-            self.store, self.clock, make_channels(settings) if channels is None else channels
-        )
+        self.books = BookSwitch(store, clock, active, book, self._follow_book)
+        self._runtime = Runtime(store, clock, book.workflows, book.routes, book.templates)
+        self._outbox = Outbox(store, clock, channels)
         self._parts = Parts()
         self.ended = self._parts.ended
 
@@ -197,13 +187,12 @@ class Worker:
         self._parts.start("book", lambda: self.books.run(lambda one, _: self.books.follow(one)))
 
     def stop(self) -> None:
-        """Stop every part and wait for it."""
+        """Stop every part and wait for it; the store stays open."""
         self.ended.set()
         self.books.stop()
         self._runtime.stop()
         self._outbox.stop()
-        if self._parts.join():
-            self.store.close()
+        self._parts.join()
 
     def _follow_book(self, book: Book) -> None:
         self._runtime.change_book(book.workflows, book.routes, book.templates)
@@ -307,6 +296,19 @@ def make_channels(settings: Settings) -> dict[str, Channel]:
             raise SettingsError(message)
         channels["email"] = Email(settings)
     return channels
+
+
+def make_worker(settings: Settings) -> Worker:
+    """Return a worker on the store of `settings`, whose clock goes on from what was told last."""
+    store = Store(settings.database_url)
+    store.upgrade()
+    with store.read() as session:
+        clock = settings.make_clock(last_told_at(session))
+    try:
+        return Worker(store, clock, make_channels(settings))
+    except ConfigurationError:
+        store.close()
+        raise
 
 
 @contextmanager

@@ -47,7 +47,7 @@ _BUSY_PAUSE_S = 0.05
 """When to look again at what another worker has."""
 _POSTPONED = timedelta(minutes=5)
 _TOGETHER = 64
-"""How many events, and how many deadlines, one transaction takes on."""
+"""How many events, and how many deadlines, one transaction takes on at most."""
 _TOGETHER_S = 0.05
 """For how long it begins another event, and another deadline."""
 _LOCKED = frozenset({"40P01", "40001", "55P03"})
@@ -92,6 +92,8 @@ class Runtime:
         self._clock = clock
         self._story = _Story(workflows, routes, templates)
         self._steady = steady
+        self._together = 4
+        """How many events, and how many deadlines, a transaction takes on: what it has time for."""
         self._workflows: dict[str, Workflow] = {}
         """By version, as they stand in the store."""
         self._new_workflows: dict[str, Workflow] = {}
@@ -164,9 +166,9 @@ class Runtime:
 
     def _work_on(self, session: Session, severity: int, now: datetime) -> bool:
         """Hear events and end waits of one urgency for a while; return whether there were any."""
-        events = claim_events(session, severity, now, _TOGETHER)
+        events = claim_events(session, severity, now, self._together)
         heard = self._each(severity, events, partial(self._hear_event, session, now=now))
-        cases_due = claim_deadlines(session, severity, now, _TOGETHER)
+        cases_due = claim_deadlines(session, severity, now, self._together)
         ended = self._each(severity, cases_due, partial(self._expire, session, now=now))
         return heard + ended > 0
 
@@ -177,12 +179,16 @@ class Runtime:
         for item in items:
             is_long = self._steady() - began >= _TOGETHER_S
             if done and (is_long or self._store.is_wanted(severity)):
+                self._together = done
                 break
             try:
                 work(item)
             except Busy:
                 continue
             done += 1
+        else:
+            if len(items) >= self._together:
+                self._together = min(2 * self._together, _TOGETHER)
         return done
 
     def _hear_event(self, session: Session, event: CaseEvent, now: datetime) -> None:

@@ -111,9 +111,8 @@ def _once(session: Session, key: tuple[str, ...], find: Callable[[], _Answer]) -
 
 def _find_place(session: Session, device_type: str, site_id: str, device_id: str) -> Place:
     device = session.get(Device, device_id)
-    site = session.get(Site, device.site_id if device else site_id)
-    customer = session.get(Customer, site.customer_id) if site else None
-    contact = session.get(Contact, site.contact_id) if site and site.contact_id else None
+    place_id = device.site_id if device else site_id
+    site, customer, contact = _once(session, ("site", place_id), lambda: _site(session, place_id))
     position = None
     if device and device.latitude is not None and device.longitude is not None:
         position = (device.latitude, device.longitude)
@@ -137,6 +136,13 @@ def _find_place(session: Session, device_type: str, site_id: str, device_id: str
         customer_id=customer.id if customer else "",
         area_id=(site.area_id or "") if site else "",
     )
+
+
+def _site(session: Session, site_id: str) -> tuple[Site | None, Customer | None, Contact | None]:
+    site = session.get(Site, site_id)
+    customer = session.get(Customer, site.customer_id) if site else None
+    contact = session.get(Contact, site.contact_id) if site and site.contact_id else None
+    return site, customer, contact
 
 
 def find_role_holders(session: Session, role: str, site_id: str) -> list[Person]:
