@@ -28,7 +28,6 @@ from notify.message import (
     Delivery,
     Message,
 )
-from prevenant.domain import Severity
 from prevenant.errors import DeliveryError, Refused, Throttled, Uncertain
 
 CLAIM_S = 60.0
@@ -162,22 +161,25 @@ def _find_claimable(
     room: Mapping[int, int],
     now: datetime,
 ) -> Iterator[Delivery]:
-    taken: dict[int, int] = {}
-    for severity in reversed(Severity):
-        more_urgent = sum(taken.values())
-        limit = room[severity] - more_urgent
-        if limit <= 0:
-            continue
-        query = (
-            select(Delivery)
-            .where(Delivery.severity == int(severity), *_claimable(owner, in_hand, now))
-            .order_by(col(Delivery.id))
-            .limit(limit)
-            .with_for_update(skip_locked=True)
-        )
-        deliveries = session.exec(query).all()
-        taken[severity] = len(deliveries)
-        yield from deliveries
+    """Yield what can be claimed, level by level: an index finds the levels, and the oldest of each."""
+    claimable = _claimable(owner, in_hand, now)
+    levels = select(Delivery.severity).where(*claimable).order_by(col(Delivery.severity).desc())
+    severity = session.exec(levels.limit(1)).first()
+    taken = 0
+    while severity is not None:
+        limit = room[severity] - taken
+        if limit > 0:
+            query = (
+                select(Delivery)
+                .where(Delivery.severity == severity, *claimable)
+                .order_by(col(Delivery.id))
+                .limit(limit)
+                .with_for_update(skip_locked=True)
+            )
+            deliveries = session.exec(query).all()
+            taken += len(deliveries)
+            yield from deliveries
+        severity = session.exec(levels.where(Delivery.severity < severity).limit(1)).first()
 
 
 def _claimable(

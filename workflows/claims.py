@@ -6,13 +6,14 @@ Nobody waits for a lock: what another worker has is left to it, and looked at ag
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, func
+from sqlalchemy import BindParameter, ColumnElement, bindparam, func
 from sqlmodel import Session, col, or_, select
 
 from prevenant.domain import Severity
-from prevenant.store import lock_number
+from prevenant.store import UtcDateTime, lock_number
 from prevenant.tables import Alarm, CaseEvent
 from workflows.tables import Case
 
@@ -23,32 +24,35 @@ class Busy(Exception):
     """Another worker has what this needs: it is left for later, and nothing of it has been done."""
 
 
-def most_urgent_due(session: Session, now: datetime) -> int | None:
-    """Return the urgency of the most urgent thing to do now, or None."""
-    events = select(CaseEvent.urgency).where(*_can_be_heard(now))
-    event = session.exec(events.order_by(col(CaseEvent.urgency).desc()).limit(1)).first()
-    first = session.exec(select(func.min(Case.due_at))).one()
-    if first is None or first > now:
-        return event
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What there is to do."""
+
+    urgency: int | None
+    """That of the most urgent thing that can be done now; None where there is nothing."""
+    next_at: datetime | None
+    """When the next deadline or retry comes, or has come; None where there is none."""
+    has_deadlines: bool = False
+    """Whether a deadline has come."""
+    is_shelf_over: bool = False
+    """Whether an alarm has come out from under its shelf."""
+
+
+def look_for_due(session: Session, now: datetime) -> Due:
+    """Return what there is to do now, and when there will be."""
+    event = session.exec(_MOST_URGENT_EVENT, params={"now": now}).first()
+    deadline = session.exec(_FIRST_DEADLINE).one()
+    retry = session.exec(_FIRST_RETRY).first()
+    next_at = min((at for at in (deadline, retry) if at is not None), default=None)
+    if deadline is None or deadline > now:
+        return Due(event, next_at)
     for severity in reversed(Severity):
         if event is not None and event >= severity:
-            return event
+            break
         due = select(Case.id).where(Case.severity == int(severity), col(Case.due_at) <= now)
         if session.exec(due.limit(1)).first() is not None:
-            return severity
-    return event
-
-
-def next_due(session: Session) -> datetime | None:
-    """Return when the next deadline or retry comes, or None."""
-    due = session.exec(select(func.min(Case.due_at))).one()
-    retries = select(CaseEvent.retry_at).where(col(CaseEvent.heard_at).is_(None))
-    retry = session.exec(
-        retries.where(col(CaseEvent.retry_at).is_not(None))
-        .order_by(col(CaseEvent.retry_at))
-        .limit(1)
-    ).first()
-    return min((at for at in (due, retry) if at is not None), default=None)
+            return Due(severity, next_at, has_deadlines=True)
+    return Due(event, next_at, has_deadlines=True)
 
 
 def claim_events(session: Session, severity: int, now: datetime, at_most: int) -> list[CaseEvent]:
@@ -56,14 +60,8 @@ def claim_events(session: Session, severity: int, now: datetime, at_most: int) -
 
     A later event about what another worker has is left out.
     """
-    query = (
-        select(CaseEvent)
-        .where(CaseEvent.urgency == severity, *_can_be_heard(now))
-        .order_by(col(CaseEvent.id))
-        .limit(at_most)
-        .with_for_update(skip_locked=True)
-    )
-    events = list(session.exec(query))
+    params = {"severity": severity, "now": now, "at_most": at_most}
+    events = list(session.exec(_EVENTS, params=params))
     if not events:
         return events
     waiting = _earlier(session, events, now)
@@ -80,14 +78,8 @@ def claim_events(session: Session, severity: int, now: datetime, at_most: int) -
 
 def claim_deadlines(session: Session, severity: int, now: datetime, at_most: int) -> Sequence[Case]:
     """Claim cases of one severity whose deadline has come, the earliest first."""
-    query = (
-        select(Case)
-        .where(Case.severity == severity, col(Case.due_at) <= now)
-        .order_by(col(Case.due_at))
-        .limit(at_most)
-        .with_for_update(skip_locked=True, key_share=True)
-    )
-    return session.exec(query).all()
+    params = {"severity": severity, "now": now, "at_most": at_most}
+    return session.exec(_DEADLINES, params=params).all()
 
 
 def claim_case(session: Session, case_id: int) -> Case:
@@ -99,9 +91,40 @@ def claim_case(session: Session, case_id: int) -> Case:
     return case
 
 
-def _can_be_heard(now: datetime) -> list[ColumnElement[bool]]:
+def _can_be_heard(now: datetime | BindParameter[datetime]) -> list[ColumnElement[bool]]:
     retry_at = col(CaseEvent.retry_at)
     return [col(CaseEvent.heard_at).is_(None), or_(retry_at.is_(None), retry_at <= now)]
+
+
+# What is asked at every step stands ready: to build a statement costs as much as to run it.
+_NOW: BindParameter[datetime] = bindparam("now", type_=UtcDateTime())
+_MOST_URGENT_EVENT = (
+    select(CaseEvent.urgency)
+    .where(*_can_be_heard(_NOW))
+    .order_by(col(CaseEvent.urgency).desc())
+    .limit(1)
+)
+_FIRST_DEADLINE = select(func.min(Case.due_at))
+_FIRST_RETRY = (
+    select(CaseEvent.retry_at)
+    .where(col(CaseEvent.heard_at).is_(None), col(CaseEvent.retry_at).is_not(None))
+    .order_by(col(CaseEvent.retry_at))
+    .limit(1)
+)
+_EVENTS = (
+    select(CaseEvent)
+    .where(CaseEvent.urgency == bindparam("severity"), *_can_be_heard(_NOW))
+    .order_by(col(CaseEvent.id))
+    .limit(bindparam("at_most"))
+    .with_for_update(skip_locked=True)
+)
+_DEADLINES = (
+    select(Case)
+    .where(Case.severity == bindparam("severity"), col(Case.due_at) <= _NOW)
+    .order_by(col(Case.due_at))
+    .limit(bindparam("at_most"))
+    .with_for_update(skip_locked=True, key_share=True)
+)
 
 
 def _earlier(session: Session, events: Sequence[CaseEvent], now: datetime) -> set[int]:

@@ -29,11 +29,11 @@ from prevenant.tables import CASE_EVENTS, Alarm, CaseEvent, add_timeline
 from workflows import case as cases
 from workflows.claims import (
     Busy,
+    Due,
     claim_case,
     claim_deadlines,
     claim_events,
-    most_urgent_due,
-    next_due,
+    look_for_due,
 )
 from workflows.definition import Workflow, decode_steps, encode_steps
 from workflows.running import Progress, RunningCase
@@ -105,11 +105,20 @@ class Runtime:
         """Work until `stop`."""
         while not self._stopping.is_set():
             try:
-                if not self.work_once(self._clock.now()):
-                    self._wait()
+                now = self._clock.now()
+                due = self._look(now)
+                if not self._work(due, now):
+                    self._wait(due)
             except StoreUnavailable as error:
                 log.error("cases wait", reason=str(error))
                 self._stopping.wait(_STORE_PAUSE_S)
+
+    def _wait(self, due: Due) -> None:
+        if due.urgency is None:
+            self._wakeup.wait(self._clock, due.next_at)
+        else:
+            # What is due and was not done is another worker's, who may end without a word.
+            self._wakeup.wait(self._clock, None, _BUSY_PAUSE_S)
 
     def change_book(
         self,
@@ -128,46 +137,45 @@ class Runtime:
 
     def work_once(self, now: datetime) -> bool:
         """Do the most urgent of what is due, in one transaction; return whether anything was done."""
+        return self._work(self._look(now), now)
+
+    def next_due(self) -> datetime | None:
+        """Return when the next deadline, retry or end of a shelf comes, or None."""
+        return self._look(self._clock.now()).next_at
+
+    def _look(self, now: datetime) -> Due:
         with self._store.read() as session:
-            released = next_release(session)
-            urgency = most_urgent_due(session, now)
-        if released is not None and released <= now and self._release(now):
-            return True
+            due, released = look_for_due(session, now), next_release(session)
+        if released is None:
+            return due
+        next_at = released if due.next_at is None else min(due.next_at, released)
+        is_over = released <= now
+        # How urgent it is will be known once it is told.
+        urgency = Severity.LIFE_SAFETY if is_over else due.urgency
+        return Due(urgency, next_at, due.has_deadlines, is_over)
+
+    def _work(self, due: Due, now: datetime) -> bool:
+        urgency = due.urgency
         if urgency is None:
             return False
         self._new_workflows = {}
         with self._store.write(urgency) as session:
             remember_answers(session)
+            is_released = due.is_shelf_over and release_next(session, now)
             is_done = any(
-                self._work_on(session, severity, now)
+                self._work_on(session, severity, due, now)
                 for severity in reversed(Severity)
                 if severity <= urgency
             )
         self._keep_workflows(self._new_workflows)
-        return is_done
+        return is_done or is_released
 
-    def next_due(self) -> datetime | None:
-        """Return when the next deadline, retry or end of a shelf comes, or None."""
-        with self._store.read() as session:
-            moments = next_due(session), next_release(session)
-        return min((at for at in moments if at is not None), default=None)
-
-    def _wait(self) -> None:
-        now = self._clock.now()
-        with self._store.read() as session:
-            is_left = most_urgent_due(session, now) is not None
-        # What is due and was not done is another worker's, who may end without a word.
-        self._wakeup.wait(self._clock, self.next_due(), _BUSY_PAUSE_S if is_left else None)
-
-    def _release(self, now: datetime) -> bool:
-        """Let the case of an alarm begin whose shelf has ended."""
-        with self._store.write(Severity.LIFE_SAFETY) as session:
-            return release_next(session, now)
-
-    def _work_on(self, session: Session, severity: int, now: datetime) -> bool:
+    def _work_on(self, session: Session, severity: int, due: Due, now: datetime) -> bool:
         """Hear events and end waits of one urgency for a while; return whether there were any."""
         events = claim_events(session, severity, now, self._together)
         heard = self._each(severity, events, partial(self._hear_event, session, now=now))
+        if not due.has_deadlines:
+            return heard > 0
         cases_due = claim_deadlines(session, severity, now, self._together)
         ended = self._each(severity, cases_due, partial(self._expire, session, now=now))
         return heard + ended > 0
