@@ -3,8 +3,9 @@
 A claim names its owner and carries a number that grows with every claim: the fencing token. What comes of
 an attempt counts only under the token that it was made with. A claim that another process has seen
 unchanged for `CLAIM_S`, by its own steady clock, is over: clocks of two machines are never compared, and
-a step of one ends no claim. Its owner begins nothing after `BEGIN_WITHIN_S`, so that an attempt of
-somebody who stood still is not made late.
+a step of one ends no claim. Where the store has not seen the owner for `GONE_S`, it is over as well. An
+owner begins nothing after `BEGIN_WITHIN_S`, so that an attempt of somebody who stood still is not made
+late.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -29,8 +30,11 @@ from notify.message import (
     Message,
 )
 from prevenant.errors import DeliveryError, Refused, Throttled, Uncertain
+from prevenant.store import has_gone
 
 CLAIM_S = 60.0
+GONE_S = 5.0
+"""More than whoever lost its connection takes to come back."""
 BEGIN_WITHIN_S = 15.0
 """Together with the longest attempt, every time-out included, less than `CLAIM_S`."""
 LOOK_AGAIN = timedelta(seconds=5)
@@ -301,21 +305,32 @@ class Watch:
     def __init__(self, owner: str, claim_s: float = CLAIM_S) -> None:
         self._owner = owner
         self._claim_s = claim_s
+        self._gone_s = min(GONE_S, claim_s)
         self._seen: dict[tuple[int, int], float] = {}
+        """Since when each claim has stood, by delivery and number."""
+        self._gone: dict[str, float] = {}
+        """Since when each owner has not been connected."""
 
     def look(self, session: Session, steady: float) -> list[tuple[int, int]]:
         """Look at all claims of others; return those that are over, as delivery and number."""
-        query = select(Delivery.id, Delivery.claim).where(
+        query = select(Delivery.id, Delivery.claim, Delivery.claimed_by).where(
             _IS_CLAIMED, Delivery.claimed_by != self._owner
         )
-        rows = [(delivery_id or 0, number) for delivery_id, number in session.exec(query)]
+        rows = {(one or 0, number): owner for one, number, owner in session.exec(query)}
         self._seen = {row: self._seen.get(row, steady) for row in rows}
-        return [row for row, since in self._seen.items() if steady - since >= self._claim_s]
+        gone = {one for one in set(rows.values()) if has_gone(session, one.partition("/")[0])}
+        self._gone = {owner: self._gone.get(owner, steady) for owner in gone}
+        return [row for row, owner in rows.items() if self._is_over(row, owner, steady)]
+
+    def _is_over(self, row: tuple[int, int], owner: str, steady: float) -> bool:
+        gone_at = self._gone.get(owner, steady)
+        return steady - self._seen[row] >= self._claim_s or steady - gone_at >= self._gone_s
 
     def rest_s(self, steady: float) -> float | None:
-        """Return in how many seconds the next claim will be over if nothing changes it, or None."""
-        oldest = min(self._seen.values(), default=None)
-        return None if oldest is None else max(0.0, oldest + self._claim_s - steady)
+        """Return in how many seconds to look again if nothing changes the claims of others, or None."""
+        if not self._seen:
+            return None
+        return max(0.0, min(self._gone_s, min(self._seen.values()) + self._claim_s - steady))
 
 
 def end_claims(session: Session, over: Sequence[tuple[int, int]], now: datetime) -> None:

@@ -34,6 +34,7 @@ _FOR_LIFE_SAFETY = 8
 _AFTER_A_CRASH = timedelta(seconds=2)
 _STORE_PAUSE_S = 1.0
 _LOCKED_PAUSE_S = 0.05
+_UNSEEN_PAUSE_S = 0.2
 _WATCH_EVERY_S = 1.0
 
 
@@ -53,7 +54,7 @@ class Outbox:
         self._channels = channels
         self._steady = steady
         self._begin_within_s = claim_s * claims.BEGIN_WITHIN_S / claims.CLAIM_S
-        self._name = uuid4().hex
+        self._name = f"{store.name}/{uuid4().hex[:8]}"
         """Ours alone, whatever the process is called."""
         self._watch = Watch(self._name, claim_s)
         self._watched_at, self._is_watched = -_WATCH_EVERY_S, False
@@ -129,6 +130,9 @@ class Outbox:
 
     def _room(self, in_hand: set[int]) -> dict[int, int]:
         """Return how many attempts can be claimed, by their severity."""
+        if not self._is_seen():
+            # Others would take us for gone, and what we claim for theirs.
+            return dict.fromkeys(Severity, 0)
         free = _AT_ONCE - len(in_hand)
         severities = [self._in_hand[one].delivery.severity for one in in_hand]
         others = sum(severity < Severity.LIFE_SAFETY for severity in severities)
@@ -142,6 +146,8 @@ class Outbox:
         with self._store.read() as session:
             due = claims.next_due(session, self._name, now)
         limits = [_LOCKED_PAUSE_S] if self._results else []
+        if not self._is_seen():
+            limits.append(_UNSEEN_PAUSE_S)
         if self._store.is_shared:
             steady = self._steady()
             next_look = max(0.0, self._watched_at + _WATCH_EVERY_S - steady)
@@ -178,9 +184,16 @@ class Outbox:
     def _attempt(self, claim: Claim) -> Outcome:
         delivery = claim.delivery
         channel = self._channels[delivery.channel]
-        if self._steady() - claim.at >= self._begin_within_s:
+        if not self._is_ours(claim):
             return NotBegun()
         return Sent(channel.send(delivery, claim.message))
+
+    def _is_ours(self, claim: Claim) -> bool:
+        """Return whether nobody can have taken over a claim, since we are quick and were seen."""
+        return self._is_seen() and self._steady() - claim.at < self._begin_within_s
+
+    def _is_seen(self) -> bool:
+        return self._store.hears_others or not self._store.is_shared
 
     def _look_up(self, claim: Claim) -> Outcome:
         """Settle an uncertain delivery: found, or to be sent again where the provider has not got it."""
@@ -190,7 +203,7 @@ class Outbox:
         )
         with self._store.read() as session:
             known = frozenset(one for one in session.exec(query) if one)
-        if self._steady() - claim.at >= self._begin_within_s:
+        if not self._is_ours(claim):
             return NotBegun()
         provider_id = self._channels[delivery.channel].find(delivery, claim.message, known)
         return NotTaken() if provider_id is None else Sent(provider_id)

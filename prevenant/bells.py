@@ -3,13 +3,15 @@
 PostgreSQL delivers a NOTIFY when the transaction that asked for it is committed, so that a bell never
 rings for what is not there. A listener that lost its connection rings every bell once it is back, since it
 may have missed some. Nothing is asked for at intervals: the listener sleeps on its connection.
+
+The same connection holds a lock on our name, which ends with it: so that others know that we have gone.
 """
 
+import hashlib
 import os
 import select
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 import psycopg
@@ -27,7 +29,15 @@ KEEPALIVE: dict[str, Any] = {
     "tcp_user_timeout": 11_000,
 }
 """A connection whose other end has gone without a word is given up after 11 s."""
+_SERVER_KEEPALIVE = (
+    "-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3"
+)
 _PAUSE_S = 1.0
+
+
+def lock_number(name: str) -> int:
+    """Return the number under which PostgreSQL knows a claimed name."""
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), signed=True)
 
 
 class Bells:
@@ -58,18 +68,27 @@ class Bells:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            with suppress(psycopg.Error):
+            try:
                 self._listen()
+            except psycopg.Error as error:
+                if self.is_heard.is_set():
+                    log.error("other processes are not heard", reason=type(error).__name__)
             self.is_heard.clear()
             self._stopping.wait(_PAUSE_S)
 
     def _listen(self) -> None:
-        with psycopg.connect(self._address, autocommit=True, **KEEPALIVE) as connection:
+        options: dict[str, Any] = {"options": _SERVER_KEEPALIVE, **KEEPALIVE}
+        with psycopg.connect(self._address, autocommit=True, **options) as connection:
             connection.execute(f"LISTEN {CHANNEL}")
+            # Shared with what may be left of a connection that broke: the server hears of that late.
+            connection.execute("SELECT pg_advisory_lock_shared(%s)", [lock_number(self._own)])
             self.is_heard.set()
             self._ring_all()
+            waiting = select.poll()
+            waiting.register(connection.fileno(), select.POLLIN)
+            waiting.register(self._stop_read, select.POLLIN)
             while not self._stopping.is_set():
-                select.select([connection.fileno(), self._stop_read], [], [])
+                waiting.poll()
                 for name in {notice.payload for notice in connection.notifies(timeout=0)}:
                     bell, _, sender = name.rpartition(" ")
                     if sender != self._own:

@@ -9,7 +9,6 @@ fails half-way because another one wrote meanwhile; `synchronous=FULL` makes a c
 process they take turns, the most urgent first.
 """
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,7 +26,7 @@ from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
 from sqlalchemy.types import TypeDecorator
 from sqlmodel import Session, SQLModel
 
-from prevenant.bells import CHANNEL, KEEPALIVE, Bells
+from prevenant.bells import CHANNEL, KEEPALIVE, Bells, lock_number
 from prevenant.clock import Wakeup
 from prevenant.errors import StoreUnavailable, mask_addresses
 from prevenant.turns import Turns
@@ -79,8 +78,8 @@ class Store:
 
     def __init__(self, url: str, *, is_durable: bool = True, stalled_s: float = STALLED_S) -> None:
         self.url = url
-        self._name = uuid4().hex
-        """Under which other processes hear of us."""
+        self.name = uuid4().hex
+        """Ours alone: under which other processes hear of us, and know whether we are still there."""
         self._engine = _make_engine(url, is_durable=is_durable, stalled_s=stalled_s)
         self._writing = self._engine.execution_options(writes=True)
         # One writer at a time inside this process: SQLite's own waiting is a sleep that polls.
@@ -135,7 +134,7 @@ class Store:
     def _notify(self, session: Session) -> None:
         names = sorted(session.info.get(_WAKES, ()))
         if names:
-            calls = (func.pg_notify(CHANNEL, f"{name} {self._name}") for name in names)
+            calls = (func.pg_notify(CHANNEL, f"{name} {self.name}") for name in names)
             session.execute(select(*calls))
 
     def ring(self, name: str) -> None:
@@ -153,7 +152,7 @@ class Store:
         """Call `listener`, which must be quick, after each commit that concerns `name`."""
         self._listeners[name].append(listener)
         if self.is_shared and self._bells is None:
-            self._bells = Bells(self._engine.url, self._name, self.ring, self._ring_all)
+            self._bells = Bells(self._engine.url, self.name, self.ring, self._ring_all)
 
     def _ring_all(self) -> None:
         for name in list(self._listeners):
@@ -191,9 +190,9 @@ def insert_once(session: Session, row: SQLModel) -> None:
     session.execute(insert(type(row)).values(row.model_dump()).on_conflict_do_nothing())
 
 
-def lock_number(name: str) -> int:
-    """Return the number under which PostgreSQL knows a claimed name."""
-    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), signed=True)
+def has_gone(session: Session, name: str) -> bool:
+    """Return whether the process whose store has this name is connected no more."""
+    return claim_name(session, name)
 
 
 def wake(session: Session, name: str) -> None:

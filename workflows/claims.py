@@ -12,8 +12,9 @@ from datetime import datetime
 from sqlalchemy import BindParameter, ColumnElement, bindparam, func
 from sqlmodel import Session, col, or_, select
 
+from prevenant.bells import lock_number
 from prevenant.domain import Severity
-from prevenant.store import UtcDateTime, lock_number
+from prevenant.store import UtcDateTime
 from prevenant.tables import Alarm, CaseEvent
 from workflows.tables import Case
 

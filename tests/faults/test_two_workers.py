@@ -213,6 +213,7 @@ def test_an_attempt_of_somebody_who_stands_still_is_looked_up_and_not_made_later
                 updated_at=clock.now(),
             )
         )
+    wait_until(lambda: first.hears_others and second.hears_others, "each other")
     (claim,) = slow._turn(clock.now())
     assert quick._turn(clock.now()) == []
     steady[0] += BEGIN_WITHIN_S
