@@ -134,7 +134,7 @@ def claim(
         return claimed
     query = select(Message).where(col(Message.id).in_([one.message_id for one in found]))
     messages = {message.id: message for message in session.exec(query)}
-    opted_out = find_opt_outs(session, [one.address for one in found])
+    opted_out = find_opt_outs(session, [(one.channel, one.address) for one in found])
     for delivery in found:
         if delivery.state == SENDING and delivery.claimed_by == "":
             _doubt(session, delivery, now)

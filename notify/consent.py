@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Collection
 from datetime import datetime
 
 from sqlmodel import Field, Session, SQLModel, col, select
@@ -60,10 +60,13 @@ def record_start(session: Session, channel: str, address: str) -> None:
         session.delete(known)
 
 
-def find_opt_outs(session: Session, addresses: Sequence[str]) -> set[tuple[str, str]]:
-    """Return the channel and the address of those among `addresses` that nothing may go to."""
-    query = select(OptOut.channel, OptOut.address).where(col(OptOut.address).in_(addresses))
-    return set(session.exec(query).all())
+def find_opt_outs(session: Session, wanted: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Return those among some pairs of channel and address that nothing may go to."""
+    channels, addresses = zip(*wanted, strict=True)
+    query = select(OptOut.channel, OptOut.address).where(
+        col(OptOut.channel).in_(set(channels)), col(OptOut.address).in_(set(addresses))
+    )
+    return set(session.exec(query).all()) & set(wanted)
 
 
 def has_opted_out(session: Session, channel: str, address: str) -> bool:
