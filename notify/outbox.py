@@ -72,9 +72,11 @@ class Outbox:
             while not self._stopping.is_set():
                 try:
                     self._recover()
-                    for claim in self._turn(self._clock.now()):
+                    now = self._clock.now()
+                    for claim in self._turn(now):
                         pool.submit(self._work, claim)
-                    self._wait(self._clock.now())
+                    # By the same time: what has become due meanwhile must not be slept through.
+                    self._wait(now)
                 except StoreUnavailable as error:
                     log.error("outbox waits", reason=str(error))
                     self._stopping.wait(_STORE_PAUSE_S)
