@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, TextClause, text
+from sqlalchemy import bindparam, text
 from sqlmodel import Session, col, or_, select
 
 from notify.consent import find_opt_outs
@@ -29,8 +29,9 @@ from notify.message import (
     Delivery,
     Message,
 )
+from prevenant.domain import Severity
 from prevenant.errors import DeliveryError, Refused, Throttled, Uncertain
-from prevenant.store import has_gone
+from prevenant.store import UtcDateTime, has_gone
 
 CLAIM_S = 60.0
 GONE_S = 5.0
@@ -103,8 +104,7 @@ def most_urgent_due(
     session: Session, owner: str, in_hand: Collection[int], now: datetime
 ) -> int | None:
     """Return the severity of the most urgent delivery that can be claimed, or None."""
-    query = select(Delivery.severity).where(*_claimable(owner, in_hand, now))
-    return session.exec(query.order_by(col(Delivery.severity).desc()).limit(1)).first()
+    return session.exec(_LEVEL, params=_params(owner, in_hand, now, below=_ABOVE_ALL)).first()
 
 
 def next_due(session: Session, owner: str, now: datetime) -> datetime | None:
@@ -166,38 +166,49 @@ def _find_claimable(
     now: datetime,
 ) -> Iterator[Delivery]:
     """Yield what can be claimed, level by level: an index finds the levels, and the oldest of each."""
-    claimable = _claimable(owner, in_hand, now)
-    levels = select(Delivery.severity).where(*claimable).order_by(col(Delivery.severity).desc())
-    severity = session.exec(levels.limit(1)).first()
+    params = _params(owner, in_hand, now, below=_ABOVE_ALL)
     taken = 0
-    while severity is not None:
+    while (severity := session.exec(_LEVEL, params=params).first()) is not None:
         limit = room[severity] - taken
         if limit > 0:
-            query = (
-                select(Delivery)
-                .where(Delivery.severity == severity, *claimable)
-                .order_by(col(Delivery.id))
-                .limit(limit)
-                .with_for_update(skip_locked=True)
-            )
-            deliveries = session.exec(query).all()
+            of_level = {**params, "severity": severity, "at_most": limit}
+            deliveries = session.exec(_OF_LEVEL, params=of_level).all()
             taken += len(deliveries)
             yield from deliveries
-        severity = session.exec(levels.where(Delivery.severity < severity).limit(1)).first()
+        params["below"] = severity
 
 
-def _claimable(
-    owner: str, in_hand: Collection[int], now: datetime
-) -> list[ColumnElement[bool] | TextClause]:
-    is_due = or_(col(Delivery.next_at).is_(None), col(Delivery.next_at) <= now)
-    conditions: list[ColumnElement[bool] | TextClause] = [
-        _IS_OPEN,
-        col(Delivery.claimed_by).in_(["", owner]),
-        is_due,
-    ]
-    if in_hand:
-        conditions.append(col(Delivery.id).not_in(in_hand))
-    return conditions
+def _params(
+    owner: str, in_hand: Collection[int], now: datetime, *, below: int
+) -> dict[str, object]:
+    # No delivery has the number 0.
+    return {"owners": ["", owner], "in_hand": [0, *in_hand], "now": now, "below": below}
+
+
+_ABOVE_ALL = max(Severity) + 1
+# What is asked at every turn stands ready: to build a statement costs as much as to run it.
+_CLAIMABLE = (
+    _IS_OPEN,
+    col(Delivery.claimed_by).in_(bindparam("owners", expanding=True)),
+    or_(
+        col(Delivery.next_at).is_(None),
+        col(Delivery.next_at) <= bindparam("now", type_=UtcDateTime()),
+    ),
+    col(Delivery.id).not_in(bindparam("in_hand", expanding=True)),
+)
+_LEVEL = (
+    select(Delivery.severity)
+    .where(*_CLAIMABLE, Delivery.severity < bindparam("below"))
+    .order_by(col(Delivery.severity).desc())
+    .limit(1)
+)
+_OF_LEVEL = (
+    select(Delivery)
+    .where(*_CLAIMABLE, Delivery.severity == bindparam("severity"))
+    .order_by(col(Delivery.id))
+    .limit(bindparam("at_most"))
+    .with_for_update(skip_locked=True)
+)
 
 
 def _why_not(

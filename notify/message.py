@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, Column, Index, text
+from sqlalchemy import JSON, Column, Index, bindparam, text
 from sqlmodel import Field, Session, SQLModel, col, select
 
 from notify.templating import Templates
@@ -131,12 +131,15 @@ class Draft:
     ask: Ask | None = None
 
 
+_BY_KEY = select(Message).where(Message.key == bindparam("key"))
+
+
 def queue_message(session: Session, templates: Templates, draft: Draft, now: datetime) -> Message:
     """Word a message and queue its first deliveries, in the transaction of `session`.
 
     A draft whose key is known already changes nothing and returns the message of before.
     """
-    known = session.exec(select(Message).where(Message.key == draft.key)).first()
+    known = session.exec(_BY_KEY, params={"key": draft.key}).first()
     if known is not None:
         return known
     recipient = draft.recipient

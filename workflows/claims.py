@@ -70,6 +70,9 @@ def claim_events(session: Session, severity: int, now: datetime, at_most: int) -
         rows = select(CaseEvent).where(col(CaseEvent.id).in_(waiting), *_can_be_heard(now))
         earlier = session.exec(rows.order_by(col(CaseEvent.id)).with_for_update(skip_locked=True))
         events = sorted([*earlier, *events], key=lambda one: one.id or 0)
+    if session.get_bind().dialect.name == _SQLITE:
+        # Whoever writes there is alone.
+        return events
     taken = waiting - {one.id or 0 for one in events}
     others = _names_of_events(session, taken) if taken else set()
     names = _names(session, events)
@@ -119,6 +122,13 @@ _EVENTS = (
     .limit(bindparam("at_most"))
     .with_for_update(skip_locked=True)
 )
+_EARLIER = {
+    name: select(CaseEvent.id, column)
+    .where(column.in_(bindparam("about", expanding=True)), *_can_be_heard(_NOW))
+    .where(col(CaseEvent.id) < bindparam("last"))
+    .where(col(CaseEvent.id).not_in(bindparam("ids", expanding=True)))
+    for name, column in (("alarm", col(CaseEvent.alarm_id)), ("case", col(CaseEvent.case_id)))
+}
 _DEADLINES = (
     select(Case)
     .where(Case.severity == bindparam("severity"), col(Case.due_at) <= _NOW)
@@ -132,17 +142,17 @@ def _earlier(session: Session, events: Sequence[CaseEvent], now: datetime) -> se
     """Return which other events came before these, are about the same, and can be heard."""
     ids = [one.id or 0 for one in events]
     found: set[int] = set()
-    abouts = (
-        (col(CaseEvent.alarm_id), [one.alarm_id for one in events]),
-        (col(CaseEvent.case_id), [one.case_id for one in events]),
-    )
-    for column, about_each in abouts:
+    abouts = {
+        "alarm": [one.alarm_id for one in events],
+        "case": [one.case_id for one in events],
+    }
+    for column, about_each in abouts.items():
         last = dict(zip(about_each, ids, strict=True))
         last.pop(None, None)
         if last:
-            query = select(CaseEvent.id, column).where(column.in_(list(last)), *_can_be_heard(now))
-            query = query.where(col(CaseEvent.id) < max(ids), col(CaseEvent.id).not_in(ids))
-            found |= {one or 0 for one, about in session.exec(query) if (one or 0) < last[about]}
+            params = {"now": now, "about": list(last), "last": max(ids), "ids": ids}
+            rows = session.exec(_EARLIER[column], params=params)
+            found |= {one or 0 for one, about in rows if (one or 0) < last[about]}
     return found
 
 
@@ -172,8 +182,6 @@ def _names(session: Session, events: Sequence[CaseEvent]) -> list[str]:
 
 def _unclaimed(session: Session, names: set[str]) -> set[str]:
     """Claim names until the transaction ends; return those that another worker has."""
-    if session.get_bind().dialect.name == _SQLITE:
-        return set()
     numbers = {lock_number(name): name for name in names}
     each = func.unnest(list(numbers)).table_valued("number").render_derived()
     query = select(each.c.number, func.pg_try_advisory_xact_lock(each.c.number))

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 from jinja2 import TemplateError
+from sqlalchemy import bindparam
 from sqlmodel import Session, col, select
 
 from notify import Ask, Draft, Recipient, Templates, close_asks, queue_message
@@ -18,6 +19,12 @@ from prevenant.crm.directory import Person, Place, find_person, find_place
 from prevenant.tables import Alarm, add_timeline
 from workflows.definition import Dispatch, Parallel, Step, Turns, Wait, Workflow
 from workflows.tables import CLOSED, Case, WorkOrder
+
+_ORDERS = (
+    select(WorkOrder)
+    .where(WorkOrder.case_id == bindparam("case_id"), WorkOrder.state != "cancelled")
+    .order_by(col(WorkOrder.id).desc())
+)
 
 
 class Track(msgspec.Struct):
@@ -174,12 +181,7 @@ class RunningCase:
 
     def work_order(self) -> WorkOrder | None:
         """Return the job of the technician who has it, or None."""
-        query = (
-            select(WorkOrder)
-            .where(WorkOrder.case_id == self.case.id, WorkOrder.state != "cancelled")
-            .order_by(col(WorkOrder.id).desc())
-        )
-        return self.session.exec(query).first()
+        return self.session.exec(_ORDERS, params={"case_id": self.case.id}).first()
 
     def technician(self) -> Person | None:
         """Return the technician who has the job, or None."""

@@ -15,6 +15,7 @@ from functools import partial
 from typing import TypeVar
 
 import structlog
+from sqlalchemy import bindparam
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlmodel import Session, col, select
 
@@ -57,6 +58,11 @@ _PASSED_ON = (Busy, StoreUnavailable, OperationalError)
 _WORKFLOWS_KEPT = 1_000
 
 _Item = TypeVar("_Item")
+
+
+_OPEN_CASE = select(Case.id).where(
+    Case.rule == bindparam("rule"), Case.device_id == bindparam("device_id"), Case.state == OPEN
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,10 +241,8 @@ class Runtime:
         alarm = session.get_one(Alarm, event.alarm_id)
         story = self._story
         route = story.routes.get(alarm.rule)
-        query = select(Case.id).where(
-            Case.rule == alarm.rule, Case.device_id == alarm.device_id, Case.state == OPEN
-        )
-        found = session.exec(query).first()
+        about = {"rule": alarm.rule, "device_id": alarm.device_id}
+        found = session.exec(_OPEN_CASE, params=about).first()
         if found is not None:
             known = claim_case(session, found)
             known.alarm_id = alarm.id or 0

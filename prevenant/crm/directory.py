@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
 
+from sqlalchemy import bindparam
 from sqlmodel import Session, col, or_, select
 
 from prevenant.crm.tables import (
@@ -152,15 +153,17 @@ def find_role_holders(session: Session, role: str, site_id: str) -> list[Person]
 
 
 def _find_role_holders(session: Session, role: str, site_id: str) -> list[Person]:
-    query = (
-        select(RoleHolder, Contact)
-        .where(RoleHolder.contact_id == Contact.id, RoleHolder.role == role)
-        .where(or_(RoleHolder.site_id == site_id, RoleHolder.site_id == ""))
-        .order_by(col(Contact.id))
-    )
-    rows = session.exec(query).all()
+    rows = session.exec(_HOLDERS, params={"role": role, "site_id": site_id}).all()
     here = [contact for holder, contact in rows if holder.site_id == site_id]
     return [view_person(contact) for contact in here or [contact for _, contact in rows]]
+
+
+_HOLDERS = (
+    select(RoleHolder, Contact)
+    .where(RoleHolder.contact_id == Contact.id, RoleHolder.role == bindparam("role"))
+    .where(or_(RoleHolder.site_id == bindparam("site_id"), RoleHolder.site_id == ""))
+    .order_by(col(Contact.id))
+)
 
 
 def find_person(session: Session, contact_id: str) -> Person | None:
