@@ -59,6 +59,8 @@ class Outbox:
         self._watch = Watch(self._name, claim_s)
         self._watched_at, self._is_watched = -_WATCH_EVERY_S, False
         self._wakeup = store.listen(OUTBOX)
+        self._next_at: datetime | None = None
+        """When what waits for its time can be claimed next."""
         self._stopping = threading.Event()
         self._in_hand: dict[int, Claim] = {}
         self._results: list[Result] = []
@@ -72,11 +74,9 @@ class Outbox:
             while not self._stopping.is_set():
                 try:
                     self._recover()
-                    now = self._clock.now()
-                    for claim in self._turn(now):
+                    for claim in self._turn(self._clock.now()):
                         pool.submit(self._work, claim)
-                    # By the same time: what has become due meanwhile must not be slept through.
-                    self._wait(now)
+                    self._wait()
                 except StoreUnavailable as error:
                     log.error("outbox waits", reason=str(error))
                     self._stopping.wait(_STORE_PAUSE_S)
@@ -104,6 +104,7 @@ class Outbox:
         over: list[tuple[int, int]] = []
         with self._store.read() as session:
             urgency = claims.most_urgent_due(session, self._name, self._in_hand, now)
+            self._next_at = claims.next_due(session, self._name, now)
             self._is_watched = steady - self._watched_at >= _WATCH_EVERY_S
             if self._store.is_shared and self._is_watched:
                 over = self._watch.look(session, steady)
@@ -126,7 +127,8 @@ class Outbox:
         self._in_hand.update((one.delivery.id or 0, one) for one in new)
         with self._lock:
             self._results = left + self._results[len(results) :] + claimed.held_back
-        if claimed.held_back:
+        if claimed.held_back or any(not isinstance(one.outcome, Sent) for one in ended):
+            # What is to be tried again has its time by now.
             self._wakeup.ring()
         return claimed.claims
 
@@ -143,10 +145,8 @@ class Outbox:
             one: free if one == Severity.LIFE_SAFETY else for_others for one in reversed(Severity)
         }
 
-    def _wait(self, now: datetime) -> None:
+    def _wait(self) -> None:
         """Sleep until there is something to send, to write, or to see after."""
-        with self._store.read() as session:
-            due = claims.next_due(session, self._name, now)
         limits = [_LOCKED_PAUSE_S] if self._results else []
         if not self._is_seen():
             limits.append(_UNSEEN_PAUSE_S)
@@ -159,7 +159,7 @@ class Outbox:
                 limits.append(next_look)
             if rest is not None:
                 limits.append(max(rest, next_look))
-        self._wakeup.wait(self._clock, due, min(limits, default=None))
+        self._wakeup.wait(self._clock, self._next_at, min(limits, default=None))
 
     def _work(self, claim: Claim) -> None:
         """Make an attempt, in a thread of its own, and bring what came of it."""

@@ -6,7 +6,8 @@ moves again it cannot commit. So several processes share one database, and none 
 
 Writers on SQLite take the write lock when they begin (`BEGIN IMMEDIATE`), so that a transaction never
 fails half-way because another one wrote meanwhile; `synchronous=FULL` makes a commit durable. Inside one
-process they take turns, the most urgent first.
+process they take turns, the most urgent first; on PostgreSQL they work beside each other, unless one is
+more urgent.
 """
 
 from collections import defaultdict
@@ -28,8 +29,9 @@ from sqlmodel import Session, SQLModel
 
 from prevenant.bells import CHANNEL, KEEPALIVE, Bells, lock_number
 from prevenant.clock import Wakeup
+from prevenant.domain import Severity
 from prevenant.errors import StoreUnavailable, mask_addresses
-from prevenant.turns import Turns
+from prevenant.turns import Gate, Order, Turns
 
 # Constraints get names, without which a later migration could not change them on SQLite.
 SQLModel.metadata.naming_convention = {
@@ -83,14 +85,11 @@ class Store:
         self._engine = _make_engine(url, is_durable=is_durable, stalled_s=stalled_s)
         self._writing = self._engine.execution_options(writes=True)
         # One writer at a time inside this process: SQLite's own waiting is a sleep that polls.
-        self._turns = Turns() if self._engine.dialect.name == "sqlite" else None
+        self.is_shared = self._engine.dialect.name != "sqlite"
+        """Whether other processes may work on the same store."""
+        self._order: Order = Gate() if self.is_shared else Turns()
         self._listeners: dict[str, list[Callable[[], None]]] = defaultdict(list)
         self._bells: Bells | None = None
-
-    @property
-    def is_shared(self) -> bool:
-        """Whether other processes may work on the same store."""
-        return self._turns is None
 
     @property
     def hears_others(self) -> bool:
@@ -109,27 +108,31 @@ class Store:
             yield session
 
     @contextmanager
-    def write(self, urgency: int = 0) -> Iterator[Session]:
+    def write(self, urgency: int = Severity.LIFE_SAFETY) -> Iterator[Session]:
         """Open a session, commit it when the block ends, and ring the bells that it asked for.
 
-        Where writers take turns, a higher `urgency` goes first. Raises StoreUnavailable if the database
-        does not answer. Where it went away during the commit, nobody knows whether that was done: whoever
-        tries again writes under keys or claims, so that twice is like once.
+        A higher `urgency` goes first. What there is by the thousand in a storm says its own; all else,
+        as what people do, is short and goes with the most urgent.
+
+        Raises StoreUnavailable if the database does not answer. Where it went away during the commit,
+        nobody knows whether that was done: whoever tries again writes under keys or claims, so that twice
+        is like once.
         """
-        with _unavailable_named(), Session(self._writing, expire_on_commit=False) as session:
-            if self._turns is None:
-                with session.begin():
-                    yield session
-                    self._notify(session)
-            else:
-                with self._turns.taken(urgency), session.begin():
-                    yield session
+        with (
+            _unavailable_named(),
+            Session(self._writing, expire_on_commit=False) as session,
+            self._order.taken(urgency),
+            session.begin(),
+        ):
+            yield session
+            if self.is_shared:
+                self._notify(session)
         for name in session.info.get(_WAKES, ()):
             self.ring(name)
 
     def is_wanted(self, urgency: int) -> bool:
-        """Return whether another writer waits for us whose work is more urgent than `urgency`."""
-        return self._turns is not None and self._turns.is_wanted(urgency)
+        """Return whether another writer of ours has work that is more urgent than `urgency`."""
+        return self._order.is_wanted(urgency)
 
     def _notify(self, session: Session) -> None:
         names = sorted(session.info.get(_WAKES, ()))

@@ -1,14 +1,26 @@
-"""Turns at something that one at a time may have: the most urgent goes first, else whoever came first."""
+"""Who goes first: turns at what one at a time may have, and a gate for the most urgent."""
 
 import heapq
 import itertools
 import threading
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol
+
+
+class Order(Protocol):
+    """Says who goes first."""
+
+    def taken(self, urgency: int) -> AbstractContextManager[None]:
+        """Wait until it is ours, and have it as long as the block lasts."""
+
+    def is_wanted(self, urgency: int) -> bool:
+        """Return whether somebody is there whose work is more urgent than `urgency`."""
 
 
 class Turns:
-    """A lock that is passed on by urgency."""
+    """A lock that is passed on by urgency, then by who came first."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -17,7 +29,7 @@ class Turns:
         self._numbers = itertools.count()
 
     @contextmanager
-    def taken(self, urgency: int = 0) -> Iterator[None]:
+    def taken(self, urgency: int) -> Iterator[None]:
         """Wait for a turn, and have it as long as the block lasts."""
         self._take(urgency)
         try:
@@ -46,3 +58,33 @@ class Turns:
                 heapq.heappop(self._waiting)[2].set()
             else:
                 self._is_taken = False
+
+
+class Gate:
+    """Lets any number through beside each other, but nobody while somebody more urgent is there."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._present: Counter[int] = Counter()
+        """How many wait or are inside, by urgency."""
+
+    @contextmanager
+    def taken(self, urgency: int) -> Iterator[None]:
+        """Wait until nobody more urgent is there; who is inside already is not waited for."""
+        with self._changed:
+            self._present[urgency] += 1
+            while max(self._present) > urgency:
+                self._changed.wait()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._present[urgency] -= 1
+                if not self._present[urgency]:
+                    del self._present[urgency]
+                    self._changed.notify_all()
+
+    def is_wanted(self, urgency: int) -> bool:
+        """Return whether somebody more urgent than `urgency` is there."""
+        with self._changed:
+            return max(self._present, default=0) > urgency

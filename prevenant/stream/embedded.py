@@ -33,7 +33,7 @@ from ingest.mqtt import Frame
 from ingest.quarantine import quarantine
 from ingest.registry import Registry
 from prevenant.clock import Clock, epoch_seconds, from_epoch
-from prevenant.domain import Transition
+from prevenant.domain import Severity, Transition
 from prevenant.errors import ConfigurationError, JournalError, StoreUnavailable
 from prevenant.store import Store
 from prevenant.stream.alarms import write_transitions
@@ -348,7 +348,9 @@ class EmbeddedHost:
         self._writer.write(transitions)
 
     def _retrying(
-        self, work: Callable[[Session], object], urgency: Callable[[], int] = lambda: 0
+        self,
+        work: Callable[[Session], object],
+        urgency: Callable[[], int] = lambda: Severity.LIFE_SAFETY,
     ) -> None:
         """Write to the store, however long it is away; meanwhile the queue fills and the broker waits."""
         while True:

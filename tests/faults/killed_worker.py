@@ -42,7 +42,7 @@ class Moments:
         write, moment = Store.write, self
 
         @contextmanager
-        def watched(store: Store, urgency: int = 0) -> Iterator[Session]:
+        def watched(store: Store, urgency: int = 5) -> Iterator[Session]:
             with write(store, urgency) as session:
                 yield session
                 moment("commit before")

@@ -65,7 +65,7 @@ class Stopping:
         write = store.write
 
         @contextmanager
-        def watched(urgency: int = 0) -> Iterator[Session]:
+        def watched(urgency: int = 5) -> Iterator[Session]:
             with write(urgency) as session:
                 yield session
                 is_route = threading.current_thread().name == "route"

@@ -74,7 +74,7 @@ class _Forgetful(Story):
         write, count = self.store.write, iter(range(1, 1_000_000))
 
         @contextmanager
-        def losing(urgency: int = 0) -> Iterator[Session]:
+        def losing(urgency: int = 5) -> Iterator[Session]:
             with write(urgency) as session:
                 yield session
             if next(count) % every == 0:

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from prevenant.turns import Turns
+from prevenant.turns import Gate, Turns
 from tests.servers import wait_until
 
 
@@ -17,7 +17,7 @@ def test_the_most_urgent_goes_first_and_equals_in_the_order_of_coming() -> None:
         with turns.taken(urgency):
             order.append(name)
 
-    with turns.taken():
+    with turns.taken(0):
         for name, urgency in (("a", 1), ("b", 3), ("c", 1), ("d", 5), ("e", 3)):
             thread = threading.Thread(target=come, args=(name, urgency))
             thread.start()
@@ -33,9 +33,9 @@ def test_the_most_urgent_goes_first_and_equals_in_the_order_of_coming() -> None:
 
 def test_a_turn_is_passed_on_by_whoever_fails() -> None:
     turns = Turns()
-    with pytest.raises(ZeroDivisionError), turns.taken():
+    with pytest.raises(ZeroDivisionError), turns.taken(0):
         raise ZeroDivisionError
-    with turns.taken():
+    with turns.taken(0):
         pass
 
 
@@ -57,3 +57,25 @@ def test_nobody_has_a_turn_beside_another() -> None:
     for thread in threads:
         thread.join()
     assert most == 1
+
+
+def test_the_gate_lets_equals_through_together_and_nobody_beside_the_more_urgent() -> None:
+    gate = Gate()
+    passed: list[str] = []
+
+    def come(name: str, urgency: int) -> None:
+        with gate.taken(urgency):
+            passed.append(name)
+
+    with gate.taken(3), gate.taken(3):
+        assert not gate.is_wanted(3)
+        with gate.taken(5):
+            assert gate.is_wanted(3)
+            late = threading.Thread(target=come, args=("late", 4))
+            late.start()
+            wait_until(lambda: gate._present[4], "who waits")
+            come("urgent", 5)
+            assert passed == ["urgent"]
+        late.join()
+    assert passed == ["urgent", "late"]
+    assert not gate.is_wanted(0)
