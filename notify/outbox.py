@@ -59,6 +59,7 @@ class Outbox:
         self._watch = Watch(self._name, claim_s)
         self._watched_at, self._is_watched = -_WATCH_EVERY_S, False
         self._wakeup = store.listen(OUTBOX)
+        self._is_left = False
         self._next_at: datetime | None = None
         """When what waits for its time can be claimed next."""
         self._stopping = threading.Event()
@@ -103,15 +104,16 @@ class Outbox:
         steady = self._steady()
         over: list[tuple[int, int]] = []
         with self._store.read() as session:
-            urgency = claims.most_urgent_due(session, self._name, self._in_hand, now)
+            urgency_due = claims.most_urgent_due(session, self._name, self._in_hand, now)
             self._next_at = claims.next_due(session, self._name, now)
             self._is_watched = steady - self._watched_at >= _WATCH_EVERY_S
             if self._store.is_shared and self._is_watched:
                 over = self._watch.look(session, steady)
                 self._watched_at = steady
-        if urgency is None and not results and not over:
+        if urgency_due is None and not results and not over:
+            self._is_left = False
             return []
-        urgency = max([urgency or 0, *(one.claim.delivery.severity for one in results)])
+        urgency = max([urgency_due or 0, *(one.claim.delivery.severity for one in results)])
         with self._store.write(urgency) as session:
             if over:
                 claims.end_claims(session, over, now)
@@ -125,6 +127,8 @@ class Outbox:
             del self._in_hand[one.claim.delivery.id or 0]
         new = [*claimed.claims, *(one.claim for one in claimed.held_back)]
         self._in_hand.update((one.delivery.id or 0, one) for one in new)
+        # What is due, and locked by another, is looked at again: that one may end without a word.
+        self._is_left = urgency_due is not None and not new and any(room.values())
         with self._lock:
             self._results = left + self._results[len(results) :] + claimed.held_back
         if claimed.held_back or any(not isinstance(one.outcome, Sent) for one in ended):
@@ -147,7 +151,7 @@ class Outbox:
 
     def _wait(self) -> None:
         """Sleep until there is something to send, to write, or to see after."""
-        limits = [_LOCKED_PAUSE_S] if self._results else []
+        limits = [_LOCKED_PAUSE_S] if self._results or self._is_left else []
         if not self._is_seen():
             limits.append(_UNSEEN_PAUSE_S)
         if self._store.is_shared:
