@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from sqlmodel import func, select
@@ -154,6 +154,7 @@ def measure_shared(databases: dict[str, Database], scale: float, rounds: int) ->
     yield median_of("two_workers_over_one", runs, "times", conditions)
 
 
+DATABASES = ["sqlite", "postgres"]
 PARTS = {
     "cases": measure_cases,
     "storm": measure_storm,
@@ -180,7 +181,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", choices=PARTS, nargs="*", default=list(PARTS))
-    parser.add_argument("--on", choices=["sqlite", "postgres"], nargs="*")
+    parser.add_argument("--on", choices=DATABASES, nargs="*", default=DATABASES)
     parser.add_argument("--scale", type=float, default=1.0, help="a part of the full numbers")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args(arguments)
@@ -194,12 +195,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
         return make
 
-    with running_postgres(is_durable=True) as server:
-        databases: dict[str, Database] = {
-            "sqlite": lambda folder: f"sqlite:///{folder / 'bench.db'}",
-            "postgres": on_postgres(server),
-        }
-        databases = {one: databases[one] for one in options.on or databases}
+    with ExitStack() as stack:
+        databases: dict[str, Database] = {}
+        if "sqlite" in options.on:
+            databases["sqlite"] = lambda folder: f"sqlite:///{folder / 'bench.db'}"
+        if "postgres" in options.on:
+            databases["postgres"] = on_postgres(
+                stack.enter_context(running_postgres(is_durable=True))
+            )
         figures = [
             figure
             for name in options.only
