@@ -144,12 +144,10 @@ class Frame:
                 "capacity": [one.capacity for one in people],
                 "jobs": [jobs.get(one.id, 0) for one in people],
                 "reachable": [bool(one.person.addresses) for one in people],
-                "leave_from": pd.to_datetime(
-                    [one.leave[0][0] if one.leave else None for one in people]
+                "leave_from": pd.Series(
+                    [one.leave[0][0] if one.leave else pd.NaT for one in people]
                 ),
-                "leave_to": pd.to_datetime(
-                    [one.leave[0][1] if one.leave else None for one in people]
-                ),
+                "leave_to": pd.Series([one.leave[0][1] if one.leave else pd.NaT for one in people]),
                 **{f"level_{s}": [one.skills.get(s, 0) for one in people] for s in SKILLS},
                 **{f"part_{p}": [p in one.parts for one in people] for p in _PARTS},
                 **{
@@ -193,7 +191,8 @@ class Frame:
         able = pd.DataFrame({"score": score, "id": frame["id"]})[first == ""]
         best = able.nsmallest(10, "score").index
         some = [self.people[one] for one in best]
-        counts = first.value_counts().drop("", errors="ignore").to_dict()
+        counted = first.value_counts()
+        counts = {str(name): int(count) for name, count in counted.items() if name}
         jobs = frame["jobs"].loc[best]
         open_jobs = {one.id: int(count) for one, count in zip(some, jobs, strict=True)}
         return rank_candidates(need, some, open_jobs, {}, NOW), counts

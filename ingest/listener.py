@@ -10,6 +10,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -154,6 +155,15 @@ class Listener:
         """Send devices something, once, from any thread; while the broker is away it is not sent."""
         if self.connected.is_set():
             self._client.publish(topic, payload, qos=0)
+
+    def hand_over(self, topic: str, payload: bytes) -> "paho.MQTTMessageInfo | None":
+        """Publish at QoS 1, from any thread; None while the broker is away.
+
+        Raises ValueError where the topic cannot be published to.
+        """
+        if not self.connected.is_set():
+            return None
+        return self._client.publish(topic, payload, qos=1)
 
     def stop(self) -> None:
         """End `run`; the broker keeps the session."""
@@ -318,6 +328,20 @@ class Listeners:
         """Send devices something, by every broker: which one they hear is not known here."""
         for one in self._each:
             one.publish(topic, payload)
+
+    def hand_over(self, topic: str, payload: bytes, patience_s: float) -> bool | None:
+        """Publish by every broker that is there; return whether one has confirmed it in time.
+
+        None: no broker is there, and nothing was published.
+        """
+        given = [info for one in self._each if (info := one.hand_over(topic, payload)) is not None]
+        if not given:
+            return None
+        give_up_at = time.monotonic() + patience_s
+        for info in given:
+            with suppress(RuntimeError, ValueError):
+                info.wait_for_publish(max(0.0, give_up_at - time.monotonic()))
+        return any(info.rc == paho.MQTT_ERR_SUCCESS and info.is_published() for info in given)
 
     def stop(self) -> None:
         """End every listener."""

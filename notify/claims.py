@@ -11,13 +11,15 @@ late.
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import bindparam, text
 from sqlmodel import Session, col, or_, select
 
-from notify.consent import find_opt_outs
-from notify.delivery import MAX_ATTEMPTS, move, retry_at
+from notify.consent import find_objection
+from notify.delivery import ANSWERED_AT_ONCE, MAX_ATTEMPTS, move, retry_at
 from notify.message import (
+    DELIVERED,
     FAILED,
     OVER,
     QUEUED,
@@ -62,6 +64,8 @@ class Sent:
     """The provider has it."""
 
     provider_id: str
+    answer: Mapping[str, Any] = field(default_factory=dict)
+    """What a webhook answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +105,14 @@ class Claimed:
 
 
 def most_urgent_due(
-    session: Session, owner: str, in_hand: Collection[int], now: datetime
+    session: Session,
+    owner: str,
+    in_hand: Collection[int],
+    now: datetime,
+    left: Collection[str] = (),
 ) -> int | None:
     """Return the severity of the most urgent delivery that can be claimed, or None."""
-    return session.exec(_LEVEL, params=_params(owner, in_hand, now, below=_ABOVE_ALL)).first()
+    return session.exec(_LEVEL, params=_params(owner, in_hand, now, left)).first()
 
 
 def next_due(session: Session, owner: str, now: datetime) -> datetime | None:
@@ -125,16 +133,16 @@ def claim(
     room: Mapping[int, int],
     at: tuple[datetime, float],
     channels: Collection[str],
+    left: Collection[str] = (),
 ) -> Claimed:
     """Claim what is due, the most urgent first, as far as there is `room` for its severity."""
     now, steady = at
     claimed = Claimed()
-    found = list(_find_claimable(session, owner, in_hand, room, now))
+    found = list(_find_claimable(session, room, _params(owner, in_hand, now, left)))
     if not found:
         return claimed
     query = select(Message).where(col(Message.id).in_([one.message_id for one in found]))
     messages = {message.id: message for message in session.exec(query)}
-    opted_out = find_opt_outs(session, [(one.channel, one.address) for one in found])
     for delivery in found:
         if delivery.state == SENDING and delivery.claimed_by == "":
             _doubt(session, delivery, now)
@@ -145,7 +153,7 @@ def claim(
         delivery.claim += 1
         is_uncertain = delivery.state == UNCERTAIN
         one = Claim(delivery, messages[delivery.message_id], delivery.claim, is_uncertain, steady)
-        why_not = None if is_uncertain else _why_not(delivery, opted_out, channels)
+        why_not = None if is_uncertain else _why_not(session, delivery, one.message, channels)
         if why_not is not None:
             claimed.held_back.append(Result(one, HeldBack(why_not)))
         else:
@@ -159,14 +167,9 @@ def claim(
 
 
 def _find_claimable(
-    session: Session,
-    owner: str,
-    in_hand: Collection[int],
-    room: Mapping[int, int],
-    now: datetime,
+    session: Session, room: Mapping[int, int], params: dict[str, Any]
 ) -> Iterator[Delivery]:
     """Yield what can be claimed, level by level: an index finds the levels, and the oldest of each."""
-    params = _params(owner, in_hand, now, below=_ABOVE_ALL)
     taken = 0
     while (severity := session.exec(_LEVEL, params=params).first()) is not None:
         limit = room[severity] - taken
@@ -179,10 +182,16 @@ def _find_claimable(
 
 
 def _params(
-    owner: str, in_hand: Collection[int], now: datetime, *, below: int
-) -> dict[str, object]:
-    # No delivery has the number 0.
-    return {"owners": ["", owner], "in_hand": [0, *in_hand], "now": now, "below": below}
+    owner: str, in_hand: Collection[int], now: datetime, left: Collection[str]
+) -> dict[str, Any]:
+    # No delivery has the number 0, no channel an empty name.
+    return {
+        "owners": ["", owner],
+        "in_hand": [0, *in_hand],
+        "left": ["", *left],
+        "now": now,
+        "below": _ABOVE_ALL,
+    }
 
 
 _ABOVE_ALL = max(Severity) + 1
@@ -195,6 +204,7 @@ _CLAIMABLE = (
         col(Delivery.next_at) <= bindparam("now", type_=UtcDateTime()),
     ),
     col(Delivery.id).not_in(bindparam("in_hand", expanding=True)),
+    col(Delivery.channel).not_in(bindparam("left", expanding=True)),
 )
 _LEVEL = (
     select(Delivery.severity)
@@ -212,10 +222,11 @@ _OF_LEVEL = (
 
 
 def _why_not(
-    delivery: Delivery, opted_out: Collection[tuple[str, str]], channels: Collection[str]
+    session: Session, delivery: Delivery, message: Message, channels: Collection[str]
 ) -> str | None:
-    if (delivery.channel, delivery.address) in opted_out:
-        return "the contact has opted out"
+    objection = find_objection(session, delivery.channel, delivery.address, message.contact_id)
+    if objection:
+        return objection
     if delivery.channel not in channels:
         return f"{delivery.channel} has no credentials: shown here, not sent"
     return None
@@ -273,8 +284,11 @@ def _record(session: Session, delivery: Delivery, outcome: Outcome, now: datetim
 def _hand_over(session: Session, delivery: Delivery, sent: Sent, now: datetime) -> None:
     delivery.provider_id = delivery.provider_id or sent.provider_id
     delivery.sent_at = delivery.sent_at or now
+    delivery.answer = dict(sent.answer)
     session.add(delivery)
     move(session, delivery, SENT, now)
+    if delivery.channel in ANSWERED_AT_ONCE:
+        move(session, delivery, DELIVERED, now)
 
 
 def _record_late(session: Session, delivery: Delivery, sent: Sent, now: datetime) -> None:

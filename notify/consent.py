@@ -2,11 +2,12 @@
 
 import re
 import unicodedata
-from collections.abc import Collection
 from datetime import datetime
+from hashlib import sha256
 
 from sqlmodel import Field, Session, SQLModel, col, select
 
+from prevenant.consent import WITHDRAWN, find_consent
 from prevenant.tables import utc_column
 
 _STOP = frozenset(
@@ -55,21 +56,30 @@ def record_stop(session: Session, channel: str, address: str, proof: str, now: d
 
 def record_start(session: Session, channel: str, address: str) -> None:
     """Allow `channel` to `address` again."""
-    known = session.get(OptOut, (channel, address))
-    if known is not None:
-        session.delete(known)
-
-
-def find_opt_outs(session: Session, wanted: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
-    """Return those among some pairs of channel and address that nothing may go to."""
-    channels, addresses = zip(*wanted, strict=True)
-    query = select(OptOut.channel, OptOut.address).where(
-        col(OptOut.channel).in_(set(channels)), col(OptOut.address).in_(set(addresses))
-    )
-    return set(session.exec(query).all()) & set(wanted)
+    for one in (address, digest_address(address)):
+        known = session.get(OptOut, (channel, one))
+        if known is not None:
+            session.delete(known)
 
 
 def has_opted_out(session: Session, channel: str, address: str) -> bool:
     """Return whether nothing may go to `address` on `channel`."""
-    query = select(OptOut).where(OptOut.channel == channel, OptOut.address == address)
+    known = [address, digest_address(address)]
+    query = select(OptOut).where(OptOut.channel == channel, col(OptOut.address).in_(known))
     return session.exec(query).first() is not None
+
+
+def find_objection(session: Session, channel: str, address: str, contact_id: str) -> str:
+    """Return why nothing may be said to a contact on a channel, or nothing where it may."""
+    if has_opted_out(session, channel, address):
+        return "the contact has opted out"
+    word = find_consent(session, contact_id, channel)
+    if word is None or word.state != WITHDRAWN:
+        return ""
+    where = f" ({word.source})" if word.source else ""
+    return f"the contact has withdrawn consent for {word.channel} on {word.at:%Y-%m-%d}{where}"
+
+
+def digest_address(address: str) -> str:
+    """Return what is kept of the address of somebody who was erased, so that STOP still holds."""
+    return f"sha256:{sha256(address.encode()).hexdigest()}"

@@ -15,6 +15,7 @@ from typing import Protocol
 from sqlmodel import Session, select
 
 from notify.message import (
+    COMMAND,
     DELIVERED,
     FAILED,
     OVER,
@@ -26,6 +27,7 @@ from notify.message import (
     SUPPRESSED,
     UNCERTAIN,
     UNDELIVERED,
+    WEBHOOK,
     Delivery,
     Message,
     queue_turn,
@@ -61,6 +63,10 @@ class Channel(Protocol):
     @property
     def confirms(self) -> bool:
         """Whether the provider sends receipts; if not, `sent` is all that will be known."""
+
+
+ANSWERED_AT_ONCE = frozenset({WEBHOOK, COMMAND})
+"""Channels whose hand-over is the delivery: whoever takes it is the one it is for."""
 
 
 def retry_at(attempts: int, now: datetime, advice_s: float | None = None) -> datetime:
@@ -135,10 +141,10 @@ def _settle(session: Session, message: Message, delivery: Delivery, now: datetim
         message.state = delivery.state
     session.add(message)
     if message.state in REACHED or message.state in OVER:
-        _tell_case(session, message, now)
+        _tell_case(session, message, delivery, now)
 
 
-def _tell_case(session: Session, message: Message, now: datetime) -> None:
+def _tell_case(session: Session, message: Message, delivery: Delivery, now: datetime) -> None:
     kind = "message.delivered" if message.state in REACHED else "message.failed"
     key = f"{kind}:{message.key}"
     if (
@@ -146,7 +152,13 @@ def _tell_case(session: Session, message: Message, now: datetime) -> None:
         or session.exec(select(CaseEvent).where(CaseEvent.key == key)).first()
     ):
         return
-    data = {"message": message.key, "contact": message.contact_id, "reason": message.reason}
+    data = {
+        "message": message.key,
+        "contact": message.contact_id,
+        "role": message.role,
+        "reason": message.reason,
+        "answer": delivery.answer,
+    }
     event = CaseEvent(
         key=key, kind=kind, at=now, urgency=message.severity, case_id=message.case_id, data=data
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, Column, Index, bindparam, text
+from sqlalchemy import JSON, Column, Index, bindparam, or_, text
 from sqlmodel import Field, Session, SQLModel, col, select
 
 from notify.templating import Templates
@@ -26,6 +26,9 @@ REACHED = frozenset({DELIVERED, READ})
 OVER = frozenset({UNDELIVERED, FAILED, SUPPRESSED})
 
 CHANNELS = ("sms", "voice", "email")
+"""By which people are told."""
+WEBHOOK, COMMAND = "webhook", "mqtt"
+"""By which machines are: their addresses are a URL and a topic."""
 
 
 class Message(SQLModel, table=True):
@@ -49,7 +52,12 @@ class Message(SQLModel, table=True):
     state: str = Field(default=QUEUED, index=True)
     reason: str = ""
     ask: str | None = None
-    """What is asked: `offer`, `acknowledge`, `confirm`, `progress`, `rating`; None expects no answer."""
+    """What is asked: `offer`, `acknowledge`, `confirm`, `progress`, `rating`, `nps`, `ces`, or
+    `question:NAME`; None expects no answer."""
+    ask_choices: list[dict[str, Any]] = Field(
+        default_factory=list, sa_column=Column(JSON, nullable=False)
+    )
+    """The answers to a `question`, in their order: each with `name` and `words`."""
     ask_open: bool = False
     ask_until: datetime | None = utc_column(nullable=True)
     created_at: datetime = utc_column()
@@ -84,6 +92,8 @@ class Delivery(SQLModel, table=True):
     reason: str = ""
     attempts: int = 0
     provider_id: str | None = Field(default=None, index=True)
+    answer: dict[str, Any] = json_column()
+    """What a webhook answered, where it was an object."""
     possible_duplicate: bool = False
     """It was sent again although an earlier attempt may have been taken."""
     next_at: datetime | None = utc_column(nullable=True)
@@ -115,6 +125,8 @@ class Ask:
 
     kind: str
     until: datetime | None = None
+    choices: Sequence[Mapping[str, Any]] = ()
+    """The answers to a `question`: each with `name` and `words`, which mean the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +182,7 @@ def queue_message(session: Session, templates: Templates, draft: Draft, now: dat
         ask=draft.ask.kind if draft.ask else None,
         ask_open=draft.ask is not None,
         ask_until=draft.ask.until if draft.ask else None,
+        ask_choices=[dict(choice) for choice in draft.ask.choices] if draft.ask else [],
         created_at=now,
     )
     session.add(message)
@@ -180,6 +193,54 @@ def queue_message(session: Session, templates: Templates, draft: Draft, now: dat
         message.state = FAILED
         message.reason = "no address for any of the channels"
     return message
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """Something to be handed to a machine: a webhook's body, a command's payload."""
+
+    key: str
+    channel: str
+    address: str
+    body: str
+    name: str
+    """What the machine is called in the story."""
+    severity: int
+    case_id: int
+
+
+def queue_errand(session: Session, errand: Errand, now: datetime) -> None:
+    """Queue an errand, in the transaction of `session`; it is delivered and counted like a message."""
+    message = Message(
+        key=errand.key,
+        case_id=errand.case_id,
+        contact_id="",
+        name=errand.name,
+        role="machine",
+        template="",
+        language="",
+        severity=errand.severity,
+        turns=[[errand.channel]],
+        texts={errand.channel: errand.body},
+        addresses={errand.channel: errand.address},
+        created_at=now,
+    )
+    session.add(message)
+    session.flush()
+    queue_turn(session, message, now)
+
+
+def raise_urgency(session: Session, case_id: int, severity: int) -> None:
+    """Let what a case has queued and not sent leave as early as `severity` asks for."""
+    waiting = select(Delivery).where(
+        Delivery.state == QUEUED,
+        Delivery.severity < severity,
+        col(Delivery.message_id).in_(select(Message.id).where(Message.case_id == case_id)),
+    )
+    for delivery in session.exec(waiting):
+        delivery.severity = severity
+        session.add(delivery)
+        wake(session, OUTBOX)
 
 
 def queue_turn(session: Session, message: Message, now: datetime) -> None:
@@ -222,9 +283,18 @@ def resolve_turns(turns: Sequence[Sequence[str]], recipient: Recipient) -> list[
 
 
 def close_asks(session: Session, case_id: int, kinds: Sequence[str], contact_id: str = "") -> None:
-    """Expect no more answers to these questions of a case, from one contact or from anybody."""
+    """Expect no more answers to these questions of a case, from one contact or from anybody.
+
+    A kind that ends with a colon is all that begin with it.
+    """
+    named = [kind for kind in kinds if not kind.endswith(":")]
     query = select(Message).where(
-        Message.case_id == case_id, col(Message.ask).in_(kinds), col(Message.ask_open)
+        Message.case_id == case_id,
+        col(Message.ask_open),
+        or_(
+            col(Message.ask).in_(named),
+            *(col(Message.ask).startswith(k, autoescape=True) for k in kinds if k not in named),
+        ),
     )
     if contact_id:
         query = query.where(Message.contact_id == contact_id)

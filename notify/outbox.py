@@ -9,7 +9,7 @@ others that hang at their provider.
 """
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from uuid import uuid4
@@ -48,11 +48,14 @@ class Outbox:
         channels: Mapping[str, Channel],
         steady: Callable[[], float] = steady_seconds,
         claim_s: float = claims.CLAIM_S,
+        left: Collection[str] = (),
     ) -> None:
+        """Prepare. What goes by the channels in `left` is left to other processes."""
         self._store = store
         self._clock = clock
         self._channels = channels
         self._steady = steady
+        self._left = left
         self._begin_within_s = claim_s * claims.BEGIN_WITHIN_S / claims.CLAIM_S
         self._name = f"{store.name}/{uuid4().hex[:8]}"
         """Ours alone, whatever the process is called."""
@@ -104,7 +107,9 @@ class Outbox:
         steady = self._steady()
         over: list[tuple[int, int]] = []
         with self._store.read() as session:
-            urgency_due = claims.most_urgent_due(session, self._name, self._in_hand, now)
+            urgency_due = claims.most_urgent_due(
+                session, self._name, self._in_hand, now, self._left
+            )
             self._next_at = claims.next_due(session, self._name, now)
             self._is_watched = steady - self._watched_at >= _WATCH_EVERY_S
             if self._store.is_shared and self._is_watched:
@@ -122,7 +127,9 @@ class Outbox:
             in_hand = self._in_hand.keys() - {one.claim.delivery.id for one in ended}
             room = self._room(in_hand)
             at = now, self._steady()
-            claimed = claims.claim(session, self._name, in_hand, room, at, self._channels)
+            claimed = claims.claim(
+                session, self._name, in_hand, room, at, self._channels, self._left
+            )
         for one in ended:
             del self._in_hand[one.claim.delivery.id or 0]
         new = [*claimed.claims, *(one.claim for one in claimed.held_back)]
@@ -192,7 +199,8 @@ class Outbox:
         channel = self._channels[delivery.channel]
         if not self._is_ours(claim):
             return NotBegun()
-        return Sent(channel.send(delivery, claim.message))
+        provider_id = channel.send(delivery, claim.message)
+        return Sent(provider_id, delivery.answer)
 
     def _is_ours(self, claim: Claim) -> bool:
         """Return whether nobody can have taken over a claim, since we are quick and were seen."""

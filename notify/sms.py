@@ -125,7 +125,7 @@ def call_twilio(request: Any, **options: Any) -> Any:
         message = "Twilio did not answer in time"
         raise Uncertain(message) from None
     except requests.ConnectionError as error:
-        if _never_connected(error):
+        if never_connected(error):
             message = "Twilio cannot be reached"
             raise Throttled(message) from None
         message = "the connection to Twilio broke"
@@ -135,7 +135,8 @@ def call_twilio(request: Any, **options: Any) -> Any:
         raise Uncertain(message) from None
 
 
-def _never_connected(error: requests.ConnectionError) -> bool:
+def never_connected(error: requests.ConnectionError) -> bool:
+    """Return whether a request was certainly not taken, because nobody was there."""
     cause = error.args[0] if error.args else None
     reason = getattr(cause, "reason", cause)
     return type(reason).__name__ in {"NewConnectionError", "NameResolutionError"}

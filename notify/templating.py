@@ -54,6 +54,10 @@ class Templates:
         """The names of all templates."""
         return sorted(self._words)
 
+    def languages_of(self, name: str) -> list[str]:
+        """Return the languages in which a template is written."""
+        return sorted(self._words.get(name, {}))
+
     def add_missing(self, older: "Templates") -> None:
         """Take over the templates that only an older book has, for cases that began under it."""
         for name, languages in older._words.items():

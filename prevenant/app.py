@@ -19,11 +19,14 @@ from fastapi import FastAPI
 
 from ingest.journal import Journal
 from ingest.listener import Listeners
+from notify.command import Command
 from notify.delivery import Channel
 from notify.email import Email
+from notify.message import COMMAND, WEBHOOK
 from notify.outbox import Outbox
 from notify.sms import Sms, TwilioAccount
 from notify.voice import Voice
+from notify.webhook import Webhook
 from prevenant.api.access import ensure_admin_token
 from prevenant.api.server import Services, make_api
 from prevenant.book import Book
@@ -31,13 +34,17 @@ from prevenant.book_switch import BookSwitch
 from prevenant.clock import Clock
 from prevenant.console.pages import add_console
 from prevenant.crm.directory import SiteZones
+from prevenant.crm.source_book import load_sources
+from prevenant.crm.syncing import Syncer
 from prevenant.errors import ConfigurationError, SettingsError
 from prevenant.publishing import find_active, settle_book
 from prevenant.settings import Settings
 from prevenant.store import Store
 from prevenant.stream.embedded import EmbeddedHost
+from prevenant.stream.positions import Positions, position_urls
 from prevenant.stream.replaying import QuarantineReplay
 from prevenant.tables import last_told_at
+from workflows.absence import announce_absences
 from workflows.office import Office, office_of
 from workflows.roads import Roads
 from workflows.runtime import Runtime
@@ -53,8 +60,9 @@ class Engine:
 
     def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
         self.settings = settings
+        sources = load_sources(settings.crm_sources)
         self._socket = _bind(settings)
-        self.address = "http://{}:{}".format(*self._socket.getsockname()[:2])
+        self.address = _address_of(self._socket)
         self._journal = _claim_journal(settings)
         self.clock = clock or settings.make_clock(self._journal.left_off_at)
         self.store = Store(settings.database_url)
@@ -65,9 +73,6 @@ class Engine:
             self._give_back()
             self._socket.close()
             raise
-        self.new_admin_token = ensure_admin_token(
-            self.store, settings.admin_token.get_secret_value(), self.clock.now()
-        )
         self.books = BookSwitch(self.store, self.clock, version, book, self._follow_book)
         self.book: Book = book
         self.host = EmbeddedHost(
@@ -87,14 +92,30 @@ class Engine:
         )
         self.host.publish = self._listeners.publish
         self.host.subscribe = self._listeners.change_subscriptions
+        self._positions = Positions(self.store, self.clock, settings.position_topic)
+        self._phones = Listeners(
+            position_urls(settings.mqtt_urls) if settings.position_topic else [],
+            [self._positions.subscription],
+            self._positions.take,
+            lambda _connected: None,
+        )
+        self._syncers = [
+            Syncer(self.store, self.clock, source, announce_absences) for source in sources
+        ]
         self._replay = QuarantineReplay(
             settings, self.store, self.clock, self.book.rules, self.host.accept
         )
         self._runtime = Runtime(
-            self.store, self.clock, self.book.workflows, self.book.routes, self.book.templates
+            self.store,
+            self.clock,
+            self.book.workflows,
+            self.book.routes,
+            self.book.templates,
+            self.book.schedules,
         )
         self._office = _open_office(settings, self.store, self.clock)
-        self.channels = make_channels(settings)
+        self.channels = make_channels(settings, self.clock)
+        self.channels[COMMAND] = Command(self._listeners.hand_over)
         self._outbox = Outbox(self.store, self.clock, self.channels)
         self._app = make_api(Services(settings, self.store, self.clock, self.book.templates))
         self._app.state.missing_brokers = self._listeners.missing
@@ -103,6 +124,10 @@ class Engine:
         self._parts = Parts()
         self.ended = self._parts.ended
         """Set when the engine has been told to stop, or when a part of it has failed."""
+        # At last: a token that is made is shown, and nothing that may be wrong comes in between.
+        self.new_admin_token = ensure_admin_token(
+            self.store, settings.admin_token.get_secret_value(), self.clock.now()
+        )
 
     @property
     def failed(self) -> bool:
@@ -129,13 +154,22 @@ class Engine:
         self._parts.start("route", self._runtime.run)
         self._parts.start("engage", self._outbox.run)
         self._parts.start("console", lambda: self._server.run(sockets=[self._socket]))
+        self._parts.start("positions", self._positions.run)
+        for syncer in self._syncers:
+            self._parts.start(f"crm {syncer.source.name}", syncer.run)
         for name, run in self._listeners.runs().items():
             self._parts.start(name, run)
+        for name, run in self._phones.runs().items():
+            self._parts.start(f"{name} for positions", run)
 
     def stop(self) -> None:
         """Stop every part and wait for it: first what comes in, last what goes out."""
         self.ended.set()
         self._listeners.stop()
+        self._phones.stop()
+        self._positions.stop()
+        for syncer in self._syncers:
+            syncer.stop()
         self._replay.stop()
         self.books.stop()
         self.host.stop()
@@ -154,7 +188,7 @@ class Engine:
     def _follow_book(self, book: Book) -> None:
         """Let new cases, answers and what is read again go by the book that takes over."""
         self.book = book
-        self._runtime.change_book(book.workflows, book.routes, book.templates)
+        self._runtime.change_book(book.workflows, book.routes, book.templates, book.schedules)
         self._replay.change_book(book.rules)
         self._app.state.templates = book.templates
 
@@ -174,14 +208,22 @@ class Worker:
             raise ConfigurationError(message)
         book = active.load()
         self.books = BookSwitch(store, clock, active, book, self._follow_book)
-        self._runtime = Runtime(store, clock, book.workflows, book.routes, book.templates)
-        self._outbox = Outbox(store, clock, channels)
+        self._runtime = Runtime(
+            store, clock, book.workflows, book.routes, book.templates, book.schedules
+        )
+        # Commands go out where there is a broker, which is where devices are listened to.
+        left = frozenset({COMMAND}) - channels.keys()
+        self._outbox = Outbox(store, clock, channels, left=left)
+        with store.read() as session:
+            self._office = office_of(session)
         self._parts = Parts()
         self.ended = self._parts.ended
 
     def start(self) -> None:
         """Start every part."""
         self.books.keep_words_of_open_cases()
+        with self.store.read() as session:
+            self._office.warm(session)
         self._parts.start("route", self._runtime.run)
         self._parts.start("engage", self._outbox.run)
         self._parts.start("book", lambda: self.books.run(lambda one, _: self.books.follow(one)))
@@ -191,11 +233,12 @@ class Worker:
         self.ended.set()
         self.books.stop()
         self._runtime.stop()
+        self._office.close()
         self._outbox.stop()
         self._parts.join()
 
     def _follow_book(self, book: Book) -> None:
-        self._runtime.change_book(book.workflows, book.routes, book.templates)
+        self._runtime.change_book(book.workflows, book.routes, book.templates, book.schedules)
 
 
 class Parts:
@@ -276,25 +319,17 @@ def _open_office(settings: Settings, store: Store, clock: Clock) -> Office:
     return office
 
 
-def make_channels(settings: Settings) -> dict[str, Channel]:
+def make_channels(settings: Settings, clock: Clock) -> dict[str, Channel]:
     """Return the channels that have credentials."""
     channels: dict[str, Channel] = {}
-    twilio = (
-        settings.twilio_account_sid,
-        settings.twilio_auth_token.get_secret_value(),
-        settings.twilio_from,
-    )
-    if all(twilio):
+    secret = settings.twilio_auth_token.get_secret_value()
+    if settings.twilio_account_sid and secret and settings.twilio_from:
         account = TwilioAccount(settings)
         channels |= {"sms": Sms(account), "voice": Voice(account)}
-    elif any(twilio):
-        message = "Twilio needs all of PREVENANT_TWILIO_ACCOUNT_SID, _AUTH_TOKEN and _FROM"
-        raise SettingsError(message)
-    if settings.smtp_url.get_secret_value():
-        if not settings.email_from:
-            message = "PREVENANT_SMTP_URL is set: name the sender with PREVENANT_EMAIL_FROM"
-            raise SettingsError(message)
+    if settings.smtp_url.get_secret_value() and settings.email_from:
         channels["email"] = Email(settings)
+    if settings.webhook_secret.get_secret_value():
+        channels[WEBHOOK] = Webhook(settings, clock)
     return channels
 
 
@@ -305,7 +340,8 @@ def make_worker(settings: Settings) -> Worker:
     with store.read() as session:
         clock = settings.make_clock(last_told_at(session))
     try:
-        return Worker(store, clock, make_channels(settings))
+        _open_office(settings, store, clock)
+        return Worker(store, clock, make_channels(settings, clock))
     except ConfigurationError:
         store.close()
         raise
@@ -328,6 +364,8 @@ def _bind(settings: Settings) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((settings.http_host.strip("[]"), settings.http_port))
+        # Two that have bound the same port and do not listen yet would both believe that they have it.
+        listener.listen()
     except OSError as error:
         listener.close()
         message = (
@@ -336,3 +374,8 @@ def _bind(settings: Settings) -> socket.socket:
         )
         raise SettingsError(message) from None
     return listener
+
+
+def _address_of(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

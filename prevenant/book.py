@@ -2,28 +2,30 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from posixpath import dirname, join, normpath
-from typing import Any
-
-from jinja2 import TemplateError
 
 from ingest.topics import TopicPattern
-from notify.templating import LANGUAGES, Templates, read_templates
+from notify.templating import Templates, read_templates
 from prevenant.book_texts import BookTexts
+from prevenant.book_uses import (
+    WORDING_ERRORS,
+    Needs,
+    check_uses,
+    sample_values,
+    sample_variables,
+)
 from prevenant.document import Value, suggest
 from prevenant.domain import DeviceType
 from prevenant.errors import BookError, Problem
 from rules.book import Rule, RuleBook, read_rules
 from rules.devices import read_devices
-from workflows.definition import TemplateUse, Workflow, read_workflows
+from workflows.checking import Use
+from workflows.definition import Workflow
 from workflows.on_call import Schedule
 from workflows.on_call_reading import read_schedules
+from workflows.reading import read_workflows
 from workflows.runtime import Route
-
-_SAMPLES: Mapping[type, Any] = {float: 1.0, bool: True, str: "sample"}
-_WORDING_ERRORS = (TemplateError, TypeError, ValueError, AttributeError, KeyError)
 
 SECTIONS = ("devices", "models", "rules", "workflows", "on_call", "templates")
 
@@ -35,8 +37,9 @@ class Book:
     rules: RuleBook
     workflows: Mapping[str, Workflow]
     templates: Templates
-    uses: tuple[TemplateUse, ...] = ()
-    """Where its workflows need which template."""
+    uses: tuple[Use, ...] = ()
+    """Where its workflows need which template, which role, which skill."""
+    needs: Needs | None = None
     schedules: Mapping[str, Schedule] = field(default_factory=dict)
     """Who is on call, by name."""
 
@@ -57,22 +60,21 @@ def load_book(path: Path, texts: BookTexts | None = None) -> Book:
     types = read_devices(sections["devices"])
     _check_topics(sections["devices"], RuleBook(types, {}))
     rules = read_rules(sections["rules"], types)
-    uses: list[TemplateUse] = []
+    uses: list[Use] = []
     workflows = read_workflows(sections["workflows"], uses)
     schedules = read_schedules(sections["on_call"])
     own = read_templates(sections["templates"])
     _check_routes(rules.every_rule, workflows, problems)
     templates = Templates(own)
     written = {name for section in sections["templates"] for name, _ in section.mapping() or ()}
-    for use in uses:
-        # A template that is itself no good has been reported.
-        if use.name in templates.names or use.name not in written:
-            _check_use(use, templates)
+    needs = Needs(rules, sections["models"], [*schedules])
+    # A template that is itself no good has been reported.
+    check_uses(uses, templates, needs, written)
     for rule in rules.every_rule:
         _check_message(rule, types.get(rule.on), templates, problems)
     if problems:
         raise BookError(problems)
-    return Book(rules, workflows, templates, tuple(uses), schedules)
+    return Book(rules, workflows, templates, tuple(uses), needs, schedules)
 
 
 def _collect(
@@ -128,69 +130,17 @@ def _check_routes(
             problems.append(Problem(rule.place.source, rule.place.line, rule.place.column, message))
 
 
-def _check_use(use: TemplateUse, templates: Templates) -> None:
-    """Render a template in every language and on every channel, with what it will be given."""
-    if use.name not in templates.names:
-        use.place.fail(f"there is no template {use.name!r}: {suggest(use.name, templates.names)}")
-        return
-    variables = sample_variables(after_dispatch=use.after_dispatch, extra=use.extra)
-    channels = {"sms" if c == "preferred" else c for turn in use.turns for c in turn}
-    for language in LANGUAGES:
-        for channel in sorted(channels):
-            try:
-                templates.render(use.name, language, channel, variables)
-            except _WORDING_ERRORS as error:
-                message = f"template {use.name!r} cannot be worded here: {error}"
-                if not use.after_dispatch:
-                    message += "; technician and visit are known only after a `dispatch`"
-                use.place.fail(message)
-                return
-
-
 def _check_message(
     rule: Rule, device_type: DeviceType | None, templates: Templates, problems: list[Problem]
 ) -> None:
     """Render the message on trial; that of silence is about several types, and names no field."""
-    fields = device_type.fields if device_type else ()
-    values = {field.name: _SAMPLES[field.kind] for field in fields}
+    values = sample_values(device_type)
     for language, text in rule.message.items():
         try:
-            variables = {**sample_variables(after_dispatch=False), "values": values}
+            variables = sample_variables(after_dispatch=False, values=values)
             templates.render_text(text, language or "en", variables)
-        except _WORDING_ERRORS as error:
+        except WORDING_ERRORS as error:
             message = f"rule {rule.name!r}: message: it cannot be worded: {error}"
             if rule.place:
                 place = rule.place
                 problems.append(Problem(place.source, place.line, place.column, message))
-
-
-def sample_variables(*, after_dispatch: bool, extra: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Return variables like those of a case, for a trial rendering or a preview."""
-    at = datetime(2026, 5, 4, 12, 30, tzinfo=UTC)
-    later = {
-        "technician": {"name": "Camille Roux", "first_name": "Camille"},
-        "visit": {"start": at, "end": at.replace(hour=14)},
-        "offer": {"distance": "4.2 km", "until": at},
-        "why": "in_time",
-        "wish": "person",
-        "said": "sample",
-        "choices": "sample",
-        "owner": "Camille Roux",
-    }
-    names = {*extra, *(("technician", "visit") if after_dispatch else ())}
-    return {
-        "case": {"number": 17},
-        "alarm": {"rule": "sample", "message": "Sample.", "reason": "sample"},
-        "device": {
-            "label": "Door 14",
-            "place": "Gate B",
-            "type": "door",
-            "camera_url": "https://camera.example.com/14",
-            "loudspeaker_url": "https://talk.example.com/14",
-        },
-        "site": {"name": "Terminal 2", "address": "1 Runway Road"},
-        "customer": {"name": "Airport"},
-        "contact": {"name": "Camille Roux", "first_name": "Camille"},
-        "values": {},
-        **{name: value for name, value in later.items() if name in names},
-    }

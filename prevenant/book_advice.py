@@ -4,13 +4,15 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
+from ingest.topics import TopicPattern
 from notify.segments import count_segments
 from notify.templating import LANGUAGES
-from prevenant.book import Book, sample_variables
+from prevenant.book import Book
+from prevenant.document import Value
 from prevenant.domain import Severity
 from prevenant.errors import Problem
 from rules.advice import advise_on_rules
-from workflows.definition import TemplateUse
+from workflows.checking import TemplateUse, TextUse
 from workflows.on_call import Gap, Schedule, find_gaps
 
 _MOST_SEGMENTS = 3
@@ -22,11 +24,26 @@ def advise(book: Book, today: date) -> list[Problem]:
     found = advise_on_rules(book.rules, today)
     serious = _serious_workflows(book)
     for use in book.uses:
-        place = use.place
-        for advice in (*_advise_on_channels(use, serious), *_advise_on_length(use, book)):
-            found.append(Problem(place.source, place.line, place.column, f"{place.what}: {advice}"))
+        match use:
+            case TemplateUse():
+                advice = [*_advise_on_channels(use, serious), *_advise_on_length(use, book)]
+            case TextUse(is_topic=True):
+                advice = [*_advise_on_topic(use, book)]
+            case _:
+                continue
+        found += [problem_at(use.place, words) for words in advice]
     for schedule in book.schedules.values():
         found += _advise_on_gaps(schedule, today)
+    return in_order(found)
+
+
+def problem_at(place: Value, words: str) -> Problem:
+    """Return a warning about a value of the book."""
+    return Problem(place.source, place.line, place.column, f"{place.what}: {words}")
+
+
+def in_order(found: list[Problem]) -> list[Problem]:
+    """Return warnings in the order of the file, each once."""
     return sorted(set(found), key=lambda one: (one.source, one.line, one.column, one.message))
 
 
@@ -75,7 +92,7 @@ def _other(channel: str) -> str:
 def _advise_on_length(use: TemplateUse, book: Book) -> Iterator[str]:
     if not any(channel in {"sms", "preferred"} for turn in use.turns for channel in turn):
         return
-    variables = sample_variables(after_dispatch=use.after_dispatch, extra=use.extra)
+    variables = next(book.needs.samples(use)) if book.needs else {}
     for language in LANGUAGES:
         text = book.templates.render(use.name, language, "sms", variables)
         segments = count_segments(str(text))
@@ -84,3 +101,19 @@ def _advise_on_length(use: TemplateUse, book: Book) -> Iterator[str]:
                 f"template {use.name!r} takes {segments} segments as an SMS in {language!r}, each "
                 f"billed: shorten it to {_MOST_SEGMENTS}, or leave out characters beyond GSM's"
             )
+
+
+def _advise_on_topic(use: TextUse, book: Book) -> Iterator[str]:
+    """Warn of a command that no device is known to hear, and of one that we would hear ourselves."""
+    variables = next(book.needs.samples(use)) if book.needs else {}
+    topic = book.templates.render_text(use.text, "en", variables)
+    begins = {one.topic.split("/")[0] for one in book.rules.devices.values()}
+    for device_type in book.rules.devices.values():
+        if TopicPattern(device_type.topic).match(topic.encode()) is not None:
+            yield (
+                f"this is a topic of {device_type.name!r}: the command would be read as what the "
+                "device says; publish where the device listens"
+            )
+    if topic.split("/")[0] not in begins and not any(one[:1] in {"+", "{"} for one in begins):
+        shown = ", ".join(f"{one}/" for one in sorted(begins))
+        yield f"no device type has topics that begin so: does a device listen there, or at {shown}?"

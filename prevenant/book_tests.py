@@ -24,7 +24,7 @@ from xml.etree import ElementTree as ET
 
 from sqlmodel import Session
 
-from notify.message import CHANNELS
+from notify.message import CHANNELS, COMMAND, WEBHOOK
 from prevenant import crm
 from prevenant.book import Book, load_book
 from prevenant.crm.importing import import_folder
@@ -135,7 +135,7 @@ class _Expected:
     def __init__(self, pairs: Pairs, names: Sequence[str]) -> None:
         self._at = None if "at" not in pairs else pairs.duration_s("at", 0.0)
         self._to = _choice(pairs.get("to"), names)
-        self._by = _choice(pairs.get("by"), CHANNELS)
+        self._by = _choice(pairs.get("by"), (*CHANNELS, WEBHOOK, COMMAND))
         self._template = pairs.text("template", None)
         says = pairs.get("says")
         self._says = [one.raw() or "" for one in says.one_or_more()] if says else []

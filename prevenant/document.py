@@ -33,10 +33,14 @@ class Value:
     kind, so that one pass reports everything.
     """
 
-    def __init__(self, node: yaml.Node, source: str, problems: list[Problem], what: str) -> None:
+    def __init__(
+        self, node: yaml.Node, source: str, problems: list[Problem], what: str, written: str = ""
+    ) -> None:
         self._node = node
         self._source = source
         self._problems = problems
+        self._written = written
+        """The whole document, as its author wrote it."""
         self.what = what
         """What this value is, for messages: `rule 'door-held-open': when`."""
 
@@ -66,14 +70,12 @@ class Value:
         return isinstance(self._node, yaml.SequenceNode)
 
     def fail(self, message: str, offset: int = 0) -> None:
-        """Note a problem here, `offset` characters further where the value is one line of plain text."""
-        column = self.column
+        """Note a problem here, or where the text's character number `offset` was written."""
+        line, column = self.line, self.column
         if offset and isinstance(self._node, yaml.ScalarNode):
-            column += offset + (1 if self._node.style in {"'", '"'} else 0)
+            line, column = self._place_of(self._node, offset)
         self._problems.append(
-            Problem(
-                self._source, self.line, column, f"{self.what}: {message}" if self.what else message
-            )
+            Problem(self._source, line, column, f"{self.what}: {message}" if self.what else message)
         )
 
     def scalar(self) -> Any:
@@ -183,7 +185,25 @@ class Value:
         return self._child(self._node, what)
 
     def _child(self, node: yaml.Node, what: str) -> "Value":
-        return Value(node, self._source, self._problems, what)
+        return Value(node, self._source, self._problems, what, self._written)
+
+    def _place_of(self, node: yaml.ScalarNode, offset: int) -> tuple[int, int]:
+        """Return line and column at which a character of a text was written.
+
+        The file has more than the text: quotes, escapes, a `>` before it, line ends and indentation.
+        """
+        begin, end = node.start_mark.index, node.end_mark.index
+        written, text = self._written[begin:end], str(node.value)
+        at = 0
+        if node.style in {"|", ">"}:
+            at = written.find("\n") + 1
+        for number, char in enumerate(text[: offset + 1]):
+            while at < len(written) and not _is_written_as(char, written[at]):
+                at += 1
+            if number < offset:
+                at += 1
+        before = self._written[: begin + min(at, len(written))]
+        return before.count("\n") + 1, begin + at - before.rfind("\n")
 
     def _pairs(self, node: yaml.MappingNode) -> Iterator[tuple[yaml.Node, yaml.Node]]:
         own = {str(key.value) for key, _ in node.value if isinstance(key, yaml.ScalarNode)}
@@ -264,9 +284,13 @@ def read_file(path: Path, problems: list[Problem], source: str) -> str | None:
     try:
         return path.read_text("utf-8")
     except FileNotFoundError:
-        problems.append(Problem(source, 1, 1, "there is no such file: name one with --book FILE"))
-    except (OSError, UnicodeDecodeError) as error:
-        problems.append(Problem(source, 1, 1, f"cannot be read: {error}"))
+        message = "there is no such file: name another, or set PREVENANT_BOOK for the rule book"
+        problems.append(Problem(source, 1, 1, message))
+    except OSError as error:
+        message = f"cannot be read: {error.strerror}; name a file that can be"
+        problems.append(Problem(source, 1, 1, message))
+    except UnicodeDecodeError:
+        problems.append(Problem(source, 1, 1, "this is not UTF-8: save it as a text in UTF-8"))
     return None
 
 
@@ -286,7 +310,12 @@ def read_yaml(text: str, problems: list[Problem], source: str) -> Value | None:
     if node is None:
         start = yaml.Mark(source, 0, 0, 0, None, 0)
         node = yaml.MappingNode("tag:yaml.org,2002:map", [], start, start)
-    return Value(node, source, problems, "")
+    return Value(node, source, problems, "", text)
+
+
+def _is_written_as(char: str, written: str) -> bool:
+    """Whether a character of a text may be this one in the file: line ends become spaces."""
+    return char == written or (char.isspace() and written == "\n")
 
 
 def _as_written(node: yaml.Node) -> Any:

@@ -4,10 +4,12 @@
     ├── ConfigurationError      what a user wrote is wrong; says where, and what to write instead
     │   ├── SettingsError
     │   ├── BookError           every problem of a rule book at once
-    │   └── CrmImportError      every problem of the imported files at once
+    │   ├── CrmImportError      every problem of the imported files at once
+    │   └── SourcesError        every problem of the file that names outside CRMs at once
     ├── Undecodable             one payload could not become a reading; it goes to quarantine
     ├── JournalError            the journal could not be written or read; nothing is acknowledged
     ├── StoreUnavailable        the database does not answer; try again
+    ├── CrmUnavailable          an outside CRM does not answer; what was read before serves on
     └── DeliveryError           a provider did not take a message
         ├── Refused             for good: this address or this content will never be taken
         ├── Throttled           for now: try again after `retry_after_s`
@@ -41,9 +43,12 @@ class Problem:
     line: int
     column: int
     message: str
+    place: str = ""
+    """How it is called where lines and columns are not: `book.xlsx:sites!C7`."""
 
     def __str__(self) -> str:
-        return f"{self.source}:{self.line}:{self.column}: {self.message}"
+        place = self.place or f"{self.source}:{self.line}:{self.column}"
+        return f"{place}: {self.message}"
 
 
 class _Problems(ConfigurationError):
@@ -62,6 +67,10 @@ class CrmImportError(_Problems):
     """Files for the CRM cannot be imported; `problems` lists everything wrong in them."""
 
 
+class SourcesError(_Problems):
+    """The file of outside CRMs cannot be used; `problems` lists everything wrong in it."""
+
+
 class Undecodable(PrevenantError):
     """A payload cannot become a reading. The message is the reason that quarantine shows."""
 
@@ -72,6 +81,14 @@ class JournalError(PrevenantError):
 
 class StoreUnavailable(PrevenantError):
     """The database does not answer. Trying again may help."""
+
+
+class CrmUnavailable(PrevenantError):
+    """An outside CRM cannot be read. `whole`: none of its rows can; else only those of one kind."""
+
+    def __init__(self, reason: str, *, whole: bool = True) -> None:
+        super().__init__(mask_addresses(reason))
+        self.whole = whole
 
 
 class DeliveryError(PrevenantError):

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from sqlmodel import Session, SQLModel, col, or_, select
 
-from notify.consent import has_opted_out
+from notify.consent import find_objection
 from notify.delivery import move
 from notify.message import DELIVERED, QUEUED, SENT, SUPPRESSED, Delivery, Message
 from notify.replies import Inbound, receive
@@ -32,7 +32,7 @@ from prevenant.tables import Alarm, TimelineEntry
 from workflows.runtime import Runtime
 from workflows.tables import CLOSED, Case, Offer, WorkflowVersion, WorkOrder
 
-_OF_PEOPLE = ("prevenant.crm", "notify.consent")
+_OF_PEOPLE = ("prevenant.crm", "prevenant.consent", "notify.consent")
 """Where the tables are declared whose rows a rehearsal needs: who there is, and who may be told."""
 
 
@@ -143,7 +143,9 @@ class Rehearsal:
         self._store = store
         self._answering = answering
         self._clock = _Jumping()
-        self._runtime = Runtime(store, self._clock, book.workflows, book.routes, book.templates)
+        self._runtime = Runtime(
+            store, self._clock, book.workflows, book.routes, book.templates, book.schedules
+        )
         self._planned: list[tuple[float, int, Callable[[Session, datetime, str], None]]] = []
         self._answers = 0
         self.zone_of = SiteZones(store).zone_of
@@ -279,12 +281,16 @@ class Rehearsal:
         with self._store.write() as session:
             deliveries = session.exec(query).all()
             for delivery in deliveries:
-                if has_opted_out(session, delivery.channel, delivery.address):
-                    move(session, delivery, SUPPRESSED, now, "the contact has opted out")
+                message = session.get_one(Message, delivery.message_id)
+                objection = find_objection(
+                    session, delivery.channel, delivery.address, message.contact_id
+                )
+                if objection:
+                    move(session, delivery, SUPPRESSED, now, objection)
                     continue
                 move(session, delivery, SENT, now)
                 move(session, delivery, DELIVERED, now)
-                self._ask(session, session.get_one(Message, delivery.message_id), now)
+                self._ask(session, message, now)
         return bool(deliveries)
 
     def _ask(self, session: Session, message: Message, now: datetime) -> None:

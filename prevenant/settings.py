@@ -1,14 +1,16 @@
 """Settings from the environment, `.env` and `prevenant.toml`, in this order of precedence."""
 
 import difflib
+import io
 import os
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import parse_qs, urlsplit
 
+from dotenv.parser import parse_stream
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
@@ -18,6 +20,8 @@ from pydantic_settings import (
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
 
 from prevenant.clock import Clock, ScaledClock, SystemClock
 from prevenant.document import suggest
@@ -25,7 +29,7 @@ from prevenant.durations import parse_duration
 from prevenant.errors import SettingsError
 
 PREFIX = "PREVENANT_"
-TOML_FILE = "prevenant.toml"
+ENV_FILE, TOML_FILE = ".env", "prevenant.toml"
 
 _MQTT_SCHEMES = ("mqtt", "mqtts", "ws", "wss")
 _MQTT_OPTIONS = {
@@ -71,11 +75,23 @@ def _check_mqtt_options(url: str) -> None:
 
 
 def _database_url(text: str) -> str:
-    schemes = ("sqlite", "postgresql+psycopg")
-    if text.split("://", maxsplit=1)[0] not in schemes:
+    try:
+        url = make_url(text)
+        is_file = url.drivername == "sqlite" and url.database not in {None, "", ":memory:"}
+        is_good = is_file or url.drivername == "postgresql+psycopg"
+    except (ArgumentError, ValueError):
+        is_good = False
+    if not is_good:
         message = "write sqlite:///path/to/file.db or postgresql+psycopg://user:password@host/name"
         raise ValueError(message)
     return text
+
+
+def _file(path: Path) -> Path:
+    if not path.name or path.is_dir():
+        message = f"{path} is a folder: name a file, as in var/journal.db"
+        raise ValueError(message)
+    return path
 
 
 def _http_address(text: str) -> str:
@@ -95,6 +111,14 @@ def _web_url(text: str) -> str:
 def _smtp_url(text: SecretStr) -> SecretStr:
     if text.get_secret_value():
         _url(text.get_secret_value(), _SMTP_SCHEMES, "smtp+starttls://user:password@host:587")
+    return text
+
+
+def _position_topic(text: str) -> str:
+    levels = text.split("/")
+    if text and (levels.count("{technician}") != 1 or "#" in text):
+        message = "write a topic with the level {technician}, as in phones/{technician}/position"
+        raise ValueError(message)
     return text
 
 
@@ -127,12 +151,12 @@ def _clock(text: str) -> str:
 
 
 def _url(text: str, schemes: tuple[str, ...], example: str) -> str:
-    parts = urlsplit(text)
     try:
-        port_is_good = parts.port is None or parts.port > 0
+        parts = urlsplit(text)
+        is_good = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
     except ValueError:
-        port_is_good = False
-    if parts.scheme not in schemes or not parts.hostname or not port_is_good:
+        is_good = False
+    if not is_good:
         message = f"write an address such as {example} ({', '.join(s + '://' for s in schemes)})"
         raise ValueError(message)
     return text
@@ -149,7 +173,7 @@ class Settings(BaseSettings):
     """What an operator can set. Each description is the text of `prevenant settings` and of the docs."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_file=".env", toml_file=TOML_FILE, extra="ignore"
+        env_prefix=PREFIX, env_file=ENV_FILE, toml_file=TOML_FILE, extra="ignore"
     )
 
     book: Path = Field(
@@ -163,7 +187,9 @@ class Settings(BaseSettings):
     database_url: Annotated[str, AfterValidator(_database_url)] = Field(
         default="sqlite:///var/prevenant.db", description="the store, or postgresql+psycopg://…"
     )
-    journal: Path = Field(default=Path("var/journal.db"), description="durable log of readings")
+    journal: Annotated[Path, AfterValidator(_file)] = Field(
+        default=Path("var/journal.db"), description="durable log of readings"
+    )
     journal_keep: Annotated[str, AfterValidator(_duration)] = Field(
         default="30d", description="how long the journal keeps readings; empty: for ever"
     )
@@ -172,6 +198,14 @@ class Settings(BaseSettings):
     )
     http: Annotated[str, AfterValidator(_http_address)] = Field(
         default="127.0.0.1:8080", description="where API and console listen"
+    )
+    position_topic: Annotated[str, AfterValidator(_position_topic)] = Field(
+        default="technicians/{technician}/position",
+        description="where technicians' phones say where they are; empty: nowhere",
+    )
+    crm_sources: Path = Field(
+        default=Path("crm.yaml"),
+        description="outside CRMs to be read; where there is no such file, none",
     )
     public_url: Annotated[str, AfterValidator(_web_url)] = Field(
         default="", description="where receipts, replies and customers' links come in"
@@ -200,6 +234,10 @@ class Settings(BaseSettings):
     dispatch_gather: Annotated[str, AfterValidator(_duration)] = Field(
         default="3s",
         description="how long jobs wait in a storm, to be assigned together; empty: not at all",
+    )
+    webhook_secret: SecretStr = Field(
+        default=SecretStr(""),
+        description="signs what workflows call; without it no webhook is called",
     )
     admin_token: SecretStr = Field(
         default=SecretStr(""),
@@ -265,21 +303,50 @@ class Settings(BaseSettings):
 
 def load_settings() -> Settings:
     """Read all sources. Raises SettingsError with everything that is wrong, one line each."""
-    problems = list(_unknown_names())
+    unreadable: list[str] = []
+    in_env = _read_names(ENV_FILE, _names_of_env, unreadable)
+    in_toml = _read_names(TOML_FILE, tomllib.loads, unreadable)
+    problems = [
+        *(_unknown(name, _ENV_NAMES) for name in _ours(os.environ)),
+        *(f"{ENV_FILE}: {_unknown(name, _ENV_NAMES)}" for name in _ours(in_env)),
+        *(f"{TOML_FILE}: {_unknown(n, _FIELDS)}" for n in in_toml if n not in _FIELDS),
+    ]
+    if unreadable:
+        raise SettingsError("\n".join([*problems, *unreadable]))
     try:
         settings = Settings()
+        problems += _missing_of_providers(settings)
     except ValidationError as error:
-        for problem in error.errors():
-            name = str(problem["loc"][0])
-            text = problem["msg"].removeprefix("Value error, ")
-            problems.append(f"{PREFIX}{name.upper()}: {text}")
-        raise SettingsError("\n".join(problems)) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        problems.append(f"{TOML_FILE}: {error}; it has to be TOML")
-        raise SettingsError("\n".join(problems)) from None
+        problems += [_line(problem) for problem in error.errors()]
     if problems:
         raise SettingsError("\n".join(problems))
     return settings
+
+
+def _missing_of_providers(settings: Settings) -> Iterator[str]:
+    """Yield what a provider that is set in part lacks."""
+    twilio = {
+        "_ACCOUNT_SID": settings.twilio_account_sid,
+        "_AUTH_TOKEN": settings.twilio_auth_token.get_secret_value(),
+        "_FROM": settings.twilio_from,
+    }
+    missing = [name for name, value in twilio.items() if not value]
+    if missing and len(missing) < len(twilio):
+        yield (
+            "Twilio needs all of PREVENANT_TWILIO_ACCOUNT_SID, _AUTH_TOKEN and _FROM: "
+            f"set {' and '.join(missing)} too, or none"
+        )
+    if settings.smtp_url.get_secret_value() and "@" not in settings.email_from:
+        yield "PREVENANT_SMTP_URL is set: name the sender with PREVENANT_EMAIL_FROM, as in us@example.org"
+
+
+def _line(problem: Any) -> str:
+    """Return what pydantic says of a setting in our words."""
+    name = str(problem["loc"][0])
+    if problem["type"] == "value_error":
+        return f"{PREFIX}{name.upper()}: {problem['msg'].removeprefix('Value error, ')}"
+    # The environment and `.env` hold nothing but texts.
+    return f'{TOML_FILE}: {name} has to be a text in quotes: write {name} = "…"'
 
 
 def describe_settings(settings: Settings) -> Iterator[tuple[str, str, str, str]]:
@@ -305,22 +372,54 @@ def _shown(value: Any) -> str:
     return _PASSWORD.sub(r"\1********@", str(value))
 
 
-def _unknown_names() -> Iterator[str]:
-    known = {PREFIX + name.upper() for name in Settings.model_fields}
-    for name in os.environ:
-        if name.startswith(PREFIX) and name not in known:
-            yield _unknown(name, known)
-    if Path(TOML_FILE).is_file():
-        try:
-            names = tomllib.loads(Path(TOML_FILE).read_text("utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError):
-            return
-        for name in names:
-            if name not in Settings.model_fields:
-                yield f"{TOML_FILE}: " + _unknown(name, set(Settings.model_fields))
+_FIELDS = Settings.model_fields
+_ENV_NAMES = {PREFIX + name.upper() for name in _FIELDS}
 
 
-def _unknown(name: str, known: set[str]) -> str:
-    close = difflib.get_close_matches(name, known, 1)
-    hint = f"did you mean {close[0]}?" if close else "`prevenant settings` lists them all"
+def _ours(names: Iterable[str]) -> Iterator[str]:
+    """Yield the names that are meant as settings of ours and are none."""
+    for name in names:
+        if name.upper().startswith(PREFIX) and name.upper() not in _ENV_NAMES:
+            yield name
+
+
+def _read_names(
+    file: str, names_in: Callable[[str], Iterable[str]], unreadable: list[str]
+) -> Iterable[str]:
+    """Return the names that a file sets; where it cannot be read, add the reason to `unreadable`."""
+    try:
+        return names_in(Path(file).read_text("utf-8"))
+    except FileNotFoundError:
+        return ()
+    except IsADirectoryError:
+        # Some keep a virtual environment in a folder `.env`.
+        return ()
+    except OSError as error:
+        unreadable.append(f"{file} cannot be read: {error.strerror}; mend that, or remove it")
+    except UnicodeDecodeError:
+        unreadable.append(f"{file} is not in UTF-8: write it again in UTF-8")
+    except tomllib.TOMLDecodeError as error:
+        unreadable.append(f"{file}: {error}; it has to be TOML")
+    except SettingsError as error:
+        unreadable.append(f"{file}{error}")
+    return ()
+
+
+def _names_of_env(text: str) -> list[str]:
+    bindings = list(parse_stream(io.StringIO(text)))
+    for one in bindings:
+        if one.error:
+            message = f":{one.original.line}: this line cannot be read: write NAME=value"
+            raise SettingsError(message)
+    return [one.key for one in bindings if one.key]
+
+
+def _unknown(name: str, known: Iterable[str]) -> str:
+    if name.isupper() and known is not _ENV_NAMES:
+        return f"{name} is not a setting here: write it without {PREFIX} and in lower case"
+    bare = {one.removeprefix(PREFIX): one for one in known}
+    close = difflib.get_close_matches(name.upper().removeprefix(PREFIX), bare, 1) or (
+        difflib.get_close_matches(name, bare, 1)
+    )
+    hint = f"did you mean {bare[close[0]]}?" if close else "`prevenant settings` lists them all"
     return f"{name} is not a setting: {hint}"

@@ -102,12 +102,17 @@ class AlarmState(msgspec.Struct, gc=False):
                 late = self.received - self.observed > LATE_S
                 return max(due, self.received + SETTLE_S) if late else due
             case "closed" if holds.hours is not None:
-                return self._real(holds.hours.changes_at(self.observed))
+                return self._real(holds.hours.changes_at(self.closed_at))
             case "clearing":
                 return self._ends_at(self.since, holds.clear_for_s)
             case "active" if self.lower != _NO_LEVEL:
                 return self._ends_at(self.lower_since, holds.lower_s)
         return inf
+
+    @property
+    def closed_at(self) -> float:
+        """Observed time up to which it is known that the rule was closed."""
+        return max(self.since, self.observed)
 
     def _ends_at(self, since: float, hold_s: float) -> float:
         return self.received + max(0.0, hold_s - (self.observed - since))
@@ -135,6 +140,15 @@ class Evidence(NamedTuple):
     observed: float
     received: float
     now: float
+    began: float | None = None
+    """Observed time at which what is known only now came about, where that was earlier."""
+    is_reading: bool = True
+    """False: time or another device gave the occasion, and the device itself said nothing."""
+
+    @property
+    def onset(self) -> float:
+        """Observed time at which what holds now came about, if it did not hold before."""
+        return self.observed if self.began is None else self.began
 
 
 class Truths(NamedTuple):
@@ -163,7 +177,6 @@ def take_evidence(
         if truths.when is not True:
             return state, None
         state = _begin(state, truths, evidence, holds)
-        return take_time(state, evidence.now, holds)
     if state.phase in RAISED:
         return _take_active(state, truths, evidence, holds)
     return _take_pending(state, truths, evidence, holds)
@@ -171,16 +184,16 @@ def take_evidence(
 
 def take_time(state: AlarmState, now: float, holds: Holds) -> Step:
     """Return the alarm after time has come to `now`."""
-    while not state.suspended and (due := state.phase_ends_at(holds)) <= now:
+    while not state.suspended and state.phase_ends_at(holds) <= now:
         match state.phase:
             case "pending" if _ends_by_closing(state, holds):
-                _close(state, holds, due)
+                _close(state, holds)
             case "pending":
                 change = _come_about(state, now, holds)
                 if change is not None or state.phase == NOTED:
                     return state, change
             case "closed":
-                _open(state, holds, due)
+                _open(state, holds)
             case "clearing":
                 return None, Change("cleared", state.onset, now, state.level)
             case _:
@@ -192,7 +205,7 @@ def take_time(state: AlarmState, now: float, holds: Holds) -> Step:
 def _begin(
     state: AlarmState | None, truths: Truths, evidence: Evidence, holds: Holds
 ) -> AlarmState:
-    at, received = evidence.observed, evidence.received
+    at, received = evidence.onset, evidence.received
     phase = PENDING if holds.hours is None or holds.hours.is_open(at) else CLOSED
     onsets = state.onsets if state else None
     level = max(0, truths.highest)
@@ -210,25 +223,39 @@ def _take_pending(state: AlarmState, truths: Truths, evidence: Evidence, holds: 
                 return None, Change("passed", state.onset, evidence.now, state.level)
         return _count(state), None
     state.level = max(0, truths.highest)
+    _take_rule(state, evidence, holds)
     if holds.hours is not None and state.phase in {PENDING, CLOSED}:
-        return _take_hours(state, evidence, holds, holds.hours)
+        _take_hours(state, evidence, holds, holds.hours)
     _agree(state, evidence)
     return take_time(state, evidence.now, holds)
 
 
-def _take_hours(state: AlarmState, evidence: Evidence, holds: Holds, hours: OpenHours) -> Step:
-    """Take a reading that agrees, where the rule may have been closed or opened since the last one."""
-    if state.phase == PENDING and hours.changes_at(state.since) <= evidence.observed:
-        if _held_until(state, evidence.observed, holds):
-            change = _come_about(state, evidence.now, holds)
-            _agree(state, evidence)
-            return state, change
-        state.phase = CLOSED
-    if state.phase == CLOSED and hours.is_open(evidence.observed):
+def _take_rule(state: AlarmState, evidence: Evidence, holds: Holds) -> None:
+    """Go on where the rule has no hours any more, other hours, or no `repeat` any more."""
+    hours = holds.hours
+    if state.phase == NOTED and holds.repeat is None:
         state.phase = PENDING
-        state.onset = state.since = hours.opened_at(evidence.observed)
-    _agree(state, evidence)
-    return take_time(state, evidence.now, holds)
+    elif state.phase == CLOSED and (hours is None or hours.is_open(state.closed_at)):
+        state.phase = PENDING
+        state.onset = state.since = evidence.observed
+    elif state.phase == PENDING and hours is not None and not hours.is_open(state.since):
+        state.phase = CLOSED
+
+
+def _take_hours(state: AlarmState, evidence: Evidence, holds: Holds, hours: OpenHours) -> None:
+    """Go through the openings and closings since the last reading that agreed, up to this one."""
+    while True:
+        if state.phase == PENDING:
+            closing = hours.changes_at(state.since)
+            if closing > evidence.observed or closing - state.since >= holds.for_s:
+                return
+            state.phase, state.since = CLOSED, closing
+        else:
+            opening = hours.changes_at(state.since)
+            if opening > evidence.observed:
+                return
+            state.phase = PENDING
+            state.onset = state.since = opening
 
 
 def _held_until(state: AlarmState, observed: float, holds: Holds) -> bool:
@@ -242,18 +269,15 @@ def _ends_by_closing(state: AlarmState, holds: Holds) -> bool:
     return hours is not None and hours.changes_at(state.since) - state.since < holds.for_s
 
 
-def _close(state: AlarmState, holds: Holds, due: float) -> None:
+def _close(state: AlarmState, holds: Holds) -> None:
     if holds.hours is not None:
-        state.phase = CLOSED
-        state.observed = max(state.observed, holds.hours.changes_at(state.since))
-        state.received = due
+        state.phase, state.since = CLOSED, holds.hours.changes_at(state.since)
 
 
-def _open(state: AlarmState, holds: Holds, due: float) -> None:
+def _open(state: AlarmState, holds: Holds) -> None:
     if holds.hours is not None:
-        opening = holds.hours.changes_at(state.observed)
+        opening = holds.hours.changes_at(state.closed_at)
         state.phase, state.onset, state.since = PENDING, opening, opening
-        state.observed, state.received = opening, due
 
 
 def _come_about(state: AlarmState, now: float, holds: Holds) -> Change | None:
@@ -278,35 +302,40 @@ def _count(state: AlarmState) -> AlarmState | None:
 
 
 def _take_active(state: AlarmState, truths: Truths, evidence: Evidence, holds: Holds) -> Step:
-    if truths.clear is None or truths.when is None:
-        state.suspended = True
-        return state, None
-    if not truths.clear or truths.when:
+    change = None
+    if truths.highest > state.level:
+        state.level, state.lower = truths.highest, _NO_LEVEL
+        change = Change("levelled", state.onset, evidence.now, state.level)
+    if truths.when or truths.clear is False:
         state.phase = ACTIVE
-        change = _take_levels(state, truths, evidence) if truths.levels else None
-        _agree(state, evidence)
-        return (state, change) if change else take_time(state, evidence.now, holds)
-    if state.phase == ACTIVE:
-        state.phase, state.since = CLEARING, evidence.observed
+        if truths.levels and not _take_lower(state, truths, evidence):
+            state.suspended = True
+            return state, change
+    elif truths.when is None or truths.clear is None:
+        state.suspended = True
+        return state, change
+    elif state.phase == ACTIVE:
+        state.phase, state.since, state.lower = CLEARING, evidence.onset, _NO_LEVEL
+        state.observed, state.received = evidence.observed, evidence.received
     _agree(state, evidence)
-    return take_time(state, evidence.now, holds)
+    return (state, change) if change else take_time(state, evidence.now, holds)
 
 
-def _take_levels(state: AlarmState, truths: Truths, evidence: Evidence) -> Change | None:
-    """Go to a higher level at once; begin to wait where only a lower one is left."""
+def _take_lower(state: AlarmState, truths: Truths, evidence: Evidence) -> bool:
+    """Begin to wait where only a lower level is left; return whether that is known."""
     highest = truths.highest
-    if highest > state.level:
-        state.level, state.lower = highest, _NO_LEVEL
-        return Change("levelled", state.onset, evidence.now, highest)
-    if highest in {state.level, _NO_LEVEL} or not truths.is_sure:
+    if highest in {state.level, _NO_LEVEL}:
         state.lower = _NO_LEVEL
+    elif not truths.is_sure:
+        return False
     elif state.lower != highest:
-        state.lower, state.lower_since = highest, evidence.observed
-    return None
+        state.lower, state.lower_since = highest, evidence.onset
+        state.observed, state.received = evidence.observed, evidence.received
+    return True
 
 
 def _agree(state: AlarmState, evidence: Evidence) -> None:
     """Take note of a reading that agrees; one observed at the same moment again is no news of it."""
-    if evidence.observed != state.observed or state.suspended:
+    if state.suspended or (evidence.is_reading and evidence.observed != state.observed):
         state.observed, state.received = evidence.observed, evidence.received
         state.suspended = False

@@ -25,7 +25,7 @@ from rules.expression import (
     leaves_of,
     quantity_value,
 )
-from rules.windows import Totals, Track, Window
+from rules.windows import Totals, Track, Window, as_text
 
 Lookup = Callable[[Any], Any]
 """From a leaf to its value."""
@@ -37,6 +37,10 @@ class Memory(msgspec.Struct, gc=False):
 
     windows: list[Window]
     tracks: list[Track]
+    observed: float = 0.0
+    """The device's own time at its newest reading."""
+    received: float = 0.0
+    """When a reading of that time first arrived: a repetition does not put the device's clock back."""
 
 
 class Derived:
@@ -52,7 +56,7 @@ class Derived:
         self._fields = list(dict.fromkeys(fields))
         self._track_of = {field: number for number, field in enumerate(self._fields)}
         self._asked = [
-            frozenset(str(c.to) for c in changes if c.field == field and c.to is not None)
+            frozenset(as_text(c.to) for c in changes if c.field == field and c.to is not None)
             for field in self._fields
         ]
         self._lasts = [leaf for leaf in asked if isinstance(leaf, Last)]
@@ -76,6 +80,7 @@ class Derived:
         """Return `memory`, which was kept under `names`, as far as it is asked for here."""
         known = dict(zip(names, [*memory.windows, *memory.tracks], strict=True))
         new = self.new_memory()
+        new.observed, new.received = memory.observed, memory.received
         count = len(new.windows)
         for number, name in enumerate(self.names):
             kept = known.get(name)
@@ -83,16 +88,22 @@ class Derived:
                 new.windows[number] = kept
             elif isinstance(kept, Track):
                 new.tracks[number - count] = kept
+                kept.ask(self._asked[number - count])
         return new
 
-    def new_memory(self) -> Memory:
-        """Return the memory of a device not heard before."""
-        return Memory(
+    def new_memory(self, reading: Reading | None = None) -> Memory:
+        """Return the memory of a device of which nothing was kept; `reading` is its newest."""
+        memory = Memory(
             [Window(window_s) for _, window_s in self._bases], [Track() for _ in self._fields]
         )
+        if reading is not None:
+            memory.observed, memory.received = reading.observed_at, reading.received_at
+        return memory
 
     def note(self, memory: Memory, reading: Reading) -> None:
         """Keep what `reading`, the newest of its device, says."""
+        if reading.observed_at > memory.observed:
+            memory.observed, memory.received = reading.observed_at, reading.received_at
         value_of = value_lookup(reading)
         for (of, _), window in zip(self._bases, memory.windows, strict=True):
             window.add(reading.observed_at, _number(of, value_of))
@@ -140,8 +151,9 @@ class Derived:
             due = _earlier(due, track.changed_at + change.window_s, now)
             due = _earlier(due, track.known_since + change.window_s, now)
             if change.to is not None:
-                became = track.became.get(str(change.to), -inf)
-                due = _earlier(due, became + change.window_s, now)
+                for since in (track.became, track.unsure):
+                    at = since.get(as_text(change.to), -inf)
+                    due = _earlier(due, at + change.window_s, now)
         for age, bounds in self.ages.items():
             sent_at = memory.tracks[self._track_of[age.field]].sent_at
             position = bisect_right(bounds, now - sent_at)
@@ -230,10 +242,14 @@ _AGGREGATES: dict[str, Callable[[Totals], float | None]] = {
 def _has_changed(change: Changed, track: Track, now: float) -> Truth:
     if track.value is None:
         return None
-    at = track.changed_at if change.to is None else track.became.get(str(change.to), -inf)
+    at, unsure = track.changed_at, -inf
+    if change.to is not None:
+        text = as_text(change.to)
+        at, unsure = track.became.get(text, -inf), track.unsure.get(text, -inf)
     if now - at <= change.window_s:
         return True
-    return False if now - track.known_since >= change.window_s else None
+    known = now - track.known_since >= change.window_s and now - unsure > change.window_s
+    return False if known else None
 
 
 def _earlier(due: float, at: float, now: float) -> float:

@@ -5,7 +5,7 @@
 
 import operator
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 Truth = bool | None
@@ -128,6 +128,8 @@ class Near:
     type: str
     condition: "Condition"
     within_s: float
+    asked_by: str = ""
+    """The rule that asks: each one has a moment of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +170,33 @@ def evaluate(condition: Condition, truth_of: Callable[[Any], Truth]) -> Truth:
             return _negated(truth)
         case _:
             return truth_of(condition)
+
+
+def asked_by(rule: str, condition: Condition) -> Condition:
+    """Return `condition` with the name of the rule in each `near` of it."""
+    match condition:
+        case Near():
+            return replace(condition, asked_by=rule)
+        case Not(inner):
+            return Not(asked_by(rule, inner))
+        case All(parts):
+            return All(tuple(asked_by(rule, part) for part in parts))
+        case Some(parts):
+            return Some(tuple(asked_by(rule, part) for part in parts))
+        case _:
+            return condition
+
+
+def beside_near(condition: Condition) -> list[Condition]:
+    """Return the parts of a condition in which no `near` stands, as large as they are."""
+    if not any(isinstance(atom, Near) for atom in atoms_of(condition)):
+        return [condition]
+    match condition:
+        case Not(inner):
+            return beside_near(inner)
+        case All(parts) | Some(parts):
+            return [rest for part in parts for rest in beside_near(part)]
+    return []
 
 
 def atoms_of(condition: Condition) -> list[Atom]:

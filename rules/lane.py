@@ -10,6 +10,7 @@ from prevenant.domain import Reading
 from rules import nearby
 from rules.alarm import AlarmState, Holds
 from rules.derived import Lookup, Memory
+from rules.expression import asked_by
 from rules.flood import Flood
 from rules.rule import Rule, RuleBook
 from rules.signature import Compiled, Plan, Signature
@@ -50,8 +51,19 @@ class DeviceState(msgspec.Struct, gc=False):
 
     def observed(self, now: float) -> float:
         """Return what the device's own time is when it is `now` here."""
+        if self.memory is not None:
+            return self.memory.observed + max(0.0, now - self.memory.received)
         newest = self.newest
         return newest.observed_at + max(0.0, now - newest.received_at)
+
+
+def _compile(rule: Rule) -> Compiled:
+    """Return a rule's conditions, each `near` with the rule that asks."""
+    return Compiled(
+        asked_by(rule.name, rule.when),
+        None if rule.clear is None else asked_by(rule.name, rule.clear),
+        tuple(asked_by(rule.name, level) for _, level in rule.levels),
+    )
 
 
 class Lane:
@@ -68,10 +80,7 @@ class Lane:
             self.rules = [rule for rule in self.rules if rule.on]
         self.plan = Plan(
             device_type,
-            [
-                Compiled(rule.when, rule.clear, tuple(level for _, level in rule.levels))
-                for rule in self.rules
-            ],
+            [_compile(rule) for rule in self.rules],
         )
         self.index = {rule.name: number for number, rule in enumerate(self.rules)}
         self.devices: dict[str, DeviceState] = {}
@@ -106,7 +115,7 @@ class Lane:
         """Take in a device that was not heard before."""
         plan = self.plan
         nears = [nearby.NearState() for _ in plan.nears] or None
-        memory = plan.derived.new_memory() if plan.is_derived else None
+        memory = plan.derived.new_memory(reading) if plan.remembers else None
         state = DeviceState(reading, nears=nears, memory=memory)
         self.add(reading.device_id, state)
         return state
@@ -120,7 +129,8 @@ class Lane:
     def settle(self, state: DeviceState) -> None:
         """Find out which readings of a device will change nothing."""
         is_restless = state.timed or state.ended or state.is_holding or state.is_silent
-        state.at_rest = None if is_restless or self.needs_every_reading else state.weighed
+        looks_at_each = self.needs_every_reading or self.plan.remembers
+        state.at_rest = None if is_restless or looks_at_each else state.weighed
 
     def whole_signature(self, state: DeviceState, lookup: Lookup | None) -> Signature:
         """Return the signature of all that is known of a device; `lookup` where something is derived."""

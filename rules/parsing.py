@@ -9,6 +9,7 @@ import ast
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import NoReturn
 
 from prevenant.document import suggest
@@ -92,7 +93,7 @@ _AST_COMPARE: dict[type[ast.cmpop], str] = {
 _MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
 _MEASURE = re.compile(
     r"'[^']*'|\"[^\"]*\""
-    r"|(?<![\w.])(?P<time>\d+(?:\.\d+)?(?:ms|s|m|h|d|w))(?![\w.])"
+    r"|(?<![\w.])(?P<time>(?:\d+(?:\.\d+)?(?:ms|s|m|h|d|w))+)(?![\w.])"
     rf"|(?<![\w.])(?P<number>\d+(?:\.\d+)?)\s+(?P<unit>{'|'.join(sorted(UNITS, key=len, reverse=True))})\b"
 )
 
@@ -147,6 +148,7 @@ class _Parser:
         this: DeviceType | None = None,
         inside: str = "",
     ) -> None:
+        self._indent = len(text) - len(text.lstrip())
         self._text, self._measures = _read_measures(text.strip().replace("\n", " "))
         self._on = on
         self._types = types
@@ -157,6 +159,13 @@ class _Parser:
 
     def parse(self) -> Condition:
         try:
+            return self._parse()
+        except ExpressionError as error:
+            error.offset += self._indent
+            raise
+
+    def _parse(self) -> Condition:
+        try:
             tree = ast.parse(self._text, mode="eval").body
         except SyntaxError as error:
             message = f"this is not a condition: {error.msg}; write one such as `temperature > 26`"
@@ -165,6 +174,8 @@ class _Parser:
             raise _too_deep() from None
         if _depth(tree) > _MAX_DEPTH:
             raise _too_deep()
+        if not self._text.isascii():
+            _count_characters(tree, self._text)
         return self.condition(tree)
 
     def condition(self, node: ast.expr) -> Condition:
@@ -264,7 +275,7 @@ class _Parser:
             case ast.Constant(bool() as truth):
                 return _Operand(truth=truth)
             case ast.Constant(int() | float() as number):
-                return _Operand(Constant(float(number)))
+                return _Operand(Constant(self._finite(node, number)))
             case ast.Constant(str() as text):
                 return _Operand(text=text)
             case ast.UnaryOp(ast.USub(), operand):
@@ -290,6 +301,15 @@ class _Parser:
             case ast.Call(ast.Name(name)):
                 return self._number_function(node, name)
         return self._refuse(node, "expected a field, a number or a text here")
+
+    def _finite(self, node: ast.expr, number: float) -> float:
+        try:
+            value = float(number)
+        except OverflowError:
+            value = inf
+        if value == inf:
+            self._refuse(node, "no device sends a number as large as this")
+        return value
 
     def _field_operand(self, node: ast.Name | ast.Attribute) -> _Operand:
         field_type, field = self._field(node)
@@ -415,7 +435,8 @@ class _Parser:
         window_s = self._time(arguments[1], name)
         inner = self._within(name)
         if name == "count":
-            return _Operand(Windowed(name, inner.counted(arguments[0]), window_s))
+            counted = Windowed(name, inner.counted(arguments[0]), window_s)
+            return _Operand(counted, "count")
         of = inner._number(arguments[0])
         quantity = _known(of.quantity)
         if isinstance(quantity, Constant):
@@ -438,7 +459,7 @@ class _Parser:
         inner = self._within(name, self._neighbour(type_node, name))
         if name == "site_count":
             counted = SiteNumber("count", inner._on.name, inner.condition(of_node))
-            return _Operand(counted)
+            return _Operand(counted, "count")
         of = inner._number(of_node)
         return _Operand(SiteNumber("avg", inner._on.name, _known(of.quantity)), of.unit)
 
@@ -499,12 +520,20 @@ def _depth(tree: ast.expr) -> int:
     return depth
 
 
+def _count_characters(tree: ast.expr, text: str) -> None:
+    """Let offsets count characters: Python's own count the bytes of UTF-8."""
+    written = text.encode()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.expr):
+            node.col_offset = len(written[: node.col_offset].decode())
+
+
 def _too_deep() -> ExpressionError:
     return ExpressionError("this condition is nested too deeply: split it into several rules", 0)
 
 
 def _equality(left: _Operand, right: _Operand) -> Condition | None:
-    if isinstance(left.text, Field) and right.text is not None:
+    if isinstance(left.text, Field | Last) and right.text is not None:
         return Same(left.text, right.text)
     if left.flag and right.truth is not None:
         return Flag(left.flag) if right.truth else Not(Flag(left.flag))

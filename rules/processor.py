@@ -18,7 +18,7 @@ from rules import nearby
 from rules.alarm import RAISED, Change, Evidence, Step, take_evidence, take_time
 from rules.deadlines import DERIVED, HELD, HOLD, NEAR, SILENT, Deadlines, Timer
 from rules.derived import Lookup, share_of
-from rules.expression import SiteNumber
+from rules.expression import Near, SiteNumber
 from rules.flood import Flood
 from rules.lane import DeviceState, Lane
 from rules.rule import RuleBook
@@ -120,7 +120,8 @@ class Processor:
 
     def snapshot(self) -> bytes:
         """Return the whole state."""
-        saved = Saved(self._book.fingerprint, self.late, self._history.packed())
+        history = self._history
+        saved = Saved(self._book.fingerprint, self.late, history.packed(), history.packed_losses())
         return save_state(saved, self._lanes.values())
 
     def restore(self, snapshot: bytes, now: float) -> list[Transition]:
@@ -132,7 +133,7 @@ class Processor:
         rules = self._book.fingerprint
         saved = load_state(snapshot, self._lanes, rules)
         self.late = saved.late
-        self._history.unpack(saved.history, self._book.devices)
+        self._history.unpack(saved.history, saved.losses, self._book.devices)
         transitions: list[Transition] = []
         devices = [(lane, one) for lane in self._lanes.values() for one in lane.devices.values()]
         for lane, state in devices:
@@ -155,21 +156,26 @@ class Processor:
         transitions: list[Transition],
     ) -> None:
         """Take a reading that may change something."""
+        is_new = state is None
         if state is None:
             state = lane.new_state(reading)
-            if lane.silent_after_s:
-                due = reading.received_at + lane.silent_after_s
-                self._timers.set(due, Timer(lane.name, reading.device_id, SILENT))
+            self._expect(lane, reading)
         elif reading.retained or reading.observed_at < state.newest.observed_at:
             self.late += 1
             return
-        if state.memory is not None:
+        if state.memory is not None and (is_new or not _is_repeated(state.newest, reading)):
             lane.plan.derived.note(state.memory, reading)
         may_change = signature != state.weighed or lane.needs_every_reading or state.is_holding
         if may_change and self._is_held(lane, state, reading):
             lane.settle(state)
         else:
             self._weigh(lane, state, reading, signature, transitions)
+
+    def _expect(self, lane: Lane, reading: Reading) -> None:
+        """Take a device for silent after some time; readings until then put it off."""
+        if lane.silent_after_s:
+            due = reading.received_at + lane.silent_after_s
+            self._timers.set(due, Timer(lane.name, reading.device_id, SILENT))
 
     def _is_held(self, lane: Lane, state: DeviceState, reading: Reading) -> bool:
         """Return whether the device changes too often for this reading to be weighed now."""
@@ -194,6 +200,8 @@ class Processor:
     ) -> None:
         if state.ended and reading.observed_at > state.reading.observed_at:
             state.ended = None
+        if state.is_silent:
+            self._expect(lane, reading)
         state.reading, state.weighed, state.is_silent = reading, signature, False
         moved = self._share(lane, state) if lane.shares else ()
         evidence = Evidence(reading.observed_at, reading.received_at, reading.received_at)
@@ -209,7 +217,8 @@ class Processor:
         self, lane: Lane, state: DeviceState, now: float, transitions: list[Transition]
     ) -> None:
         """Weigh what is known of a device at a moment at which nothing was received from it."""
-        evidence = Evidence(state.observed(now), now, now)
+        observed = now if state.is_silent else state.observed(now)
+        evidence = Evidence(observed, now, now, is_reading=False)
         self._evaluate(lane, state, evidence, transitions, is_reading=False)
         lane.settle(state)
 
@@ -240,8 +249,9 @@ class Processor:
             weighed = evidence
             if alarm is None and state.ended and rule.name in state.ended:
                 # The onset is part of an alarm's identity: the next one at the same time is another.
-                onset = max(evidence.observed, state.ended[rule.name] + _MICROSECOND)
-                weighed = Evidence(onset, evidence.received, evidence.now)
+                onset = max(evidence.onset, state.ended[rule.name] + _MICROSECOND)
+                observed = max(evidence.observed, onset)
+                weighed = evidence._replace(observed=observed, began=onset)
             step = take_evidence(alarm, truths, weighed, lane.holds(number, state.reading.site_id))
             self._settle(lane, number, state, step, evidence.now, transitions)
         if lane.plan.is_derived and not state.is_silent:
@@ -443,52 +453,67 @@ class Processor:
         """Where the rest of a condition changed, move the moment of its `near` to this evidence."""
         moved = False
         reading = state.reading
-        for near, moment in zip(lane.plan.nears, state.nears or (), strict=True):
-            rest = lane.plan.rest_of(near, signature)
+        site = reading.site_id
+        for number, moment in enumerate(state.nears or ()):
+            near, rest = lane.plan.nears[number], lane.plan.rest_of(number, signature)
             if rest == moment.rest:
+                continue
+            if moment.rest is None:
+                moment.leave_open(rest)
                 continue
             moved = True
             moment.move(evidence.observed, evidence.received, rest)
-            nearby.answer(moment, near, reading, self._history.readings(reading.site_id, near.type))
-            self._watchers[reading.site_id, near.type].add((reading.type, reading.device_id))
-            if moment.truth is None:
-                due = moment.received + near.within_s
-                self._timers.set(due, Timer(lane.name, reading.device_id, NEAR))
+            nearby.answer(moment, near, reading, self._history.readings(site, near.type))
+            if moment.truth is None and not self._history.reaches(site, near, moment.observed):
+                moment.leave_open(rest)
+            self._watch_near(lane, state, near, moment)
         return moved
+
+    def _watch_near(
+        self, lane: Lane, state: DeviceState, near: Near, moment: nearby.NearState
+    ) -> None:
+        """Let neighbours answer a `near` of a device, and time where none of them does."""
+        device_id = state.reading.device_id
+        self._watchers[state.reading.site_id, near.type].add((lane.name, device_id))
+        due = moment.due(near)
+        if due < inf:
+            self._timers.set(due, Timer(lane.name, device_id, NEAR))
 
     def _answer_watchers(self, neighbour: Reading, transitions: list[Transition]) -> None:
         for type_name, device_id in sorted(self._watchers[neighbour.site_id, neighbour.type]):
             lane = self._lanes[type_name]
             state = lane.devices[device_id]
-            before = [near.truth for near in state.nears or ()]
             for near, moment in zip(lane.plan.nears, state.nears or (), strict=True):
-                if near.type == neighbour.type and moment.truth is not True:
-                    nearby.answer(moment, near, state.reading, [neighbour])
-            if before != [near.truth for near in state.nears or ()]:
-                self._weigh_nears(lane, state, neighbour.received_at, transitions)
+                if near.type != neighbour.type or moment.truth:
+                    continue
+                if nearby.answer(moment, near, state.reading, [neighbour]):
+                    self._weigh_near(lane, state, moment, neighbour.received_at, transitions)
 
     def _end_nears(
         self, lane: Lane, state: DeviceState, now: float, transitions: list[Transition]
     ) -> None:
         """Answer `near` with false where its time has passed without a neighbour's reading."""
-        changed = False
         for near, moment in zip(lane.plan.nears, state.nears or (), strict=True):
-            if moment.truth is None and moment.rest:
-                due = moment.received + near.within_s
-                if due <= now:
-                    moment.truth = False
-                    changed = True
-                else:
-                    self._timers.set(due, Timer(lane.name, state.reading.device_id, NEAR))
-        if changed:
-            self._weigh_nears(lane, state, now, transitions)
+            if moment.due(near) <= now:
+                moment.truth = False
+                self._weigh_near(lane, state, moment, now, transitions)
+            else:
+                self._watch_near(lane, state, near, moment)
 
-    def _weigh_nears(
-        self, lane: Lane, state: DeviceState, now: float, transitions: list[Transition]
+    def _weigh_near(
+        self,
+        lane: Lane,
+        state: DeviceState,
+        moment: nearby.NearState,
+        now: float,
+        transitions: list[Transition],
     ) -> None:
-        """Weigh a device whose `near` was answered: its condition holds from the moment asked about."""
-        reading = state.reading
-        evidence = Evidence(reading.observed_at, reading.received_at, now)
+        """Weigh a device whose `near` was answered: what follows came about at the moment asked about."""
+        memory = state.memory
+        if memory is None or moment.observed > memory.observed:
+            evidence = Evidence(moment.observed, moment.received, now)
+        else:
+            evidence = Evidence(memory.observed, memory.received, now, moment.observed)
         self._evaluate(lane, state, evidence, transitions, is_reading=False)
         lane.settle(state)
 
@@ -526,9 +551,11 @@ class Processor:
         else:
             state.is_silent = False
         for near, moment in zip(lane.plan.nears, state.nears or (), strict=True):
-            self._watchers[reading.site_id, near.type].add((lane.name, reading.device_id))
-            if moment.truth is None and moment.rest:
-                due = moment.received + near.within_s
-                self._timers.set(due, Timer(lane.name, reading.device_id, NEAR))
+            self._watch_near(lane, state, near, moment)
         if lane.plan.is_derived and not state.is_silent:
             self._watch_windows(lane, state, now)
+
+
+def _is_repeated(newest: Reading, reading: Reading) -> bool:
+    """Whether a reading says again what the device's newest says, of the same moment."""
+    return reading.observed_at == newest.observed_at and reading.values == newest.values

@@ -56,6 +56,7 @@ class Saved(msgspec.Struct):
     """The fingerprint of the rules."""
     late: int
     history: list[Any]
+    losses: list[tuple[str, str, float]] = []
     lanes: dict[str, msgspec.Raw] = {}
 
 
@@ -98,7 +99,7 @@ def _decode_lane(packed: msgspec.Raw, lane: Lane) -> _Lane[Any]:
 
 def _load_lane(lane: Lane, packed: _Lane[Any], *, same_rules: bool) -> None:
     plan = lane.plan
-    same_nears = packed.nears == [repr(near) for near in plan.nears]
+    nears = [repr(near) for near in plan.nears]
     sites: dict[str, str] = {}
     """Each name once: there are many devices at a site."""
     for device in packed.devices:
@@ -115,14 +116,13 @@ def _load_lane(lane: Lane, packed: _Lane[Any], *, same_rules: bool) -> None:
         if device.kept is not None:
             _unpack(lane, state, device.kept)
         state.weighed = plan.signature(reading)
-        if plan.nears and not (same_nears and state.nears):
-            state.nears = [nearby.NearState() for _ in plan.nears]
-        elif not plan.nears:
-            state.nears = None
-        if not plan.is_derived:
+        if nears != packed.nears or not (nears and state.nears):
+            kept = dict(zip(packed.nears, state.nears or (), strict=False))
+            state.nears = [kept.get(near) or nearby.NearState(rest=None) for near in nears] or None
+        if not plan.remembers:
             state.memory = None
         elif state.memory is None:
-            state.memory = plan.derived.new_memory()
+            state.memory = plan.derived.new_memory(reading)
         elif not same_rules:
             state.memory = plan.derived.adopt(state.memory, packed.remembered)
         lane.add(device.device_id, state)

@@ -49,10 +49,6 @@ class OpenHours:
         """Return whether the rule is watched at `at`."""
         return bisect_right(self._around(at), at) % 2 == 1
 
-    def opened_at(self, at: float) -> float:
-        """Return when the stretch began that is open at `at`; at most nine days back."""
-        return self._around(at)[bisect_right(self._bounds, at) - 1]
-
     def changes_at(self, at: float) -> float:
         """Return the next opening or closing after `at`, or infinity where there is none."""
         bounds = self._around(at)

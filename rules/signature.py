@@ -38,6 +38,7 @@ from rules.expression import (
     Truth,
     atom_truth,
     atoms_of,
+    beside_near,
     leaves_of,
     quantity_value,
 )
@@ -54,6 +55,11 @@ class Compiled:
     clear: Condition | None = None
     levels: tuple[Condition, ...] = ()
     """The lowest first; empty where the rule has one severity."""
+
+    @property
+    def written(self) -> list[Condition]:
+        """The conditions as their author wrote them: with levels, those are `when`."""
+        return [*(self.levels or [self.when]), *([] if self.clear is None else [self.clear])]
 
     @property
     def every(self) -> list[Condition]:
@@ -117,6 +123,7 @@ class Plan:
             self._add_entry(Silent())
         self._atoms: dict[int, list[tuple[Atom, str, TruthAt]]] = {}
         """By rule, once it was asked for."""
+        self._rests = [self._beside(near) for near in self.nears]
         self._every_rule = range(len(conditions))
         self._whens = [compile_condition(one.when, self._truth_of) for one in conditions]
         self._clears = [
@@ -136,6 +143,16 @@ class Plan:
     def is_derived(self) -> bool:
         """Whether a signature needs more than the last reading."""
         return bool(self._derived_slots)
+
+    @property
+    def remembers(self) -> bool:
+        """Whether more is kept of a device than its last reading."""
+        return bool(self._derived_slots or self.nears)
+
+    @property
+    def entries(self) -> int:
+        """How many rules stand at breakpoints, all told: what finding those that may change takes."""
+        return sum(len(rules) for crossed in self._crossed for rules in crossed)
 
     def signature(self, reading: Reading) -> Signature:
         """Return the positions of `reading`, without those of `near`."""
@@ -185,16 +202,9 @@ class Plan:
             when, cleared, tuple([level(signature) for level in levels]) if levels else ()
         )
 
-    def rest_of(self, near: Near, signature: Signature) -> list[Truth]:
-        """Return the truths beside `near` in the rules that use it: its moment is their last change."""
-        return [
-            self._truth_of[atom](signature)
-            for compiled in self.conditions
-            for condition in compiled.every
-            if near in (atoms := atoms_of(condition))
-            for atom in atoms
-            if not isinstance(atom, Near)
-        ]
+    def rest_of(self, near: int, signature: Signature) -> list[Truth]:
+        """Return the truths beside a `near`, by number: its moment is their last change."""
+        return [truth_at(signature) for truth_at in self._rests[near]]
 
     def trace(self, rule: int, signature: Signature) -> list[tuple[Atom, str, Truth]]:
         """Return every atom of a rule's conditions, in words, with its truth at a whole signature."""
@@ -204,6 +214,16 @@ class Plan:
             atoms = [(atom, describe_condition(atom), self._truth_of[atom]) for atom in every]
             self._atoms[rule] = atoms
         return [(atom, words, truth_at(signature)) for atom, words, truth_at in atoms]
+
+    def _beside(self, near: Near) -> list[TruthAt]:
+        """Return what stands beside `near` in its conditions."""
+        return [
+            compile_condition(rest, self._truth_of)
+            for compiled in self.conditions
+            for condition in compiled.written
+            if near in atoms_of(condition)
+            for rest in beside_near(condition)
+        ]
 
     def _add_quantity(self, quantity: Quantity, comparisons: Sequence[Comparison]) -> list[float]:
         cuts = self._add_breakpoints(comparisons)

@@ -60,7 +60,11 @@ class Inhibitions:
         if raised:
             return []
         waiting = self._inhibited.get(site, {})
-        return [k for k, one in waiting.items() if not self.inhibitor_of(one, site)]
+        return [
+            freed
+            for freed, one in waiting.items()
+            if rule in one.inhibited_by and not self.inhibitor_of(one, site)
+        ]
 
     def note_released(self, site: str, key: AlarmKey) -> None:
         """Take note that an alarm is not inhibited any more, or over."""

@@ -134,6 +134,8 @@ class Track(msgspec.Struct, gc=False):
     changed_at: float = -inf
     became: dict[str, float] = {}
     """By the values that rules ask about, as text: when the field last became that."""
+    unsure: dict[str, float] = {}
+    """By values that no rule asked about before: until when the field may have become that."""
 
     def take(self, at: float, value: Value | None, asked: frozenset[str]) -> None:
         """Take what a reading says of the field; None where it says nothing."""
@@ -143,6 +145,19 @@ class Track(msgspec.Struct, gc=False):
             self.known_since = at
         elif value != self.value:
             self.changed_at = at
-            if (text := str(value)) in asked:
+            if (text := as_text(value)) in asked:
                 self.became[text] = at
         self.value, self.sent_at = value, at
+
+    def ask(self, asked: frozenset[str]) -> None:
+        """Begin to note when the field becomes one of `asked`, whoever asked before."""
+        for text in asked - self.became.keys():
+            if self.value is not None and as_text(self.value) == text:
+                self.became[text] = self.changed_at
+            else:
+                self.unsure[text] = self.changed_at
+
+
+def as_text(value: Value) -> str:
+    """Return a value as text; minus nothing is nothing."""
+    return str(value + 0.0) if type(value) is float else str(value)

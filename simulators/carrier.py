@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -62,6 +62,16 @@ class Refusal:
     retry_after_s: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """A text that a phone is going to send."""
+
+    number: str
+    to: str
+    text: str
+    at: datetime
+
+
 class Carrier:
     """A carrier on a port of 127.0.0.1. What people answer is given as functions of what they are told."""
 
@@ -86,6 +96,7 @@ class Carrier:
         self._refusals: list[Refusal] = []
         self._changed = threading.Condition()
         self._timers: set[threading.Timer] = set()
+        self._expected: list[Expected] = []
         self._closing = threading.Event()
         handler = type("Handler", (_Handler,), {"carrier": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", port), handler)
@@ -143,6 +154,23 @@ class Carrier:
         self._post(self.inbound_url, fields)
         return sid
 
+    def expected(self) -> list[Expected]:
+        """Return what people are going to answer, to give it to the `expect` of a later carrier."""
+        with self._changed:
+            return list(self._expected)
+
+    def expect(self, answer: Expected) -> None:
+        """Let a phone send a text when its time has come."""
+        with self._changed:
+            self._expected.append(answer)
+
+        def send() -> None:
+            self.text_from(answer.number, answer.text, to=answer.to)
+            with self._changed:
+                self._expected.remove(answer)
+
+        self._later(max(0.0, (answer.at - self._clock.now()).total_seconds()), send)
+
     def accept(self, kind: str, fields: dict[str, str]) -> Sent:
         """Take something to deliver."""
         body = fields.get("Body", "")
@@ -187,10 +215,8 @@ class Carrier:
             return
         self._receipt(one, "delivered")
         for answer in self.answers_to(one.body, one.to):
-            self._answer_later(one, answer)
-
-    def _answer_later(self, one: Sent, answer: Answer) -> None:
-        self._later(answer.after_s, lambda: self.text_from(one.to, answer.text, to=one.sender))
+            at = self._clock.now() + timedelta(seconds=answer.after_s)
+            self.expect(Expected(one.to, one.sender, answer.text, at))
 
     def _call(self, call: Sent) -> None:
         if call.to in self.unreachable:

@@ -31,7 +31,7 @@ from prevenant.errors import ConfigurationError
 from prevenant.settings import shipped_book
 from simulators import people
 from simulators.broker import find_mosquitto, free_port, start_broker
-from simulators.carrier import Carrier
+from simulators.carrier import Carrier, Expected
 from simulators.engine_process import EngineProcess
 from simulators.faults import DEMO
 from simulators.fleet import Fleet, connect, demo_devices
@@ -40,6 +40,8 @@ from simulators.storyteller import Storyteller
 from simulators.terminal import own_terminal
 
 _FOLDER = Path("var/demo")
+_STATE = "state.json"
+_KEPT = ("began_at", "now", "told", "token", "expected")
 _ZONE = ZoneInfo("Europe/Paris")
 _BEGINS_AT_HOUR = 10
 _PORT = 8080
@@ -55,18 +57,37 @@ def run_demo(
     if fresh:
         shutil.rmtree(_FOLDER, ignore_errors=True)
     _FOLDER.mkdir(parents=True, exist_ok=True)
-    stopping = threading.Event()
-    for name in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(name, lambda *_: stopping.set())
+    ending = _Ending()
     demo = Demo(speed, broker)
     with own_terminal():
         try:
+            ending.breaks_in = True
             demo.start()
+            ending.breaks_in = False
             if not headless:
                 _open_browser(demo.console_url)
-            return demo.tell(stopping, until_told=until_told)
+            return demo.tell(ending.asked, until_told=until_told)
+        except KeyboardInterrupt:
+            return 0
         finally:
+            ending.breaks_in = False
             demo.stop()
+
+
+class _Ending:
+    """Ctrl-C or SIGTERM: while things are being started it breaks in; later it is looked at."""
+
+    def __init__(self) -> None:
+        self.asked = threading.Event()
+        self.breaks_in = False
+        for name in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(name, self._ask)
+
+    def _ask(self, *_: object) -> None:
+        self.asked.set()
+        if self.breaks_in:
+            self.breaks_in = False
+            raise KeyboardInterrupt
 
 
 class Demo:
@@ -80,6 +101,7 @@ class Demo:
         self._broker_kind = broker
         self._broker: subprocess.Popen[bytes] | None = None
         self._engine: EngineProcess | None = None
+        self._carrier: Carrier | None = None
         self._stops: list[Callable[[], object]] = []
         self.console_url = ""
 
@@ -93,6 +115,7 @@ class Demo:
         self._broker, mqtt_url = start_broker(_FOLDER / "broker", self._broker_kind)
         carrier = Carrier(self._clock).start()
         carrier.answers_to, carrier.key_for = people.answers_to, people.key_for
+        self._carrier = carrier
         mailbox = Mailbox().start()
         self._stops += [carrier.stop, mailbox.stop]
         self._engine = EngineProcess(
@@ -108,8 +131,12 @@ class Demo:
         self._engine.run("crm", "import", str(demo_data()))
         self._engine.start()
         self._engine.wait_until_ready()
+        for number, to, text, at in self._state["expected"]:
+            carrier.expect(Expected(number, to, text, datetime.fromisoformat(at)))
         self._start_fleet(mqtt_url)
         self.console_url = f"{self._engine.url}/?token={self._state['token']}"
+        if self._engine.port != _PORT:
+            self._out.print(f"Port {_PORT} is in use, so the console stands on another.")
         self._out.print(f"Console: [bold]{self.console_url}[/]")
         self._out.print(
             f"One second here is {self._clock.speed:g} seconds there. Ctrl-C ends it; "
@@ -139,6 +166,9 @@ class Demo:
 
     def stop(self) -> None:
         """Stop everything: the devices, the engine, its providers, the broker."""
+        if self._engine is not None:
+            # What the engine did while things were being started has happened, too.
+            self._keep_now()
         for stop in reversed(self._stops):
             with suppress(Exception):
                 stop()
@@ -180,14 +210,31 @@ class Demo:
             stopping.wait(0.5)
 
     def _keep_state(self, storyteller: Storyteller) -> None:
-        self._state |= {"now": self._clock.now().isoformat(), "told": storyteller.heard}
+        self._state["told"] = storyteller.heard
+        self._keep_now()
+
+    def _keep_now(self) -> None:
+        """Keep the time, and what people have read and are going to answer."""
+        self._state["now"] = self._clock.now().isoformat()
+        if self._carrier is not None:
+            self._state["expected"] = [
+                (one.number, one.to, one.text, one.at.isoformat())
+                for one in self._carrier.expected()
+            ]
         _save_state(self._state)
 
 
 def _be_the_only_one() -> None:
     """Take the folder until this process ends. Raises ConfigurationError where another demo has it."""
-    _FOLDER.parent.mkdir(parents=True, exist_ok=True)
-    lock = os.open(_FOLDER.with_suffix(".lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC)
+    try:
+        _FOLDER.parent.mkdir(parents=True, exist_ok=True)
+        lock = os.open(_FOLDER.with_suffix(".lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC)
+    except OSError as error:
+        message = (
+            f"the demo cannot keep its files in {_FOLDER}: {error.strerror}; "
+            "start it in a folder that you may write to"
+        )
+        raise ConfigurationError(message) from None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -210,21 +257,28 @@ def _events(answer: requests.Response) -> Iterator[dict[str, Any]]:
 
 def _load_state() -> dict[str, Any]:
     """Return where the last demo ended; a new one begins on a working day at ten in the morning."""
-    with suppress(OSError, ValueError):
-        state: dict[str, Any] = json.loads((_FOLDER / "state.json").read_text("utf-8"))
-        return state
+    path = _FOLDER / _STATE
+    if path.exists():
+        try:
+            kept = json.loads(path.read_text("utf-8"))
+            datetime.fromisoformat(kept["now"])
+            return {name: kept[name] for name in _KEPT}
+        except (ValueError, LookupError, TypeError):
+            message = f"{path} is damaged: begin anew with --fresh"
+            raise ConfigurationError(message) from None
     day = datetime.now(_ZONE).replace(hour=_BEGINS_AT_HOUR, minute=0, second=0, microsecond=0)
     day -= timedelta(days=max(0, day.weekday() - _FRIDAY))
     begins = day.astimezone(UTC).isoformat()
-    state = {"began_at": "", "now": begins, "told": 0, "token": secrets.token_urlsafe(16)}
+    token = secrets.token_urlsafe(16)
+    state = {"began_at": "", "now": begins, "told": 0, "token": token, "expected": []}
     _save_state(state)
     return state
 
 
 def _save_state(state: dict[str, Any]) -> None:
-    fresh = _FOLDER / "state.json.new"
+    fresh = _FOLDER / f"{_STATE}.new"
     fresh.write_text(json.dumps(state), "utf-8")
-    fresh.replace(_FOLDER / "state.json")
+    fresh.replace(_FOLDER / _STATE)
 
 
 def _free_or(port: int) -> int:

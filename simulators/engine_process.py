@@ -64,7 +64,8 @@ class EngineProcess:
             start_new_session=True,
         )
         if done.returncode:
-            raise ConfigurationError(done.stderr.strip() or done.stdout.strip())
+            said = done.stderr.strip() or done.stdout.strip()
+            raise ConfigurationError(said.removeprefix("error: "))
         return str(done.stdout)
 
     def wait_until_ready(self) -> None:

@@ -10,8 +10,10 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.reasoncodes import ReasonCode
 
 from prevenant.clock import Clock, ScaledClock, from_epoch
+from prevenant.errors import ConfigurationError
 from simulators.defibrillator import Defibrillator
 from simulators.door import Door, Telemetry
 from simulators.faults import DEMO, Timeline
@@ -19,6 +21,8 @@ from simulators.refrigerator import Refrigerator
 from simulators.thermometer import Thermometer
 
 _CATCH_UP_S = 3 * 3600.0
+_PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
+_ANSWERS_WITHIN_S = 10.0
 
 
 class SimulatedDevice(Protocol):
@@ -101,22 +105,50 @@ class Fleet:
 
 
 def connect(url: str, client_id: str = "") -> paho.Client:
-    """Return a client that is connected, or connects as soon as the broker answers."""
+    """Return a client that the broker has taken. Raises ConfigurationError where it does not."""
     parts = urlsplit(url)
-    query = parse_qs(parts.query)
+    query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
     websockets = parts.scheme in {"ws", "wss"}
     client = paho.Client(
         CallbackAPIVersion.VERSION2, client_id, transport="websockets" if websockets else "tcp"
     )
+    if websockets:
+        client.ws_set_options(path=parts.path or "/mqtt")
     if parts.username:
         client.username_pw_set(unquote(parts.username), unquote(parts.password or ""))
-    if parts.scheme in {"mqtts", "wss"}:
-        client.tls_set(query.get("ca", [None])[0])
     client.max_queued_messages_set(100_000)
     client.max_inflight_messages_set(1_000)
-    client.connect(parts.hostname or "127.0.0.1", parts.port or 1883)
+    answered = threading.Event()
+    answers: list[ReasonCode] = []
+
+    def take_answer(
+        _client: object, _data: object, _flags: object, code: ReasonCode, _p: object
+    ) -> None:
+        answers.append(code)
+        answered.set()
+
+    client.on_connect = take_answer
+    host, port = parts.hostname or "127.0.0.1", parts.port or _PORTS[parts.scheme]
+    try:
+        if parts.scheme in {"mqtts", "wss"}:
+            client.tls_set(query.get("ca"), query.get("cert"), query.get("key"))
+        client.connect(host, port)
+    except OSError as error:
+        raise _not_connected(host, port, error.strerror or str(error)) from None
     client.loop_start()
+    if not answered.wait(_ANSWERS_WITHIN_S) or answers[0].is_failure:
+        client.disconnect()
+        client.loop_stop()
+        raise _not_connected(host, port, str(answers[0]) if answers else "it says nothing")
     return client
+
+
+def _not_connected(host: str, port: int, reason: str) -> ConfigurationError:
+    message = (
+        f"the broker {host}:{port} does not take us: {reason}; "
+        "start it, or mend PREVENANT_MQTT_URL (address, user and password, ?ca=)"
+    )
+    return ConfigurationError(message)
 
 
 def run_fleet(url: str, speed: float, seed: int) -> None:

@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ _CONVERSIONS: Mapping[str, Callable[[float], float]] = {
     "celsius": lambda value: value,
 }
 _TRUE, _FALSE = {"true", "1", "yes"}, {"false", "0", "no"}
+_TIME_COLUMN = "timestamp"
 _LAST_WORDS_S = 10.0
 
 
@@ -29,13 +30,14 @@ def replay_csv(
     device_type: DeviceType,
     device: str,
     fields: Sequence[str],
-    time_column: str,
+    time_column: str | None,
     speed: float,
     limit: int,
 ) -> int:
     """Publish the rows of `file` as readings of one device; return how many.
 
-    Rows without a readable time follow each other once a second of the record. Raises ConfigurationError.
+    A row without a readable time comes a second of the record after the one before it. Raises
+    ConfigurationError before anything is published.
     """
     frame = _read(file)
     if not device_type.is_plain:
@@ -44,24 +46,26 @@ def replay_csv(
             "replay a device type without format, from, identity or readings"
         )
         raise ConfigurationError(message)
-    columns = _read_fields(fields, device_type, [str(c) for c in frame.columns], file)
+    columns = _read_fields(fields, device_type, frame, file)
+    pauses = _pauses(frame, time_column, file)
     topic = _topic(device_type, device)
     client = connect(url)
     waiting = threading.Event()
-    count, last = 0, None
+    count = 0
     try:
-        for offset_s, row in _rows(frame, time_column):
+        for pause_s, (_, row) in zip(pauses, frame.iterrows(), strict=True):
             if limit and count >= limit:
                 break
-            if last is not None and offset_s > last:
-                waiting.wait((offset_s - last) / speed)
-            last = offset_s
+            if pause_s > 0:
+                waiting.wait(pause_s / speed)
             payload = {name: read(row[column]) for name, (column, read) in columns.items()}
             payload["observed_at"] = datetime.now(UTC).isoformat(timespec="milliseconds")
             published = client.publish(topic, json.dumps(payload), qos=1)
             count += 1
-        if count:
-            published.wait_for_publish(_LAST_WORDS_S)
+        published.wait_for_publish(_LAST_WORDS_S)
+        if not published.is_published():
+            message = f"the broker has not taken all of {count} readings: see what it logs"
+            raise ConfigurationError(message)
     except KeyboardInterrupt:
         pass
     finally:
@@ -72,30 +76,42 @@ def replay_csv(
 
 def _read(file: Path) -> pd.DataFrame:
     try:
-        return pd.read_csv(file)
+        frame = pd.read_csv(file)
     except FileNotFoundError:
-        message = f"there is no file {file}"
+        message = f"there is no file {file}: name one that exists"
+        raise ConfigurationError(message) from None
+    except OSError as error:
+        message = f"{file} cannot be read: {error.strerror}; name a CSV file"
         raise ConfigurationError(message) from None
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        message = f"{file} cannot be read as CSV: {error}"
+        reason = " ".join(str(error).split())
+        message = f"{file} cannot be read as CSV in UTF-8 with a line of headings: {reason}"
         raise ConfigurationError(message) from None
+    if frame.empty:
+        message = f"{file} has no row below its headings: name a file with readings"
+        raise ConfigurationError(message)
+    return frame
 
 
-def _rows(frame: pd.DataFrame, time_column: str) -> Iterator[tuple[float, Any]]:
-    """Yield each row with its time in seconds from the first."""
-    if time_column in frame.columns:
-        times = pd.to_datetime(frame[time_column], errors="coerce", utc=True)
-        seconds = (times - times.iloc[0]).dt.total_seconds().ffill().fillna(0.0)
-    else:
-        seconds = pd.Series(range(len(frame)), dtype=float)
-    for position, (_, row) in enumerate(frame.iterrows()):
-        yield float(seconds.iloc[position]), row
+def _pauses(frame: pd.DataFrame, time_column: str | None, file: Path) -> list[float]:
+    """Return how many seconds of the record pass before each row."""
+    if time_column is not None and time_column not in frame.columns:
+        hint = suggest(time_column, [str(column) for column in frame.columns])
+        message = f"{file} has no column {time_column!r}: {hint}"
+        raise ConfigurationError(message)
+    column = time_column or _TIME_COLUMN
+    if column not in frame.columns:
+        return [0.0] + [1.0] * (len(frame) - 1)
+    times = pd.to_datetime(frame[column], errors="coerce", utc=True)
+    pauses = times.diff().dt.total_seconds().fillna(1.0).clip(lower=0.0).tolist()
+    return [0.0, *pauses[1:]]
 
 
 def _read_fields(
-    fields: Sequence[str], device_type: DeviceType, columns: Sequence[str], file: Path
+    fields: Sequence[str], device_type: DeviceType, frame: pd.DataFrame, file: Path
 ) -> dict[str, tuple[str, Callable[[Any], Any]]]:
     """Return for each field the column that it comes from, and how its values are read."""
+    columns = [str(column) for column in frame.columns]
     wanted = list(fields) or [f"{f.name}={f.name}" for f in device_type.fields if f.name in columns]
     if not wanted:
         names = ", ".join(field.name for field in device_type.fields)
@@ -103,7 +119,10 @@ def _read_fields(
         raise ConfigurationError(message)
     found = {}
     for text in wanted:
-        name, _, source = text.partition("=")
+        name, assigns, source = text.partition("=")
+        if not assigns:
+            message = f"--field {text} names no column: write {name}=COLUMN"
+            raise ConfigurationError(message)
         column, _, unit = source.partition(":")
         field = device_type.field(name)
         if field is None:
@@ -116,8 +135,21 @@ def _read_fields(
         if unit and unit not in _CONVERSIONS:
             message = f"{unit!r} cannot be converted: {suggest(unit, _CONVERSIONS)}"
             raise ConfigurationError(message)
+        if field.kind is float:
+            _check_numbers(frame[column], file)
         found[name] = (column, _reader(field.kind, _CONVERSIONS.get(unit)))
     return found
+
+
+def _check_numbers(column: "pd.Series[Any]", file: Path) -> None:
+    bad = column.notna() & pd.to_numeric(column, errors="coerce").isna()
+    if bad.any():
+        row = int(bad.to_numpy().argmax())
+        message = (
+            f"{file}: {column.iloc[row]!r} in row {row + 1} of column {column.name!r} is no number: "
+            "leave it empty, or name another column"
+        )
+        raise ConfigurationError(message)
 
 
 def _reader(kind: type, convert: Callable[[float], float] | None) -> Callable[[Any], Any]:
@@ -136,6 +168,9 @@ def _reader(kind: type, convert: Callable[[float], float] | None) -> Callable[[A
 
 def _topic(device_type: DeviceType, device: str) -> str:
     site, _, name = device.rpartition("/")
+    if not name or set(device) & {"#", "+", "\0"}:
+        message = f"--device {device!r} is no name of a device: write SITE/DEVICE, as in t2/T1"
+        raise ConfigurationError(message)
     if "{site}" in device_type.topic and not site:
         message = f"{device_type.name} belongs to a site: write --device SITE/{name}"
         raise ConfigurationError(message)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import structlog
+from hypothesis import settings
 from pydantic import SecretStr
 
 from prevenant.settings import Settings
@@ -17,6 +18,10 @@ from simulators.mailbox import Mailbox
 from tests.moved_clock import MovedClock
 from tests.servers import Broker, make_database, running_broker, running_postgres
 from tests.world import World
+
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
+"""A busy machine fails no test."""
 
 _NAMES = (f"prevenant_{number}" for number in itertools.count())
 

@@ -1,6 +1,7 @@
 """The documents say what exists: settings, commands, routes, examples and links."""
 
 import re
+import shlex
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import typer.main
 import yaml
 from fastapi.routing import APIRoute
 
-from prevenant.api import alarms, book, devices, dispatch, on_call, resources, webhooks
+from prevenant.api import alarms, book, crm, devices, dispatch, on_call, resources, webhooks
 from prevenant.book import load_book
 from prevenant.book_tests import run_book_tests
 from prevenant.cli import app
@@ -65,16 +66,8 @@ def test_every_command_is_documented() -> None:
 
 def test_every_route_is_documented() -> None:
     text = (DOCS / "api.md").read_text("utf-8")
-    routers = (
-        alarms.router,
-        resources.router,
-        devices.router,
-        dispatch.router,
-        book.router,
-        on_call.router,
-        webhooks.router,
-    )
-    paths = [r.path for router in routers for r in router.routes if isinstance(r, APIRoute)]
+    parts = (alarms, resources, devices, crm, dispatch, book, on_call, webhooks)
+    paths = [r.path for part in parts for r in part.router.routes if isinstance(r, APIRoute)]
     assert "/api/v1/alarms" in paths
     assert [path for path in paths if path.replace(":path", "") not in text] == []
 
@@ -83,6 +76,31 @@ def test_the_readme_quotes_the_rule_book() -> None:
     (quoted,) = blocks(ROOT / "README.md", "yaml")
     assert len(quoted.splitlines()) == 10
     assert quoted in (ROOT / "rules.yaml").read_text("utf-8")
+
+
+def test_the_settings_of_the_readme_are_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (ROOT / "README.md").read_text("utf-8")
+    exports = re.findall(r"^ *export (\w+)=(\S+)$", text, re.MULTILINE)
+    assert len(exports) == 3
+    for name, value in exports:
+        monkeypatch.setenv(name, value)
+    shown = {row[0]: row[1] for row in describe_settings(load_settings())}
+    assert [
+        name for name, value in exports if "password" not in value and shown[name] != value
+    ] == []
+
+
+def test_the_commands_of_the_documents_can_be_typed() -> None:
+    texts = [text for page in PAGES for text in blocks(page, "sh")]
+    lines = "\n".join(texts).replace("\\\n", " ").replace("&& ", "\n")
+    typed = re.findall(r"^ *(prevenant .+)", lines, re.MULTILINE)
+    assert any("simulate replay" in one for one in typed)
+    command: Any = typer.main.get_command(app)
+    for one in typed:
+        found, rest = command, shlex.split(one, comments=True)[1:]
+        while hasattr(found, "commands"):
+            found, rest = found.commands[rest[0]], rest[1:]
+        found.make_context(one, rest).close()
 
 
 def test_the_readme_names_targets_that_make_has() -> None:

@@ -1,16 +1,20 @@
 """What people's replies mean for a case, beside the step that may be waiting for them."""
 
 from notify import Ask
-from prevenant.crm.directory import find_person, find_role_holders
+from prevenant.crm.directory import find_person
 from prevenant.tables import CaseEvent
-from workflows import offers, redispatch
-from workflows.running import RunningCase
-from workflows.tables import OPEN, WorkOrder
+from workflows import offers, questions, redispatch
+from workflows.recipients import people_of
+from workflows.running import DISPATCHER, RunningCase
+from workflows.tables import OPEN
 
-DISPATCHER = "dispatcher"
-"""The role that answers customers who ask for a person."""
-
-_JOB_STATES = {"en_route": "en_route", "arrived": "arrived", "done": "done"}
+_JOB_WORDS = {"en_route": "is on the way", "arrived": "has arrived", "done": "is done"}
+_VISIT_ANSWERS = {"accept": "confirmed", "decline": "moved", "cancel": "cancelled"}
+_VISIT_WORDS = {
+    "confirmed": "confirms the visit",
+    "moved": "wants the visit at another time",
+    "cancelled": "cancels the visit",
+}
 
 
 def take(run: RunningCase, event: CaseEvent) -> None:
@@ -28,19 +32,63 @@ def take(run: RunningCase, event: CaseEvent) -> None:
         case "acknowledge":
             run.note("declined", f"{answer['name']} does not take it")
         case "progress":
-            _take_progress(run, event)
-        case "confirm" if intent == "accept":
-            run.set_fact("customer.confirmed")
-            run.stop_asking("confirm", contact_id=answer["contact"])
-            run.note("customer.confirmed", f"{answer['name']} confirms the visit")
-        case "confirm":
-            run.set_fact("customer.moved")
-            run.stop_asking("confirm", contact_id=answer["contact"])
-            _call_person(run, event, "other_time")
-        case "rating":
-            run.case.rating = answer["number"]
-            run.stop_asking("rating", contact_id=answer["contact"])
-            run.note("customer.rated", f"{answer['name']} rates the visit {answer['number']} of 5")
+            _take_progress_answer(run, event)
+        case "confirm" if intent in _VISIT_ANSWERS:
+            take_visit_answer(run, _VISIT_ANSWERS[intent], event)
+        case "rating" | "nps" | "ces":
+            questions.take_rating(run, event)
+        case str() as ask if ask.startswith("question:"):
+            questions.take_answer(run, event)
+
+
+def _take_progress_answer(run: RunningCase, event: CaseEvent) -> None:
+    """Take what the technician who has the job says of it; somebody else's word means nothing."""
+    order, intent = run.work_order(), str(event.data["intent"])
+    if order is None or order.contact_id != event.data["contact"]:
+        return
+    if intent == "cancel":
+        redispatch.release(run, order, "cancelled", "cannot come after all")
+    else:
+        take_progress(run, intent, _cause(event.data["text"]))
+
+
+def take_progress(run: RunningCase, state: str, cause: str) -> None:
+    """Take how far the technician who has the job has come: `en_route`, `arrived` or `done`."""
+    order = run.work_order()
+    if order is None or state not in _JOB_WORDS or _is_behind(state, order.state):
+        return
+    order.state, order.updated_at = state, run.now
+    run.set_fact(f"technician.{state}")
+    if state == "done":
+        # Who is done was there, whether or not the arrival was reported.
+        run.progress.facts.setdefault("technician.arrived", run.progress.facts["technician.done"])
+        order.cause = cause[:200]
+        run.stop_asking("progress", contact_id=order.contact_id)
+    run.session.add(order)
+    because = f": {order.cause}" if state == "done" and order.cause else ""
+    run.note(f"technician.{state}", f"{order.technician_name} {_JOB_WORDS[state]}{because}")
+
+
+def _is_behind(state: str, reached: str) -> bool:
+    """Return whether a job has come further already: word of it may come late."""
+    order = [*_JOB_WORDS]
+    return reached in order and order.index(state) < order.index(reached)
+
+
+def take_visit_answer(run: RunningCase, answer: str, event: CaseEvent) -> None:
+    """Take that the customer has `confirmed`, `moved` or `cancelled` the visit, however it was said.
+
+    A visit that is moved goes to a person; one that is cancelled too, and its technician is told.
+    """
+    name = str(event.data.get("name") or run.place.customer_name or "the customer")
+    run.forget_facts(*(f"customer.{one}" for one in _VISIT_WORDS))
+    run.set_fact(f"customer.{answer}")
+    run.stop_asking("confirm", contact_id=str(event.data.get("contact", "")))
+    run.note(f"customer.{answer}", f"{name} {_VISIT_WORDS[answer]}")
+    if answer == "cancelled":
+        redispatch.cancel_job(run, "the customer has cancelled the visit")
+    if answer != "confirmed":
+        _call_person(run, event, {"moved": "other_time", "cancelled": "no_visit"}[answer])
 
 
 def _acknowledge(run: RunningCase, event: CaseEvent) -> None:
@@ -72,53 +120,23 @@ def _take_offer_answer(run: RunningCase, event: CaseEvent) -> None:
         run.tell(person, "technician", "job_gone" if order else "job_over", [["sms"]])
 
 
-def _take_progress(run: RunningCase, event: CaseEvent) -> None:
-    order = run.work_order()
-    intent = event.data["intent"]
-    if order is not None and order.contact_id == event.data["contact"] and intent == "cancel":
-        redispatch.release(run, order, "cancelled", "cannot come after all")
-        return
-    if order is None or order.contact_id != event.data["contact"] or intent not in _JOB_STATES:
-        return
-    order.state, order.updated_at = _JOB_STATES[intent], run.now
-    run.set_fact(f"technician.{intent}")
-    if intent == "done":
-        # Who is done was there, whether or not the arrival was reported.
-        run.progress.facts.setdefault("technician.arrived", run.progress.facts["technician.done"])
-        order.cause = _cause(event.data["text"])
-        run.stop_asking("progress", contact_id=order.contact_id)
-    run.session.add(order)
-    _tell_progress(run, order, intent)
-
-
-def _tell_progress(run: RunningCase, order: WorkOrder, intent: str) -> None:
-    words = {"en_route": "is on the way", "arrived": "has arrived", "done": "is done"}[intent]
-    cause = f": {order.cause}" if intent == "done" and order.cause else ""
-    run.note(f"technician.{intent}", f"{order.technician_name} {words}{cause}")
-
-
 def _call_person(run: RunningCase, event: CaseEvent, wish: str) -> None:
     """Have a person take over from the machine, at once, with what was said."""
     answer = event.data
-    extra = {"wish": wish, "said": answer["text"][:160]}
-    people = find_role_holders(run.session, DISPATCHER, run.place.site_id)
-    run.note(
-        "person.wanted", f"{answer['name']} wants a person", {"wish": wish, "said": answer["text"]}
-    )
+    name = str(answer.get("name") or run.place.customer_name or "the customer")
+    said = str(answer.get("text") or answer.get("note") or "")
+    extra = {"wish": wish, "said": said[:160]}
+    people = people_of(run, DISPATCHER)
+    run.note("person.wanted", f"{name} wants a person", {"wish": wish, "said": said})
     if not people:
         run.note("escalation.nobody", f"nobody is {DISPATCHER} here", {"role": DISPATCHER})
+    ask, turns = Ask("acknowledge"), [["sms"], ["email"]]
     for person in people:
-        run.tell(
-            person,
-            DISPATCHER,
-            "customer_needs_person",
-            [["sms"], ["email"]],
-            Ask("acknowledge"),
-            extra,
-        )
-    customer = find_person(run.session, answer["contact"])
+        run.tell(person, DISPATCHER, "customer_needs_person", turns, ask, extra)
+    customer = find_person(run.session, str(answer.get("contact", "")))
     if customer and people:
-        run.tell(customer, answer["role"], "person_will_call", [[answer["channel"]], ["sms"]])
+        turns = [[answer.get("channel", "preferred")], ["sms"]]
+        run.tell(customer, str(answer.get("role", "customer")), "person_will_call", turns)
 
 
 def _cause(text: str) -> str:

@@ -128,7 +128,7 @@ def _solve(jobs: Sequence[Job], free: _Room) -> list[tuple[Job, int, float]]:
         matrix = np.full((len(jobs), everybody + len(jobs)), np.inf)
         matrix[rows, places] = costs
         matrix[np.arange(len(jobs)), everybody + np.arange(len(jobs))] = nobody
-        solution = linear_sum_assignment(matrix)
+        chosen = linear_sum_assignment(matrix)[1]
     else:
         own = np.arange(len(jobs))
         sparse = csr_array(
@@ -138,9 +138,10 @@ def _solve(jobs: Sequence[Job], free: _Room) -> list[tuple[Job, int, float]]:
             ),
             shape=(len(jobs), everybody + len(jobs)),
         )
-        solution = min_weight_full_bipartite_matching(sparse)
+        chosen = min_weight_full_bipartite_matching(sparse)[1].astype(np.int64)
     found = []
-    for row, column in zip(*(axis.tolist() for axis in solution), strict=True):
+    # Every row has its column, in the order of the rows.
+    for row, column in enumerate(chosen.tolist()):
         if column < everybody:
             job, technician = jobs[row], int(owner[column])
             (place,) = np.flatnonzero(job.technicians == technician)

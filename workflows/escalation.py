@@ -2,12 +2,13 @@
 
 from notify import Ask
 from prevenant.clock import epoch_seconds
-from prevenant.crm.directory import find_role_holders
 from prevenant.tables import CaseEvent
 from workflows.definition import Escalate, HandOff
+from workflows.recipients import people_of
 from workflows.running import Outcome, RunningCase, Track
 from workflows.tables import HANDED_OVER
 
+TAKEN = ("acknowledged", "taken_over")
 _ASKED_OFTEN = 3
 """How many rounds a hand-off asks at its own pace, before it asks once a day."""
 _DAY_S, _HOUR_S = 86_400.0, 3_600.0
@@ -15,20 +16,33 @@ _DAY_S, _HOUR_S = 86_400.0, 3_600.0
 
 def begin(run: RunningCase, track: Track, step: Escalate | HandOff, why: str) -> Outcome:
     """Tell the first role. Whoever took the case before has not ended it: it is free again."""
-    run.progress.facts.pop("acknowledged", None)
+    run.forget_facts(*TAKEN)
     track.data = {"asked": 0}
     return _ask_next(run, track, step, why)
 
 
-def hear(run: RunningCase, step: Escalate | HandOff, event: CaseEvent) -> Outcome:
-    """End the step when somebody has taken the case."""
-    del event
-    if "acknowledged" not in run.progress.facts:
+def hear(
+    run: RunningCase, track: Track, step: Escalate | HandOff, event: CaseEvent, why: str
+) -> Outcome:
+    """End the step when somebody has taken the case; ask the next role when nobody was reached."""
+    if any(fact in run.progress.facts for fact in TAKEN):
+        if isinstance(step, HandOff):
+            run.finish(track, HANDED_OVER, f"handed over to {run.case.owner or 'somebody'}")
+            return Outcome.ENDED
+        return Outcome.DONE
+    reached = track.data.get("reached", [])
+    if event.kind != "message.failed" or event.data["message"] not in reached:
         return Outcome.WAITING
-    if isinstance(step, HandOff):
-        run.end(HANDED_OVER, f"handed over to {run.case.owner}")
-        return Outcome.ENDED
-    return Outcome.DONE
+    reached.remove(event.data["message"])
+    if reached or not _asks_others(track, step):
+        return Outcome.WAITING
+    run.note("escalation.unreached", "nobody who was asked could be reached: the next are asked")
+    return _ask_next(run, track, step, why)
+
+
+def _asks_others(track: Track, step: Escalate | HandOff) -> bool:
+    """Return whether somebody is left who was not asked in this round: else it keeps its pace."""
+    return bool(track.data["asked"] % len(step.to))
 
 
 def expire(run: RunningCase, track: Track, step: Escalate | HandOff, why: str) -> Outcome:
@@ -45,13 +59,15 @@ def _ask_next(run: RunningCase, track: Track, step: Escalate | HandOff, why: str
             run.note("escalation.unanswered", f"nobody took the case after {rounds} rounds")
             return Outcome.DONE
         track.data["asked"] = asked + 1
-        people = find_role_holders(run.session, role, run.place.site_id)
+        people = people_of(run, role)
         if not people:
             run.note("escalation.nobody", f"nobody is {role} here", {"role": role})
             continue
         run.note("escalated", f"to {role}: {', '.join(p.name for p in people)}", {"why": why})
-        for person in people:
+        track.data["reached"] = [
             run.tell(person, role, step.template, step.turns, Ask("acknowledge"), {"why": why})
+            for person in people
+        ]
         pause = step.within_s if rounds < _ASKED_OFTEN else _DAY_S
         track.due_at = epoch_seconds(run.now) + pause
         return Outcome.WAITING

@@ -32,8 +32,7 @@ from workflows.tables import Offer, WorkOrder
 
 def begin(run: RunningCase, track: Track, step: Dispatch) -> Outcome:
     """Rank everybody and offer the job to the best; in a storm, wait for the others first."""
-    for fact in redispatch.FACTS:
-        run.progress.facts.pop(fact, None)
+    run.forget_facts(*redispatch.FACTS)
     if gathering.begin_waiting(run, track, step):
         return Outcome.WAITING
     return _offer_more(run, track, step)
@@ -241,6 +240,7 @@ def _accept(run: RunningCase, track: Track, step: Dispatch, offer: Offer) -> Out
         run.note("offer.late", f"{offer.technician_name} accepts too late")
         _tell(run, offer.contact_id, step.gone_template)
         return Outcome.WAITING
+    run.set_fact("technician.accepted")
     run.note(
         "offer.accepted",
         f"{offer.technician_name} accepts",

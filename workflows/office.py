@@ -60,8 +60,9 @@ class Office:
 
     def close(self) -> None:
         """Ask no server any more."""
-        if self.roads is not None:
-            self.roads.stop()
+        roads, self.roads, self._tell = self.roads, None, None
+        if roads is not None:
+            roads.stop()
 
     def ask_ways(self, question: Question) -> None:
         """Ask the routing server."""

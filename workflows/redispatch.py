@@ -11,7 +11,12 @@ from workflows.running import RunningCase, Track
 from workflows.tables import ACTIVE_JOBS, CLOSED, HANDED_OVER, OPEN, Offer, WaitingJob, WorkOrder
 
 _DISPATCHER = "dispatcher"
-FACTS = ("technician.en_route", "technician.arrived", "technician.done")
+FACTS = (
+    "technician.accepted",
+    "technician.en_route",
+    "technician.arrived",
+    "technician.done",
+)
 
 
 def take_unavailable(run: RunningCase, event: CaseEvent) -> None:
@@ -33,14 +38,23 @@ def release(run: RunningCase, order: WorkOrder, kind: str, why: str) -> None:
     """Take a job from its technician, and have the step that sent them send somebody else."""
     cancel(run, order)
     run.progress.excluded[order.technician_id] = why
-    for fact in FACTS:
-        run.progress.facts.pop(fact, None)
+    run.forget_facts(*FACTS)
     run.note(f"technician.{kind}", f"{order.technician_name} {why}")
     if run.case.state == HANDED_OVER:
         _tell_person(run)
     has_own_step = any(track.data.get("order") == order.id for track in run.progress.tracks)
     if run.case.state == OPEN and not has_own_step:
         run.progress.tracks.append(Track(order.step, ends_after=order.step))
+
+
+def cancel_job(run: RunningCase, why: str) -> None:
+    """Take the job from the technician who has it, and say so; one who is done keeps it."""
+    order = run.work_order()
+    if order is None or order.state == "done":
+        return
+    cancel(run, order)
+    run.note("work_order.cancelled", f"{order.technician_name}: {why}")
+    _tell_over(run, order.contact_id)
 
 
 def cancel(run: RunningCase, order: WorkOrder) -> None:

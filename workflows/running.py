@@ -4,27 +4,39 @@ Nothing here reads a clock or sends anything: messages are queued in the caller'
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+from functools import cached_property
 from typing import Any
 
 import msgspec
-from jinja2 import TemplateError
-from sqlalchemy import bindparam
 from sqlmodel import Session, col, select
 
-from notify import Ask, Draft, Recipient, Templates, close_asks, queue_message
+from notify import (
+    Ask,
+    Draft,
+    Errand,
+    Recipient,
+    Templates,
+    close_asks,
+    queue_errand,
+    queue_message,
+)
 from prevenant.clock import epoch_seconds
 from prevenant.crm.directory import Person, Place, find_person, find_place
 from prevenant.tables import Alarm, add_timeline
-from workflows.definition import Dispatch, Parallel, Step, Turns, Wait, Workflow
-from workflows.tables import CLOSED, Case, WorkOrder
+from workflows.definition import HandOff, Parallel, Step, Turns, Workflow, locate
+from workflows.on_call import Schedule
+from workflows.saying import WORDING_ERRORS, say_variables
+from workflows.tables import CLOSED, HANDED_OVER, Case, WorkOrder
 
-_ORDERS = (
-    select(WorkOrder)
-    .where(WorkOrder.case_id == bindparam("case_id"), WorkOrder.state != "cancelled")
-    .order_by(col(WorkOrder.id).desc())
-)
+DISPATCHER = "dispatcher"
+"""The role that answers customers who ask for a person, and takes cases that cannot go on."""
+CUSTOMER_ROLES = frozenset({"customer", "site-contact"})
+RESCUE = "!"
+"""The path of the step that no workflow writes: a case that cannot go on is handed to a person."""
+_RESCUE_STEP = HandOff([DISPATCHER], 900.0, [["sms", "email"], ["voice"]], "case_failed")
 
 
 class Track(msgspec.Struct):
@@ -40,7 +52,7 @@ class Track(msgspec.Struct):
 
 
 class Progress(msgspec.Struct):
-    """Where a case stands."""
+    """Where a case stands. A field that is added gets a default: cases wait through upgrades."""
 
     tracks: list[Track] = []
     facts: dict[str, float] = {}
@@ -51,6 +63,14 @@ class Progress(msgspec.Struct):
     """The rule's message by language, as it was when the case was opened."""
     messages: int = 0
     rounds: int = 0
+    answers: dict[str, Any] = {}
+    """What was answered, by the name of the question or of the call."""
+    told: str = ""
+    """The key of the latest message to the customer."""
+    endings: dict[str, tuple[str, str]] = {}
+    """How the tracks that are over have ended, by name: the state and the outcome."""
+    failures: int = 0
+    """How often in a row the case could not go on."""
 
 
 class Outcome(Enum):
@@ -60,33 +80,55 @@ class Outcome(Enum):
     WAITING = "waiting"
     OTHERWISE = "otherwise"
     ENDED = "ended"
-    """The whole case is at its end."""
+    """The whole case, or the whole track, is at its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Into:
+    """A step left its track at the beginning of one of its own lists of steps."""
+
+    block: str
+
+
+Left = Outcome | Into
 
 
 class RunningCase:
     """One case, its workflow, and the session in which it moves."""
 
     def __init__(
-        self, session: Session, templates: Templates, workflow: Workflow, case: Case, now: datetime
+        self,
+        session: Session,
+        templates: Templates,
+        workflow: Workflow,
+        case: Case,
+        now: datetime,
+        schedules: Mapping[str, Schedule] | None = None,
     ) -> None:
         self.session = session
         self.case = case
         self.now = now
         self.progress = msgspec.convert(case.progress, Progress)
-        self._templates = templates
+        self.templates = templates
         self.workflow = workflow
-        self._place: Place | None = None
+        self.schedules = schedules or {}
+        """Who is on call, by the book in force."""
 
-    @property
+    @cached_property
     def place(self) -> Place:
         """Where the alarm is."""
-        if self._place is None:
-            case = self.case
-            self._place = find_place(self.session, case.device_type, case.site_id, case.device_id)
-        return self._place
+        case = self.case
+        return find_place(self.session, case.device_type, case.site_id, case.device_id)
+
+    @property
+    def alarm(self) -> Alarm:
+        """The alarm that the case is about."""
+        return self.session.get_one(Alarm, self.case.alarm_id)
 
     def step_at(self, path: str) -> Step:
         """Return the step at `path`."""
+        if path == RESCUE:
+            return _RESCUE_STEP
         siblings, index = locate(self.workflow.steps, path)
         return siblings[index]
 
@@ -106,6 +148,11 @@ class RunningCase:
         """Remember that something has come about."""
         self.progress.facts[fact] = epoch_seconds(self.now)
 
+    def forget_facts(self, *facts: str) -> None:
+        """Let something have to come about again."""
+        for fact in facts:
+            self.progress.facts.pop(fact, None)
+
     def tell(
         self,
         person: Person,
@@ -115,9 +162,11 @@ class RunningCase:
         ask: Ask | None = None,
         extra: Mapping[str, Any] | None = None,
     ) -> str:
-        """Queue a message to a person and return its key."""
-        self.progress.messages += 1
-        key = f"case-{self.case.id}-{self.progress.messages}"
+        """Queue a message to a person and return its key.
+
+        Staff get a plain text where the template cannot be worded; for a customer that raises.
+        """
+        key = self._next_key()
         zone = person.timezone if person.timezone != "UTC" else self.place.timezone
         recipient = Recipient(
             person.contact_id,
@@ -129,59 +178,65 @@ class RunningCase:
             person.preferred,
         )
         variables = {**self.variables(person.language, zone), **(extra or {})}
-        draft = Draft(
-            key, recipient, template, variables, turns, self.case.severity, self.case.id, ask
-        )
-        message = queue_message(self.session, self._templates, draft, self.now)
+        severity = self.case.severity
+        draft = Draft(key, recipient, template, variables, turns, severity, self.case.id, ask)
+        try:
+            message = queue_message(self.session, self.templates, draft, self.now)
+        except WORDING_ERRORS as error:
+            if role in CUSTOMER_ROLES:
+                raise
+            self.note("message.unworded", f"template {template!r} cannot be worded: {error}")
+            plain = Draft(
+                key, recipient, "plain_notice", variables, turns, severity, self.case.id, ask
+            )
+            message = queue_message(self.session, self.templates, plain, self.now)
+        if role in CUSTOMER_ROLES:
+            self.progress.told = key
+            self.forget_facts("message.delivered", "message.failed")
         if not message.turns:
             self.note("message.failed", f"{person.name} ({role}) cannot be told: {message.reason}")
+            if role in CUSTOMER_ROLES:
+                self.set_fact("message.failed")
+        return key
+
+    def send(self, channel: str, address: str, body: str, name: str) -> str:
+        """Queue something for a machine and return its key."""
+        key = self._next_key()
+        severity, case_id = self.case.severity, self.case.id or 0
+        errand = Errand(key, channel, address, body, name, severity, case_id)
+        queue_errand(self.session, errand, self.now)
         return key
 
     def variables(self, language: str, zone: str) -> dict[str, Any]:
         """Return what templates of this case can say, with the rule's message in `language`."""
-        place = self.place
-        alarm = self.session.get_one(Alarm, self.case.alarm_id)
-        order = self.work_order()
-        shared: dict[str, Any] = {
-            "case": {"number": self.case.id},
-            "device": {
-                "label": place.label,
-                "place": place.place or place.label,
-                "type": place.type,
-                "camera_url": place.camera_url,
-                "loudspeaker_url": place.loudspeaker_url,
-            },
-            "site": {"name": place.site_name, "address": place.address or place.site_name},
-            "customer": {"name": place.customer.name if place.customer else place.customer_name},
-            "values": alarm.values,
-        }
-        if order is not None:
-            name = order.technician_name
-            shared["technician"] = {"name": name, "first_name": name.split()[0]}
-            shared["visit"] = {"start": order.visit_start, "end": order.visit_end}
-        texts = self.progress.message
-        text = texts.get(language) or texts.get("en") or texts.get("")
-        text = text or next(iter(texts.values()), f"{self.case.rule}.")
-        message = self._templates.render_text(text, language, shared, zone)
-        shared["alarm"] = {"rule": alarm.rule, "message": message, "reason": alarm.reason}
-        return shared
+        return say_variables(self, language, zone)
+
+    def render(self, text: str) -> str:
+        """Return a text of the workflow with its variables filled in, as for the site."""
+        zone = self.place.timezone
+        return self.templates.render_text(text, "en", self.variables("en", zone), zone)
 
     def render_list(self, texts: list[str]) -> list[str]:
         """Return the names that texts of the workflow give; what cannot be worded is left out."""
-        zone = self.place.timezone
         found: list[str] = []
         for text in texts:
             try:
-                said = self._templates.render_text(text, "en", self.variables("en", zone), zone)
-            except TemplateError as error:
+                found += [one.strip() for one in self.render(text).split(",") if one.strip()]
+            except WORDING_ERRORS as error:
                 self.note("text.unworded", f"{text!r} is not known here: {error}")
-                continue
-            found += [one.strip() for one in said.split(",") if one.strip()]
         return found
 
     def work_order(self) -> WorkOrder | None:
         """Return the job of the technician who has it, or None."""
-        return self.session.exec(_ORDERS, params={"case_id": self.case.id}).first()
+        return self._latest_order(WorkOrder.state != "cancelled")
+
+    def last_order(self) -> WorkOrder | None:
+        """Return the latest job, also one that was cancelled: what is said of it stays true."""
+        return self._latest_order()
+
+    def _latest_order(self, *conditions: Any) -> WorkOrder | None:
+        query = select(WorkOrder).where(WorkOrder.case_id == self.case.id, *conditions)
+        return self.session.exec(query.order_by(col(WorkOrder.id).desc())).first()
 
     def technician(self) -> Person | None:
         """Return the technician who has the job, or None."""
@@ -192,6 +247,43 @@ class RunningCase:
         """Expect no more answers to these kinds of questions."""
         close_asks(self.session, self.case.id or 0, kinds, contact_id)
 
+    def finish(self, track: Track, state: str, outcome: str) -> None:
+        """End what a track belongs to: the named track of the workflow, or else the case."""
+        name, prefix = self._named_track(track.path)
+        if not name:
+            self.end(state, outcome)
+            return
+        self.progress.tracks = [
+            one for one in self.progress.tracks if not one.path.startswith(prefix)
+        ]
+        self.end_track(name, state, outcome)
+
+    def end_track(self, name: str, state: str, outcome: str) -> None:
+        """Remember how a named track has ended."""
+        self.progress.endings[name] = (state, outcome)
+        self.note("track.ended", f"{name}: {outcome}", {"track": name, "outcome": outcome})
+
+    def track_name(self, path: str) -> str:
+        """Return in which named track a step stands; empty where there are none."""
+        return self._named_track(path)[0]
+
+    def _named_track(self, path: str) -> tuple[str, str]:
+        steps = self.workflow.steps
+        first = steps[0] if steps else None
+        if not isinstance(first, Parallel) or not first.names or not path.startswith("0.branches."):
+            return "", ""
+        number = path.split(".")[2]
+        return first.names[int(number)], f"0.branches.{number}."
+
+    def end_completed(self) -> None:
+        """Give a case whose tracks are all over the end that they have given it."""
+        endings = self.progress.endings
+        state = HANDED_OVER if any(one == HANDED_OVER for one, _ in endings.values()) else CLOSED
+        outcomes = {outcome for _, outcome in endings.values()}
+        if len(outcomes) > 1:
+            outcomes = {"; ".join(f"{name}: {outcome}" for name, (_, outcome) in endings.items())}
+        self.end(state, next(iter(outcomes), "completed"))
+
     def end(self, state: str, outcome: str) -> None:
         """Stop all tracks and give the case its end."""
         self.progress.tracks = []
@@ -199,26 +291,9 @@ class RunningCase:
         self.case.outcome = outcome
         if state == CLOSED:
             self.case.closed_at = self.now
-        self.stop_asking("offer", "acknowledge", "confirm")
+        self.stop_asking("offer", "acknowledge", "confirm", "question:")
         self.note(f"case.{state}", f"case {self.case.id}: {outcome}")
 
-
-def locate(steps: list[Step], path: str) -> tuple[list[Step], int]:
-    """Return the list of steps that `path` leads to, and the index in it.
-
-    A path is an index, then `otherwise.INDEX` or `branches.BRANCH.INDEX` for each step inside another.
-    """
-    tokens = path.split(".")
-    siblings, index, position = steps, int(tokens[0]), 1
-    while position < len(tokens):
-        step = siblings[index]
-        if isinstance(step, Parallel):
-            siblings = step.branches[int(tokens[position + 1])]
-            index, position = int(tokens[position + 2]), position + 3
-        elif isinstance(step, Dispatch | Wait):
-            siblings = step.otherwise
-            index, position = int(tokens[position + 1]), position + 2
-        else:
-            message = f"there is no step at {path!r}"
-            raise LookupError(message)  # noqa: TRY004  the path is wrong, not a type
-    return siblings, index
+    def _next_key(self) -> str:
+        self.progress.messages += 1
+        return f"case-{self.case.id}-{self.progress.messages}"

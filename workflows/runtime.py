@@ -14,9 +14,10 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
 
+import msgspec
 import structlog
 from sqlalchemy import bindparam
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, NoResultFound, OperationalError
 from sqlmodel import Session, col, select
 
 from notify import Templates
@@ -37,12 +38,17 @@ from workflows.claims import (
     look_for_due,
 )
 from workflows.definition import Workflow, decode_steps, encode_steps
+from workflows.on_call import Schedule
 from workflows.running import Progress, RunningCase
 from workflows.tables import OPEN, Case, WorkflowVersion
 
 log = structlog.get_logger()
 
 _MAX_ATTEMPTS = 8
+_TELL_AFTER = 3
+"""After so many attempts to hear an event a person is told, while it is tried again."""
+_MAX_OPENINGS = 2
+"""How often the workflow of a new case is begun, before a person gets the case instead."""
 _STORE_PAUSE_S = 1.0
 _BUSY_PAUSE_S = 0.05
 """When to look again at what another worker has."""
@@ -80,6 +86,7 @@ class _Story:
     workflows: Mapping[str, Workflow]
     routes: Mapping[str, Route]
     templates: Templates
+    schedules: Mapping[str, Schedule]
 
 
 class Runtime:
@@ -92,11 +99,12 @@ class Runtime:
         workflows: Mapping[str, Workflow],
         routes: Mapping[str, Route],
         templates: Templates,
+        schedules: Mapping[str, Schedule] | None = None,
         steady: Callable[[], float] = steady_seconds,
     ) -> None:
         self._store = store
         self._clock = clock
-        self._story = _Story(workflows, routes, templates)
+        self._story = _Story(workflows, routes, templates, schedules or {})
         self._steady = steady
         self._together = 4
         """How many events, and how many deadlines, a transaction takes on: what it has time for."""
@@ -131,10 +139,11 @@ class Runtime:
         workflows: Mapping[str, Workflow],
         routes: Mapping[str, Route],
         templates: Templates,
+        schedules: Mapping[str, Schedule] | None = None,
     ) -> None:
         """Let another book say what new cases do; those under way keep their workflow and its texts."""
         templates.add_missing(self._story.templates)
-        self._story = _Story(workflows, routes, templates)
+        self._story = _Story(workflows, routes, templates, schedules or {})
 
     def stop(self) -> None:
         """End `run` after the transaction under way."""
@@ -215,7 +224,7 @@ class Runtime:
             raise
         except Exception as error:  # noqa: BLE001  logged; it stops nothing else
             self._new_workflows.clear()
-            _set_aside(session, event, error, now)
+            self._set_aside(session, event, error, now)
 
     def _expire(self, session: Session, case: Case, now: datetime) -> None:
         try:
@@ -223,8 +232,9 @@ class Runtime:
                 cases.expire(self._running(session, case, now))
         except _PASSED_ON:
             raise
-        except Exception as error:  # noqa: BLE001  logged; it stops nothing else
-            _postpone(session, case, error, now)
+        except Exception as error:
+            log.error("case deadline failed", case=case.id, error=repr(error), exc_info=error)
+            self._give_to_person(session, case, f"a deadline could not be handled: {error!r}", now)
 
     def _hear(self, session: Session, event: CaseEvent, now: datetime) -> None:
         if event.kind == "alarm.raised":
@@ -266,14 +276,18 @@ class Runtime:
         )
         session.add(case)
         session.flush()
-        run = RunningCase(session, story.templates, workflow, case, now)
+        run = self._run(session, workflow, case, now)
         where = f"{run.place.label}, {run.place.site_name}"
         run.note(
             "case.opened",
             f"case {case.id}: {alarm.rule} on {where}; runs {workflow.name}",
             {"rule": alarm.rule, "workflow": workflow.name},
         )
-        cases.start(run)
+        if event.attempts < _MAX_OPENINGS:
+            cases.start(run)
+        else:
+            # An alarm must not be left without a case because its workflow cannot begin.
+            cases.fail(run, f"the workflow cannot begin: {event.error}", instead=True)
 
     def _running(self, session: Session, case: Case, now: datetime) -> RunningCase:
         version = case.workflow_version
@@ -282,7 +296,58 @@ class Runtime:
             row = session.get_one(WorkflowVersion, version)
             workflow = decode_steps(case.workflow, row.steps)
             self._new_workflows[version] = workflow
-        return RunningCase(session, self._story.templates, workflow, case, now)
+        return self._run(session, workflow, case, now)
+
+    def _run(self, session: Session, workflow: Workflow, case: Case, now: datetime) -> RunningCase:
+        story = self._story
+        return RunningCase(session, story.templates, workflow, case, now, story.schedules)
+
+    def _set_aside(
+        self, session: Session, event: CaseEvent, error: Exception, now: datetime
+    ) -> None:
+        """Try a failed event again later; after a few times a person is told, and sees to the case."""
+        log.error("case event failed", case_event=event.id, error=repr(error), exc_info=error)
+        event.attempts += 1
+        event.error = repr(error)[:500]
+        if event.attempts < _MAX_ATTEMPTS:
+            event.retry_at = now + timedelta(seconds=2**event.attempts)
+        else:
+            event.heard_at = now
+            summary = f"{event.kind} could not be handled and needs a person: {event.error}"
+            add_timeline(session, now, "case.failed", summary, case_id=event.case_id)
+        session.add(event)
+        if event.attempts in {_TELL_AFTER, _MAX_ATTEMPTS}:
+            case = self._find_case(session, event)
+            if case is not None:
+                why = f"{event.kind} could not be handled: {error!r}"
+                self._give_to_person(session, case, why, now)
+
+    def _give_to_person(self, session: Session, case: Case, why: str, now: datetime) -> None:
+        """Have a person see to a case; where even that fails, it is tried again, and said."""
+        why = why[:300]
+        try:
+            with _savepoint(session):
+                run, is_whole = self._running_or_rest(session, case, now)
+                too_often = run.progress.failures + 1 >= _MAX_ATTEMPTS
+                cases.fail(run, why, instead=too_often or not is_whole)
+        except _PASSED_ON:
+            raise
+        except Exception as error:  # noqa: BLE001  whatever it is, the case must not be lost
+            log.error("nobody could be given a case", case=case.id, error=repr(error))
+            case.due_at = now + _POSTPONED
+            session.add(case)
+            add_timeline(session, now, "case.failed", f"needs a person: {why}", case_id=case.id)
+
+    def _running_or_rest(
+        self, session: Session, case: Case, now: datetime
+    ) -> tuple[RunningCase, bool]:
+        """Return a case; of one whose steps or progress cannot be read, what a person needs of it."""
+        try:
+            return self._running(session, case, now), True
+        except (msgspec.MsgspecError, NoResultFound):
+            case.progress = {}
+            nothing = Workflow(case.workflow, [])
+            return self._run(session, nothing, case, now), False
 
     def _find_case(self, session: Session, event: CaseEvent) -> Case | None:
         """Return an event's case, which nobody else moves meanwhile."""
@@ -316,29 +381,6 @@ def _savepoint(session: Session) -> Iterator[None]:
         if getattr(error.orig, "sqlstate", None) in _LOCKED:
             raise Busy from error
         raise
-
-
-def _postpone(session: Session, case: Case, error: Exception, now: datetime) -> None:
-    """Try a case's deadline again in a while, and say that it needs a person."""
-    log.error("case deadline failed", case=case.id, error=repr(error), exc_info=error)
-    case.due_at = now + _POSTPONED
-    session.add(case)
-    summary = f"a deadline could not be handled and needs a person: {error!r}"[:500]
-    add_timeline(session, now, "case.failed", summary, case_id=case.id)
-
-
-def _set_aside(session: Session, event: CaseEvent, error: Exception, now: datetime) -> None:
-    """Try a failed event again later; after too often it waits for a person, and says so."""
-    log.error("case event failed", case_event=event.id, error=repr(error), exc_info=error)
-    event.attempts += 1
-    event.error = repr(error)[:500]
-    if event.attempts < _MAX_ATTEMPTS:
-        event.retry_at = now + timedelta(seconds=2**event.attempts)
-    else:
-        event.heard_at = now
-        summary = f"{event.kind} could not be handled and needs a person: {event.error}"
-        add_timeline(session, now, "case.failed", summary, case_id=event.case_id)
-    session.add(event)
 
 
 __all__ = ["Progress", "Route", "Runtime"]

@@ -4,26 +4,36 @@ from datetime import timedelta
 
 from notify import Ask
 from prevenant.clock import epoch_seconds
-from prevenant.crm.directory import Person, find_role_holders
 from prevenant.durations import format_duration
 from prevenant.tables import CaseEvent
-from workflows import escalation, offers
+from workflows import errands, escalation, offers, questions
+from workflows.conditions import decide
 from workflows.definition import (
+    Call,
     Close,
+    Command,
     Deadline,
     Dispatch,
     Escalate,
     HandOff,
+    If,
     Parallel,
+    Question,
     Step,
+    Survey,
     Tell,
     Wait,
+    blocks_of,
 )
-from workflows.running import Outcome, RunningCase, Track
+from workflows.recipients import nearest_of, people_of
+from workflows.running import Into, Left, Outcome, RunningCase, Track
+from workflows.saying import condition_values
 from workflows.tables import CLOSED
 
 
-def begin(run: RunningCase, track: Track, step: Step) -> Outcome:
+def begin(  # noqa: C901, PLR0911  a line for each kind
+    run: RunningCase, track: Track, step: Step
+) -> Left:
     """Begin a step."""
     match step:
         case Tell():
@@ -34,29 +44,37 @@ def begin(run: RunningCase, track: Track, step: Step) -> Outcome:
             return offers.begin(run, track, step)
         case Escalate() | HandOff():
             return escalation.begin(run, track, step, why_of(run, track))
+        case Question():
+            return questions.begin(run, track, step, _due(run, step.within))
+        case Survey():
+            return questions.send_survey(run, step)
+        case Command() | Call():
+            return errands.begin(run, track, step)
+        case If():
+            return _decide(run, step)
         case Parallel():
-            for branch in range(len(step.branches)):
-                run.progress.tracks.append(Track(f"{track.path}.branches.{branch}.0"))
-            return Outcome.WAITING
+            return _split(run, track, step)
         case Close():
-            run.end(CLOSED, step.outcome)
+            run.finish(track, CLOSED, step.outcome)
             return Outcome.ENDED
 
 
-def hear(run: RunningCase, track: Track, step: Step, event: CaseEvent) -> Outcome:
+def hear(run: RunningCase, track: Track, step: Step, event: CaseEvent) -> Left:
     """Let a waiting step hear an event; it goes on waiting where the event means nothing to it."""
     match step:
-        case Wait() if _known_fact(run, step):
-            return Outcome.DONE
         case Dispatch():
             return offers.hear(run, track, step, event)
         case Escalate() | HandOff():
-            return escalation.hear(run, step, event)
+            return escalation.hear(run, track, step, event, why_of(run, track))
+        case Question():
+            return questions.hear(run, track, step, event)
+        case Command() | Call():
+            return errands.hear(run, track, step, event)
         case _:
             return Outcome.WAITING
 
 
-def expire(run: RunningCase, track: Track, step: Step) -> Outcome:
+def expire(run: RunningCase, track: Track, step: Step) -> Left:
     """End a step's wait because its time is over."""
     match step:
         case Wait():
@@ -67,8 +85,17 @@ def expire(run: RunningCase, track: Track, step: Step) -> Outcome:
             return offers.expire(run, track, step)
         case Escalate() | HandOff():
             return escalation.expire(run, track, step, why_of(run, track))
+        case Question():
+            return questions.expire(run, step)
+        case Command() | Call():
+            return errands.expire(run, step)
         case _:
             return Outcome.WAITING
+
+
+def has_come(run: RunningCase, step: Step) -> bool:
+    """Return whether what a step waits for has come about, whoever brought it about."""
+    return isinstance(step, Wait) and any(fact in run.progress.facts for fact in step.facts)
 
 
 def why_of(run: RunningCase, track: Track) -> str:
@@ -77,15 +104,27 @@ def why_of(run: RunningCase, track: Track) -> str:
     if not inside:
         return "in_time"
     owner = run.step_at(owner_path)
-    if isinstance(owner, Wait):
-        return f"not_{owner.facts[0].replace('.', '_')}"
-    return "nobody_accepted" if run.progress.excluded else "nobody_qualified"
+    match owner:
+        case Wait():
+            fact = owner.facts[0]
+            return "not_answered" if fact.startswith("answer.") else f"not_{fact.replace('.', '_')}"
+        case Question():
+            return "not_answered"
+        case Command() | Call():
+            return "machine_failed"
+        case _:
+            return "nobody_accepted" if run.progress.excluded else "nobody_qualified"
 
 
 def _tell(run: RunningCase, step: Tell) -> Outcome:
     until = run.now + timedelta(seconds=step.ask_for_s) if step.ask_for_s else None
     ask = Ask(step.ask, until) if step.ask else None
-    people = _people(run, step.whom)
+    if step.ask == questions.SURVEYS["csat"]:
+        if run.case.survey:
+            run.note("survey.skipped", f"the customer has the {run.case.survey} already")
+            ask = None
+        run.case.survey = run.case.survey or "csat"
+    people = nearest_of(run, step.whom, step.nearest) if step.nearest else people_of(run, step.whom)
     if not people:
         run.note("tell.nobody", f"nobody to tell as {step.whom}", {"template": step.template})
     for person in people:
@@ -93,31 +132,36 @@ def _tell(run: RunningCase, step: Tell) -> Outcome:
     return Outcome.DONE
 
 
-def _people(run: RunningCase, whom: str) -> list[Person]:
-    if whom == "customer":
-        return [run.place.customer] if run.place.customer else []
-    if whom == "technician":
-        technician = run.technician()
-        return [technician] if technician else []
-    return find_role_holders(run.session, whom, run.place.site_id)
-
-
 def _begin_wait(run: RunningCase, track: Track, step: Wait) -> Outcome:
-    if _known_fact(run, step):
+    if has_come(run, step):
         return Outcome.DONE
     track.due_at = _due(run, step.within)
-    waited = format_duration(track.due_at - epoch_seconds(run.now))
+    waited = format_duration(max(0.0, track.due_at - epoch_seconds(run.now)))
     run.note("wait", f"waits for {' or '.join(step.facts)}, at most {waited}")
     return Outcome.WAITING
 
 
-def _known_fact(run: RunningCase, step: Wait) -> bool:
-    return any(fact in run.progress.facts for fact in step.facts)
+def _decide(run: RunningCase, step: If) -> Into:
+    """Choose a way; what is not known is not false, and the story says which way was taken and why."""
+    decision = decide(step.condition, condition_values(run))
+    way = {True: "then", False: "else", None: "unknown"}[decision.truth]
+    if way not in blocks_of(step):
+        way = "else"
+    run.note("decided", f"{decision.reason}; goes on with `{way}`", {"way": way})
+    return Into(way)
+
+
+def _split(run: RunningCase, track: Track, step: Parallel) -> Outcome:
+    for branch, name in enumerate(step.names):
+        run.note("track.begun", f"{name} begins", {"track": name, "number": branch})
+    for branch in range(len(step.branches)):
+        run.progress.tracks.append(Track(f"{track.path}.branches.{branch}.0"))
+    return Outcome.WAITING
 
 
 def _due(run: RunningCase, deadline: Deadline) -> float:
     base = run.now
-    order = run.work_order() if deadline.visit else None
+    order = run.last_order() if deadline.visit else None
     if order is not None:
         base = order.visit_start if deadline.visit == "start" else order.visit_end
     return epoch_seconds(base) + deadline.seconds

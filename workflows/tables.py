@@ -59,6 +59,9 @@ class Case(SQLModel, table=True):
     owner: str = ""
     """Who has taken it, by name."""
     rating: int | None = None
+    """What the customer answered to the survey."""
+    survey: str = ""
+    """Which survey the customer was sent: `csat`, `nps` or `ces`; at most one."""
     progress: dict[str, Any] = json_column()
     """Where its tracks stand: a `workflows.case.Progress`."""
     due_at: datetime | None = utc_column(nullable=True)

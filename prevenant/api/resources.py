@@ -9,6 +9,7 @@ from sqlmodel import Session, col, select
 from notify.message import Delivery, Message
 from prevenant.api.access import require_token
 from prevenant.api.live import main_zone, view_entry
+from prevenant.crm.ages import find_age
 from prevenant.tables import Alarm, TimelineEntry
 from workflows.tables import Candidate, Case, Offer, WorkOrder
 
@@ -82,6 +83,7 @@ def view_case(session: Session, case_id: int) -> dict[str, Any] | None:
         "offers": [row.model_dump(exclude={"contact_id"}) for row in rows(Offer)],
         "work_orders": [row.model_dump(exclude={"contact_id"}) for row in rows(WorkOrder)],
         "messages": [view_message(session, row) for row in rows(Message)],
+        "crm_as_of": find_age(session),
     }
 
 

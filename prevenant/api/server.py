@@ -6,7 +6,7 @@ from fastapi import FastAPI, Request, Response, status
 
 from notify import Templates
 from prevenant import __version__
-from prevenant.api import alarms, book, devices, dispatch, on_call, resources, webhooks
+from prevenant.api import alarms, book, crm, devices, dispatch, on_call, resources, webhooks
 from prevenant.api.live import LiveStory
 from prevenant.clock import Clock
 from prevenant.errors import StoreUnavailable
@@ -43,6 +43,7 @@ def make_api(services: Services) -> FastAPI:
     app.include_router(resources.router)
     app.include_router(devices.router)
     app.include_router(dispatch.router)
+    app.include_router(crm.router)
     app.include_router(book.router)
     app.include_router(on_call.router)
     app.include_router(webhooks.router)

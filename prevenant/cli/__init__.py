@@ -1,6 +1,7 @@
 """The command `prevenant`. Every error that a user can cause is one line that says what to do."""
 
 import logging
+import math
 import signal
 import sys
 from datetime import UTC, datetime
@@ -9,13 +10,17 @@ from typing import Annotated
 
 import structlog
 import typer
+from typer.exceptions import TyperException
 
 from prevenant import __version__
-from prevenant.app import Engine, open_store
+from prevenant.app import Engine
 from prevenant.book import load_book
-from prevenant.book_advice import advise
+from prevenant.book_advice import advise, in_order
+from prevenant.book_people import advise_on_people, people_in_folder, people_in_store
 from prevenant.cli import (
     alarms,
+    crm,
+    deliveries,
     devices,
     dispatch,
     journal,
@@ -26,8 +31,7 @@ from prevenant.cli import (
     rules_test,
 )
 from prevenant.cli.shown import out, show_table
-from prevenant.crm.importing import import_folder
-from prevenant.errors import ConfigurationError, CrmImportError, PrevenantError
+from prevenant.errors import ConfigurationError, PrevenantError
 from prevenant.settings import describe_settings, load_settings
 
 app = typer.Typer(
@@ -38,7 +42,6 @@ app = typer.Typer(
 )
 rules_app = typer.Typer(help="Check, test and publish rule books.", no_args_is_help=True)
 rules_publish.add_commands(rules_app)
-crm_app = typer.Typer(help="Customers, sites, devices and technicians.", no_args_is_help=True)
 simulate_app = typer.Typer(help="Stand in for devices.", no_args_is_help=True)
 rules_app.command("import")(rules_import.import_rules)
 rules_app.command("replay")(rules_replay.replay_rules)
@@ -46,7 +49,8 @@ rules_app.command("test")(rules_test.run_tests)
 app.add_typer(rules_app, name="rules")
 rules_app.command("explain")(alarms.explain)
 app.add_typer(alarms.app, name="alarms")
-app.add_typer(crm_app, name="crm")
+app.add_typer(crm.app, name="crm")
+app.add_typer(deliveries.app, name="deliveries")
 app.add_typer(devices.devices_app, name="devices")
 app.add_typer(devices.quarantine_app, name="quarantine")
 app.add_typer(dispatch.app, name="dispatch")
@@ -55,18 +59,42 @@ app.add_typer(on_call.app, name="on-call")
 app.add_typer(simulate_app, name="simulate")
 
 
+def _a_speed(speed: float) -> float:
+    if not (math.isfinite(speed) and speed > 0):
+        message = f"{speed:g} is no speed: write a number above 0, such as 60"
+        raise typer.BadParameter(message)
+    return speed
+
+
 BookFile = Annotated[Path | None, typer.Argument(help="The rule book.", show_default="the setting")]
+FleetSpeed = Annotated[
+    float, typer.Option(help="How many times faster than real time.", callback=_a_speed)
+]
+RecordSpeed = Annotated[
+    float, typer.Option(help="Seconds of the record per real second.", callback=_a_speed)
+]
 
 
 def main() -> None:
     """Run the command line."""
     _log_to_stderr()
     try:
-        app()
+        status = app(prog_name="prevenant", standalone_mode=False)
     except PrevenantError as error:
         for line in str(error).splitlines():
             sys.stderr.write(f"{line}\n" if _has_place(error) else f"error: {line}\n")
         sys.exit(1)
+    except TyperException as error:
+        _say_what_is_mistyped(error)
+        sys.exit(error.exit_code)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        sys.stderr.write(
+            f"error: {error.filename}: {error.strerror}; mend that, or name another file\n"
+        )
+        sys.exit(1)
+    sys.exit(status if isinstance(status, int) else 0)
 
 
 @app.callback(invoke_without_command=True)
@@ -90,10 +118,10 @@ def show_version() -> None:
 def run() -> None:
     """Run the engine: broker, store and providers as the settings say."""
     engine = Engine(load_settings())
-    _announce(engine)
-    engine.start()
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda *_: engine.ended.set())
+    _announce(engine)
+    engine.start()
     engine.ended.wait()
     engine.stop()
     raise typer.Exit(1 if engine.failed else 0)
@@ -110,11 +138,18 @@ def check_rules(
     book: BookFile = None,
     *,
     strict: Annotated[bool, typer.Option("--strict", help="Fail on warnings too.")] = False,
+    crm: Annotated[
+        Path | None,
+        typer.Option(help="CSV files with the people; without it, those of the store."),
+    ] = None,
 ) -> None:
     """Judge a rule book: every mistake at once, each with its place and remedy; else what is doubtful."""
     path = _book(book)
     good = load_book(path)
     warnings = advise(good, datetime.now(UTC).date())
+    people = people_in_folder(crm) if crm else people_in_store(load_settings().database_url)
+    if people is not None:
+        warnings = in_order([*warnings, *advise_on_people(good, people)])
     for one in warnings:
         sys.stderr.write(f"{one.source}:{one.line}:{one.column}: warning: {one.message}\n")
     if warnings and strict:
@@ -125,25 +160,10 @@ def check_rules(
     )
 
 
-@crm_app.command("import")
-def import_crm(
-    folder: Annotated[Path, typer.Argument(help="A folder with customers.csv, sites.csv, …")],
-    *,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Judge only, write nothing.")] = False,
-) -> None:
-    """Import customers, contacts, sites, devices and technicians from CSV files."""
-    with open_store(load_settings()) as store, store.write() as session:
-        counts = import_folder(session, folder)
-        if dry_run:
-            session.rollback()
-    shown = ", ".join(f"{count} {name}" for name, count in counts.items())
-    out.print(f"{'would import' if dry_run else 'imported'} {shown}")
-
-
 @simulate_app.command("devices")
 def simulate_devices(
     *,
-    speed: Annotated[float, typer.Option(help="How many times faster than real time.")] = 1.0,
+    speed: FleetSpeed = 1.0,
     seed: Annotated[int, typer.Option(help="Makes another fleet's noise.")] = 1,
 ) -> None:
     """Publish the demo fleet's telemetry to the broker of the settings, until Ctrl-C."""
@@ -163,9 +183,12 @@ def simulate_replay(
     field: Annotated[
         list[str] | None, typer.Option(help="FIELD=COLUMN, or FIELD=COLUMN:fahrenheit to convert.")
     ] = None,
-    time_column: Annotated[str, typer.Option(help="The column with the time.")] = "timestamp",
-    speed: Annotated[float, typer.Option(help="Seconds of the record per real second.")] = 60.0,
-    limit: Annotated[int, typer.Option(help="Stop after so many rows; 0 publishes all.")] = 0,
+    time_column: Annotated[
+        str | None,
+        typer.Option(help="The column with the time.", show_default="timestamp, if there is one"),
+    ] = None,
+    speed: RecordSpeed = 60.0,
+    limit: Annotated[int, typer.Option(min=0, help="Stop after so many rows; 0: never.")] = 0,
 ) -> None:
     """Publish the rows of a CSV file as telemetry of one device."""
     from simulators.replay import replay_csv  # noqa: PLC0415  as above
@@ -196,7 +219,7 @@ def demo(
         bool, typer.Option("--until-told", help="End once every use case has told its people.")
     ] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget the last demo first.")] = False,
-    speed: Annotated[float, typer.Option(help="How many times faster than real time.")] = 60.0,
+    speed: FleetSpeed = 60.0,
 ) -> None:
     """Show everything at work, with simulated devices, technicians, customers and carrier."""
     try:
@@ -211,8 +234,18 @@ def _book(path: Path | None) -> Path:
     return path or load_settings().book
 
 
+def _say_what_is_mistyped(error: TyperException) -> None:
+    """Say in one line what is wrong with a command as it was typed, and where the right one stands."""
+    message = " ".join(error.format_message().split()).rstrip(".")
+    context = getattr(error, "ctx", None)
+    # Without a message the help has been printed already.
+    if message:
+        path = context.command_path if context else "prevenant"
+        sys.stderr.write(f"error: {message}: see `{path} --help`\n")
+
+
 def _has_place(error: PrevenantError) -> bool:
-    return isinstance(error, CrmImportError) or hasattr(error, "problems")
+    return hasattr(error, "problems")
 
 
 def _announce(engine: Engine) -> None:
@@ -225,6 +258,8 @@ def _announce(engine: Engine) -> None:
     if missing:
         out.print(f"No credentials for {', '.join(missing)}: such messages stay on the outbox page")
     out.print(f"Console: {engine.address}")
+    if "sms" in engine.channels and not engine.settings.public_url:
+        out.print("No PREVENANT_PUBLIC_URL: no receipt and no reply comes in")
     if engine.new_admin_token:
         out.print(f"Administrator's token, shown only now: {engine.new_admin_token}")
         out.print(f"Sign in: {engine.address}/?token={engine.new_admin_token}")

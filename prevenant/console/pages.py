@@ -7,11 +7,14 @@ from typing import Annotated, Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from fastapi import APIRouter, FastAPI, Form, Request, Response, status
+from fastapi.exception_handlers import http_exception_handler, request_validation_exception_handler
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from sqlmodel import Session, col, func, select
 from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ingest.quarantine import ask_for_replay, discard
@@ -36,6 +39,7 @@ from workflows.tables import CLOSED, HANDED_OVER, OPEN, Case
 
 router = APIRouter(include_in_schema=False)
 
+_FOR_PROGRAMS = ("/api/", "/webhooks/", "/static/")
 _STATIC = Path(__file__).parent / "static"
 _SHOWN_CASES, _SHOWN_STORY, _SHOWN_MESSAGES = 40, 60, 200
 _SHOWN_DEVICES, _SHOWN_REFUSED, _SHOWN_REASONS = 500, 200, 12
@@ -59,6 +63,8 @@ def add_console(app: FastAPI) -> None:
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
     app.include_router(router)
     app.add_middleware(_Guarded)
+    app.add_exception_handler(StarletteHTTPException, _missing)
+    app.add_exception_handler(RequestValidationError, _missing)
 
 
 class _Guarded:
@@ -197,6 +203,20 @@ def _page(
 ) -> HTMLResponse:
     page = request.app.state.pages.get_template(template)
     return HTMLResponse(page.render(values, path=request.url.path), code)
+
+
+async def _missing(request: Request, error: Exception) -> Response:
+    """Answer an address that leads nowhere: a person with a page, a program as the API does."""
+    is_lost = isinstance(error, RequestValidationError) or (
+        isinstance(error, StarletteHTTPException) and error.status_code == status.HTTP_404_NOT_FOUND
+    )
+    if is_lost and request.method == "GET" and not request.url.path.startswith(_FOR_PROGRAMS):
+        return _page(request, "missing.html", {}, status.HTTP_404_NOT_FOUND)
+    if isinstance(error, RequestValidationError):
+        return await request_validation_exception_handler(request, error)
+    if isinstance(error, StarletteHTTPException):
+        return await http_exception_handler(request, error)
+    raise error
 
 
 def _board(session: Session) -> dict[str, Any]:

@@ -143,6 +143,8 @@ def _site(session: Session, site_id: str) -> tuple[Site | None, Customer | None,
     site = session.get(Site, site_id)
     customer = session.get(Customer, site.customer_id) if site else None
     contact = session.get(Contact, site.contact_id) if site and site.contact_id else None
+    if contact is not None and not contact.is_active:
+        contact = None
     return site, customer, contact
 
 
@@ -161,9 +163,43 @@ def _find_role_holders(session: Session, role: str, site_id: str) -> list[Person
 _HOLDERS = (
     select(RoleHolder, Contact)
     .where(RoleHolder.contact_id == Contact.id, RoleHolder.role == bindparam("role"))
+    .where(col(Contact.is_active))
     .where(or_(RoleHolder.site_id == bindparam("site_id"), RoleHolder.site_id == ""))
     .order_by(col(Contact.id))
 )
+
+
+def find_customer(session: Session, customer_id: str) -> Person | None:
+    """Return whom to tell as a customer whose site names nobody: the first contact, by id."""
+    query = select(Contact).where(Contact.customer_id == customer_id).order_by(col(Contact.id))
+    contact = session.exec(query).first() if customer_id else None
+    return view_person(contact) if contact else None
+
+
+def find_role_positions(
+    session: Session, role: str
+) -> list[tuple[Person, list[tuple[float, float]]]]:
+    """Return everybody who has a role anywhere, by id, each with where they may be.
+
+    A technician is where last seen, or else at the base; anybody else at the sites of the role.
+    """
+    query = (
+        select(Contact, Technician, Site)
+        .join(RoleHolder, col(RoleHolder.contact_id) == Contact.id)
+        .join(Technician, col(Technician.contact_id) == Contact.id, isouter=True)
+        .join(Site, col(Site.id) == RoleHolder.site_id, isouter=True)
+        .where(RoleHolder.role == role)
+        .order_by(col(Contact.id))
+    )
+    found: dict[str, tuple[Person, list[tuple[float, float]]]] = {}
+    rows: Sequence[tuple[Contact, Technician | None, Site | None]] = session.exec(query).all()
+    for contact, technician, site in rows:
+        _, positions = found.setdefault(contact.id, (view_person(contact), []))
+        if technician is not None:
+            positions[:] = [_position_of(technician)]
+        elif site is not None:
+            positions.append((site.latitude, site.longitude))
+    return list(found.values())
 
 
 def find_person(session: Session, contact_id: str) -> Person | None:
@@ -203,10 +239,8 @@ def _view_technician(
     excluded_by: Mapping[str, str],
 ) -> TechnicianView:
     base = (technician.latitude, technician.longitude)
-    position, seen_at = base, None
-    if technician.position_latitude is not None and technician.position_longitude is not None:
-        position = (technician.position_latitude, technician.position_longitude)
-        seen_at = technician.position_at
+    position = _position_of(technician)
+    seen_at = technician.position_at if technician.position_latitude is not None else None
     return TechnicianView(
         id=technician.id,
         person=view_person(contact),
@@ -223,6 +257,13 @@ def _view_technician(
         leave=tuple(leave),
         excluded_by=excluded_by,
     )
+
+
+def _position_of(technician: Technician) -> tuple[float, float]:
+    """Return where a technician was last seen, or else sets out from."""
+    if technician.position_latitude is None or technician.position_longitude is None:
+        return technician.latitude, technician.longitude
+    return technician.position_latitude, technician.position_longitude
 
 
 def view_person(contact: Contact) -> Person:

@@ -1,8 +1,9 @@
 """Working hours: `mon-fri 08:00-18:00; sat 09:00-12:00`, in a technician's own time zone."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, time, timedelta
+from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -35,6 +36,24 @@ def parse_shifts(text: str) -> list[dict[str, Any]]:
     return shifts
 
 
+def show_shifts(shifts: Sequence[Mapping[str, Any]]) -> str:
+    """Return shifts as `parse_shifts` reads them."""
+    texts = []
+    for shift in shifts:
+        days, hours = list(shift["days"]), f"{shift['start']}-{shift['end']}"
+        if len(days) == len(_DAYS) and hours == "00:00-24:00":
+            texts.append("always")
+            continue
+        while days:
+            run = 1
+            while run < len(days) and days[run] == (days[0] + run) % 7:
+                run += 1
+            first, last = _DAYS[days[0]], _DAYS[days[run - 1]]
+            texts.append(f"{first}-{last} {hours}" if run > 1 else f"{first} {hours}")
+            days = days[run:]
+    return "always" if "always" in texts else "; ".join(texts)
+
+
 def is_on_shift(shifts: Sequence[dict[str, Any]], at: datetime, timezone: str) -> bool:
     """Return whether `at` lies within a shift, by the local time of `timezone`."""
     local = at.astimezone(ZoneInfo(timezone))
@@ -52,6 +71,7 @@ def is_on_shift(shifts: Sequence[dict[str, Any]], at: datetime, timezone: str) -
     return False
 
 
+@lru_cache(maxsize=4_096)
 def _minutes(text: str) -> int:
     if text == "24:00":
         return 24 * 60

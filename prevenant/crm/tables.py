@@ -6,10 +6,12 @@ from typing import Any
 from sqlalchemy import JSON, Column
 from sqlmodel import Field, SQLModel
 
-from prevenant.tables import utc_column
+from prevenant.tables import json_column, utc_column
 
 CRM = "crm"
 """The bell that rings when anything here has changed."""
+ERASED = "erased-"
+"""How the ids of erased people begin."""
 
 
 class Customer(SQLModel, table=True):
@@ -31,6 +33,10 @@ class Contact(SQLModel, table=True):
     timezone: str = "UTC"
     preferred: str = "sms"
     """The channel that the person likes best."""
+    quiet_hours: str = ""
+    """When the person is not to be disturbed, as `22:00-07:00` in the person's time zone."""
+    is_active: bool = True
+    """Whether the person is still there; nobody else is told anything new."""
     customer_id: str | None = Field(default=None, foreign_key="customer.id", index=True)
     erased_at: datetime | None = utc_column(nullable=True)
     """When the person's data was erased; the row stays for the statistics, without a name."""
@@ -129,6 +135,8 @@ class Leave(SQLModel, table=True):
     """A time in which a technician does not work."""
 
     id: int | None = Field(default=None, primary_key=True)
+    key: str | None = Field(default=None, unique=True)
+    """The importer's own id, by which it is found again."""
     technician_id: str = Field(foreign_key="technician.id", index=True)
     starts_at: datetime = utc_column()
     ends_at: datetime = utc_column()
@@ -142,3 +150,54 @@ class Exclusion(SQLModel, table=True):
     technician_id: str = Field(primary_key=True, foreign_key="technician.id")
     customer_id: str = Field(primary_key=True, foreign_key="customer.id")
     reason: str = ""
+
+
+class CrmRecord(SQLModel, table=True):
+    """Whose a row of the CRM is, and since when it is listed there no more."""
+
+    __tablename__ = "crm_record"
+
+    entity: str = Field(primary_key=True)
+    record_id: str = Field(primary_key=True)
+    source: str = Field(default="", index=True)
+    """Who brought it last: a name given to an import, or an outside CRM; empty for the API."""
+    removed_at: datetime | None = utc_column(nullable=True)
+
+
+class CrmSync(SQLModel, table=True):
+    """How far one kind of row of an outside CRM has been read, and how that went last."""
+
+    __tablename__ = "crm_sync"
+
+    source: str = Field(primary_key=True)
+    entity: str = Field(primary_key=True)
+    cursor: str = ""
+    """Up to where all was read, as JSON; empty before the first time."""
+    synced_at: datetime | None = utc_column(nullable=True)
+    """When all was read last: what we know is that old."""
+    failed_at: datetime | None = utc_column(nullable=True)
+    """Since when it cannot be read; None while it can."""
+    error: str = ""
+    rows: int = 0
+    """How many rows were read ever."""
+
+
+class CrmSkipped(SQLModel, table=True):
+    """A row of an outside CRM that could not be taken; it is tried again with every sync."""
+
+    __tablename__ = "crm_skipped"
+
+    source: str = Field(primary_key=True)
+    entity: str = Field(primary_key=True)
+    record_id: str = Field(primary_key=True)
+    reason: str
+    values: dict[str, Any] = json_column()
+    at: datetime = utc_column()
+
+
+class Erasure(SQLModel, table=True):
+    """A person who was erased, as a digest that a row can be compared with."""
+
+    digest: str = Field(primary_key=True)
+    """SHA-256 of what the person was: `contacts:ID`, `technicians:ID`."""
+    erased_at: datetime = utc_column()

@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlmodel import Session, col, or_, select
 
-from notify.message import OVER, QUEUED, REACHED, SENT, Delivery, Message
+from notify.message import DELIVERED, OVER, QUEUED, REACHED, SENT, Delivery, Message
 from notify.outbox import Outbox
 from notify.replies import Inbound, receive
 from notify.templating import Templates
@@ -37,6 +37,23 @@ VISIT = """
 - tell: customer
   template: told
   channels: [sms, email]
+- command: {topic: 'doors/{{ device.id }}', payload: {lock: true}}
+  within: 30s
+  otherwise: {escalate: chief}
+- call: https://desk.example.com/hook
+  name: ticket
+  within: 10m
+  otherwise: {escalate: chief}
+- if: severity >= major
+  then: {tell: guard, template: told}
+- ask: customer
+  name: entry
+  template: told
+  answers:
+    home: {words: [at home]}
+    never: [{close: not wanted}]
+  within: 4h
+  otherwise: {hand_off: chief}
 - dispatch: {skill: doors, within: 50 km, offer: 10m}
   otherwise: {hand_off: chief}
 - wait: technician.arrived
@@ -48,6 +65,7 @@ VISIT = """
     - - wait: technician.done
         within: 3h
         otherwise: {escalate: chief, within: 10m, repeat: 1}
+- survey: csat
 - close: done
 """
 HAND_OVER = """
@@ -61,7 +79,7 @@ HAND_OVER = """
 WORKFLOWS = {"visit": VISIT, "hand-over": HAND_OVER}
 KINDS: tuple[type, ...] = typing.get_args(Step)
 """Every kind of step there is: a new one has to come up in these workflows."""
-_ANSWERS = {"offer": "1", "progress": ("1", "2", "3 hinge"), "confirm": "1", "rating": "5"}
+_ANSWERS = {"offer": "1", "progress": ("1", "2", "3 hinge"), "question": "1", "rating": "5"}
 
 
 class Shop:
@@ -154,7 +172,8 @@ class Story:
         self.templates = Templates({"told": {"en": {"sms": "{{ alarm.message }}"}}})
         self.idle = 0
         """How often nothing was left to do but to wait."""
-        channels = dict.fromkeys(("sms", "voice", "email"), Shop(folder / "taken", moment))
+        names = ("sms", "voice", "email", "webhook", "mqtt")
+        channels = dict.fromkeys(names, Shop(folder / "taken", moment))
         self.outbox = Outbox(self.store, self.clock, channels)
         self.publish(workflows or read_workflows())
 
@@ -237,7 +256,7 @@ def _answers_to(message: Message) -> tuple[str, ...]:
     if message.ask == "acknowledge":
         is_second = message.contact_id == "chief" and message.key.endswith(("4", "5"))
         return ("1",) if is_second and message.ask_open else ()
-    answers = _ANSWERS[message.ask]
+    answers = _ANSWERS[message.ask.partition(":")[0]]
     return answers if isinstance(answers, tuple) else (answers,)
 
 
@@ -264,7 +283,7 @@ def check(folder: Path, expected: Mapping[str, tuple[str, str]]) -> None:
         "visit": ("closed", "done"),
         "hand-over": ("handed_over", "handed over to Chief"),
     }
-    assert {one.state for one in deliveries} == {SENT}
+    assert {one.state for one in deliveries} == {SENT, DELIVERED}
     assert taken(folder) == Counter({one.key: 1 for one in deliveries})
 
 

@@ -12,8 +12,7 @@ import pytest
 from sqlmodel import select
 
 from tests.faults.routing_story import KINDS, Story, check, messages, prepare, read_workflows
-from workflows.definition import Workflow
-from workflows.running import locate
+from workflows.definition import Workflow, locate
 from workflows.tables import OPEN, Case
 
 SEED = int(os.environ.get("PREVENANT_TEST_SEED", random.SystemRandom().randrange(1 << 32)))

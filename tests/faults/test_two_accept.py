@@ -37,7 +37,7 @@ def test_two_runtimes_give_the_job_to_one(desk: DispatchDesk) -> None:
                 add_case_event(session, _accept(case_id, name, desk.clock))
         ready = threading.Barrier(2)
         errors: list[BaseException] = []
-        runtimes = [Runtime(*_parts(desk)) for _ in range(2)]
+        runtimes = [_another_runtime(desk) for _ in range(2)]
 
         def work(
             runtime: Runtime, ready: threading.Barrier = ready, errors: list[BaseException] = errors
@@ -193,6 +193,6 @@ def _accept(case_id: int, name: str, clock: MovedClock) -> CaseEvent:
     )
 
 
-def _parts(desk: DispatchDesk) -> tuple[object, ...]:
+def _another_runtime(desk: DispatchDesk) -> Runtime:
     story = desk.runtime._story
-    return (desk.store, desk.clock, story.workflows, story.routes, story.templates)
+    return Runtime(desk.store, desk.clock, story.workflows, story.routes, story.templates)

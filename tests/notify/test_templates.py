@@ -5,7 +5,7 @@ from jinja2 import TemplateError
 from jinja2.exceptions import SecurityError, UndefinedError
 
 from notify.templating import LANGUAGES, Templates, shipped_templates
-from prevenant.book import sample_variables
+from prevenant.book_uses import sample_variables
 
 TEMPLATES = Templates()
 EXTRA = ("technician", "visit", "offer", "why", "wish", "said", "choices", "owner")

@@ -224,7 +224,14 @@ def test_the_console_shows_the_board_to_who_has_the_token(alarmed: World) -> Non
     outbox = browser.get(f"{alarmed.engine.address}/outbox", timeout=10)
     assert "URGENCE" in outbox.text
     assert "+336" not in outbox.text + case.text + board.text
-    assert browser.get(f"{alarmed.engine.address}/cases/999", timeout=10).status_code == 404
+    for nowhere in ("/cases/999", "/cases/abc", "/nowhere", "/devices/x"):
+        lost = browser.get(f"{alarmed.engine.address}{nowhere}", timeout=10)
+        assert lost.status_code == 404
+        assert "There is nothing here" in lost.text
+    program = browser.get(f"{alarmed.engine.address}/api/v1/nowhere", timeout=10)
+    assert (program.status_code, program.json()) == (404, {"detail": "Not Found"})
+    program = browser.get(f"{alarmed.engine.address}/api/v1/cases/abc", timeout=10)
+    assert program.status_code == 422
     for path in ("/static/board.js", "/static/console.css", "/partials/board"):
         assert browser.get(f"{alarmed.engine.address}{path}", timeout=10).ok
 

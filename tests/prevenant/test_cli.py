@@ -1,19 +1,21 @@
 """The command line: every error that a user can cause is one line that says what to do."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import requests
 
 from prevenant import __version__
 from simulators.broker import free_port
-from tests.servers import Broker, wait_until
+from tests.servers import Broker, running_broker, wait_until
 
 ROOT = Path(__file__).parents[2]
 
@@ -44,6 +46,57 @@ def test_it_says_its_version() -> None:
 def test_the_shipped_book_is_good_and_passes_its_tests() -> None:
     assert "6 rules on 5 device types, 4 workflows: good" in prevenant("rules", "check")[0]
     assert "15 passed, 0 failed" in prevenant("rules", "test")[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nonsense"], "No such command 'nonsense': see `prevenant --help`"),
+        (["rules", "chek"], "Did you mean 'check'?: see `prevenant rules --help`"),
+        (["run", "--nonsense"], "No such option: --nonsense: see `prevenant run --help`"),
+        (["crm", "import"], "Missing argument 'folder': see `prevenant crm import --help`"),
+        (["demo", "--speed", "0"], "0 is no speed: write a number above 0"),
+        (["demo", "--speed", "nan"], "nan is no speed: write a number above 0"),
+        (
+            ["simulate", "replay", "a.csv", "--type", "door", "--limit", "-1"],
+            "greater than or equal to 0",
+        ),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_is_mistyped_is_told_in_one_line(arguments: list[str], words: str) -> None:
+    _, errors = prevenant(*arguments, status=2)
+    assert errors.startswith("error: ")
+    assert words in errors
+    assert len(errors.splitlines()) == 1
+
+
+def test_a_command_without_arguments_shows_its_help() -> None:
+    out, errors = prevenant("rules", status=2)
+    assert "Check, test and publish rule books." in out
+    assert errors == ""
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "there is no such file: name another, or set PREVENANT_BOOK"),
+        ("", "cannot be read: Is a directory; name a file that can be"),
+        (b"\xff", "this is not UTF-8: save it as a text in UTF-8"),
+    ],
+    ids=["missing", "folder", "bytes"],
+)
+def test_a_book_that_cannot_be_read_is_told(
+    tmp_path: Path, content: bytes | str | None, words: str
+) -> None:
+    book = tmp_path / "book.yaml"
+    if isinstance(content, bytes):
+        book.write_bytes(content)
+    elif content is not None:
+        book.mkdir()
+    _, errors = prevenant("rules", "check", "book.yaml", folder=tmp_path, status=1)
+    assert errors.startswith(f"book.yaml:1:1: {words}")
+    assert len(errors.splitlines()) == 1
 
 
 def test_a_wrong_book_is_told_line_by_line(tmp_path: Path) -> None:
@@ -90,8 +143,9 @@ def test_settings_are_shown_with_their_source() -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"PREVENANT_BOOK": "none.yaml"}, "there is no such file: name one"),
+        ({"PREVENANT_BOOK": "none.yaml"}, "no such file: name another, or set PREVENANT_BOOK"),
         ({"PREVENANT_HTTP": "nowhere"}, "error: PREVENANT_HTTP: write HOST:PORT"),
+        ({"PREVENANT_HTTP": "nowhere.invalid:80"}, "cannot listen on nowhere.invalid:80"),
         ({"PREVENANT_TWILIO_FROM": "+33"}, "error: Twilio needs all of"),
         ({"PREVENANT_SMTP_URL": "smtp://localhost"}, "PREVENANT_EMAIL_FROM"),
         ({"PREVENANT_JOURNAL": "/proc/journal.db"}, "PREVENANT_JOURNAL"),
@@ -108,6 +162,7 @@ def test_run_says_what_is_wrong_before_it_starts(
     }
     _, errors = prevenant("run", folder=tmp_path, status=1, settings={**usual, **settings})
     assert words in errors
+    assert len(errors.splitlines()) == 1
 
 
 def test_a_port_in_use_is_named(tmp_path: Path) -> None:
@@ -124,35 +179,112 @@ def test_a_port_in_use_is_named(tmp_path: Path) -> None:
 
 
 def test_run_waits_for_its_broker_and_ends_well_on_ctrl_c(tmp_path: Path) -> None:
-    log = tmp_path / "log"
-    with log.open("w") as out:
-        engine = subprocess.Popen(
-            [sys.executable, "-m", "prevenant", "run"],
-            cwd=tmp_path,
-            env={
-                **os.environ,
-                "PYTHONPATH": str(ROOT),
-                "PREVENANT_BOOK": str(ROOT / "rules.yaml"),
-                "PREVENANT_HTTP": "127.0.0.1:0",
-                "PREVENANT_MQTT_URL": f"mqtt://127.0.0.1:{free_port()}",
-            },
-            stdout=out,
-            stderr=out,
-        )
-    try:
+    usual = {
+        "PREVENANT_BOOK": str(ROOT / "rules.yaml"),
+        "PREVENANT_HTTP": "127.0.0.1:0",
+        "PREVENANT_MQTT_URL": f"mqtt://127.0.0.1:{free_port()}",
+    }
+    with running_engine(tmp_path, usual) as log:
         wait_until(lambda: "broker does not answer" in log.read_text(), "complaint", 30)
         text = log.read_text()
         assert "PREVENANT_MQTT_URL" in text
         assert "No credentials for sms, voice, email" in text
         assert text.count("token, shown only now") == 1
-        began = time.monotonic()
+
+
+def test_ctrl_c_while_the_command_loads_ends_it_without_a_word(tmp_path: Path) -> None:
+    (tmp_path / "structlog.py").write_text(
+        "import pathlib, time\npathlib.Path('loading').touch()\ntime.sleep(60)\n"
+    )
+    command = subprocess.Popen(
+        [sys.executable, "-m", "prevenant", "version"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    try:
+        wait_until((tmp_path / "loading").exists, "loading", 30)
+        command.send_signal(signal.SIGINT)
+        said, _ = command.communicate(timeout=10)
+    finally:
+        command.kill()
+    assert (command.returncode, said) == (-signal.SIGINT, b"")
+
+
+@contextmanager
+def running_engine(folder: Path, settings: Mapping[str, str]) -> Iterator[Path]:
+    """Run `prevenant run`, and yield what it says; it has to end well on Ctrl-C."""
+    log = folder / "log"
+    with log.open("w") as out:
+        engine = subprocess.Popen(
+            [sys.executable, "-m", "prevenant", "run"],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT), **settings},
+            stdout=out,
+            stderr=out,
+        )
+    try:
+        yield log
         engine.send_signal(signal.SIGINT)
-        assert engine.wait(10) == 0
-        assert time.monotonic() - began < 5
+        assert engine.wait(30) == 0
         assert "Traceback" not in log.read_text()
     finally:
         engine.kill()
         engine.wait()
+
+
+def test_the_token_is_shown_although_the_first_start_failed(tmp_path: Path) -> None:
+    usual = {
+        "PREVENANT_BOOK": str(ROOT / "rules.yaml"),
+        "PREVENANT_HTTP": "[::1]:0",
+        "PREVENANT_MQTT_URL": f"mqtts://127.0.0.1:{free_port()}?ca=none.pem",
+    }
+    _, errors = prevenant("run", folder=tmp_path, status=1, settings=usual)
+    assert "check ?ca=" in errors
+    with running_engine(tmp_path, {**usual, "PREVENANT_MQTT_URL": "mqtt://127.0.0.1:1"}) as log:
+        wait_until(lambda: "token, shown only now" in log.read_text(), "token", 30)
+        found = re.search(r"Sign in: (http://\[::1\]:\d+)/\?token=(\S+)", log.read_text())
+        assert found is not None
+        header = {"Authorization": f"Bearer {found[2]}"}
+        wait_until(lambda: answers(f"{found[1]}/healthz"), "console", 30)
+        assert requests.get(f"{found[1]}/api/v1/cases", headers=header, timeout=5).json() == []
+
+
+def answers(url: str) -> bool:
+    try:
+        return requests.get(url, timeout=1).ok
+    except requests.RequestException:
+        return False
+
+
+def test_of_two_engines_on_one_journal_the_second_says_so(tmp_path: Path) -> None:
+    usual = {
+        "PREVENANT_BOOK": str(ROOT / "rules.yaml"),
+        "PREVENANT_HTTP": "127.0.0.1:0",
+        "PREVENANT_MQTT_URL": "mqtt://127.0.0.1:1",
+    }
+    with running_engine(tmp_path, usual) as log:
+        wait_until(lambda: "Console: " in log.read_text(), "engine", 30)
+        _, errors = prevenant("run", folder=tmp_path, status=1, settings=usual)
+    assert "another engine uses the journal var/journal.db; stop it, or set PREVENANT" in errors
+    assert len(errors.splitlines()) == 1
+
+
+def test_who_has_no_public_address_hears_that_no_receipt_comes_in(tmp_path: Path) -> None:
+    usual = {
+        "PREVENANT_BOOK": str(ROOT / "rules.yaml"),
+        "PREVENANT_HTTP": "127.0.0.1:0",
+        "PREVENANT_MQTT_URL": "mqtt://127.0.0.1:1",
+        "PREVENANT_TWILIO_ACCOUNT_SID": "AC1",
+        "PREVENANT_TWILIO_AUTH_TOKEN": "s3cret",
+        "PREVENANT_TWILIO_FROM": "+33939980000",
+    }
+    with running_engine(tmp_path, usual) as log:
+        wait_until(lambda: "Console: " in log.read_text(), "engine", 30)
+        assert "No PREVENANT_PUBLIC_URL: no receipt and no reply comes in" in log.read_text()
+    assert "s3cret" not in log.read_text()
+    assert "+339" not in log.read_text()
 
 
 def test_crm_import_tries_first_and_then_writes(tmp_path: Path) -> None:
@@ -181,6 +313,58 @@ def test_real_data_can_be_replayed(tmp_path: Path, broker: Broker) -> None:
         (["--field", "temprature=value"], "did you mean 'temperature'?"),
         (["--field", "temperature=valu"], "did you mean 'value'?"),
         (["--field", "temperature=value:farenheit"], "did you mean 'fahrenheit'?"),
+        (["--field", "temperature"], "write temperature=COLUMN"),
+        (["--field", "temperature=timestamp"], "00:00:00' in row 1 of column 'timestamp'"),
+        (["--field", "temperature=value", "--time-column", "timestmp"], "mean 'timestamp'?"),
+        (["--field", "temperature=value", "--device", "t2/#"], "is no name of a device"),
+        (["--field", "temperature=value", "--device", "T1"], "write --device SITE/T1"),
         ([], "use --field FIELD=COLUMN"),
     ):
-        assert words in prevenant(*replay, *wrong, status=1, settings=usual)[1]
+        errors = prevenant(*replay, *wrong, status=1, settings=usual)[1]
+        assert words in errors
+        assert len(errors.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "there is no file record.csv: name one that exists"),
+        ("", "record.csv cannot be read: Is a directory; name a CSV file"),
+        (b"", "record.csv cannot be read as CSV"),
+        (b"\xff\xfe", "record.csv cannot be read as CSV in UTF-8"),
+        (b"timestamp,value\n", "record.csv has no row below its headings"),
+        (b'timestamp,value\n1,"2\n', "record.csv cannot be read as CSV"),
+    ],
+    ids=["missing", "folder", "empty", "bytes", "headings", "quote"],
+)
+def test_a_record_that_cannot_be_replayed_is_told(
+    tmp_path: Path, content: bytes | str | None, words: str
+) -> None:
+    record = tmp_path / "record.csv"
+    if isinstance(content, bytes):
+        record.write_bytes(content)
+    elif content is not None:
+        record.mkdir()
+    settings = {"PREVENANT_BOOK": str(ROOT / "rules.yaml")}
+    command = ["simulate", "replay", "record.csv", "--type", "thermometer", "--field"]
+    _, errors = prevenant(
+        *command, "temperature=value", folder=tmp_path, status=1, settings=settings
+    )
+    assert words in errors
+    assert len(errors.splitlines()) == 1
+
+
+def test_simulated_devices_say_that_the_broker_does_not_take_them(tmp_path: Path) -> None:
+    away = {"PREVENANT_MQTT_URL": f"mqtt://127.0.0.1:{free_port()}"}
+    errors = prevenant("simulate", "devices", status=1, settings=away)[1]
+    assert re.fullmatch(
+        r"error: the broker .* does not take us: .*refused; start it, or mend .*\n", errors
+    )
+    passwords = tmp_path / "passwords"
+    passwords.write_text("")
+    guarded = ["allow_anonymous false", f"password_file {passwords}"]
+    with running_broker(tmp_path / "broker", guarded) as broker:
+        strange = {"PREVENANT_MQTT_URL": f"mqtt://me:s3cret@127.0.0.1:{broker.port}"}
+        errors = prevenant("simulate", "devices", status=1, settings=strange)[1]
+    assert "does not take us: Not authorized; " in errors
+    assert "s3cret" not in errors

@@ -83,7 +83,8 @@ def test_everything_wrong_is_said_at_once_and_nothing_is_written(
         "bob,Bob,+33639980002,bob@x.example,UTC,sms\n",
         sites="id,name,customer,latitude,longitude\ns1,S,nobody,91,5\ns2,S,acne,47,5\n",
         technicians="id,contact,latitude,longitude,skills,shifts,colour\n",
-        devices="site,device,label\n",
+        devices="site,device,label\ns1,D1,Door 1\n",
+        customer="id\n",
     )
     with pytest.raises(CrmImportError) as refused:
         run(store, tmp_path)
@@ -96,9 +97,11 @@ def test_everything_wrong_is_said_at_once_and_nothing_is_written(
         "contacts.csv:2:5: timezone: this is no time zone",
         "contacts.csv:2:6: preferred:",
         "sites.csv:2:4: latitude: input should be less than or equal to 90",
-        "sites.csv:3:3: customer: there is no 'acne' in customers.csv: did you mean 'acme'?",
+        "sites.csv:3:3: customer: there is no 'acne' in customers: did you mean 'acme'?",
         "technicians.csv:1:7: the column 'colour' is not known",
-        "devices.csv:1:1: the column 'type' is missing",
+        "devices.csv:2:1: the column 'type' is missing: add it, since 's1/D1' is new",
+        "sites.csv:2:3: customer: there is no 'nobody' in customers",
+        "customer.csv:1:1: this file is not known: did you mean 'customers.csv'?",
     ):
         assert words in text, text
     with store.read() as session:
@@ -107,7 +110,7 @@ def test_everything_wrong_is_said_at_once_and_nothing_is_written(
 
 
 def test_a_folder_with_nothing_in_it_says_what_it_should_hold(store: Store, tmp_path: Path) -> None:
-    with pytest.raises(CrmImportError, match=r"holds none of customers\.csv"):
+    with pytest.raises(CrmImportError, match=r"holds none of areas\.csv, customers\.csv"):
         run(store, tmp_path)
 
 

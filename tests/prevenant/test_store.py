@@ -13,6 +13,7 @@ import ingest.quarantine
 import notify.consent
 import notify.message
 import notify.replies
+import prevenant.consent
 import prevenant.crm.tables
 import prevenant.publishing
 import workflows.tables
@@ -27,6 +28,7 @@ ALL_TABLES = [
     notify.consent,
     notify.message,
     notify.replies,
+    prevenant.consent,
     prevenant.crm.tables,
     prevenant.publishing,
     workflows.tables,

@@ -31,9 +31,7 @@ CHANGES: list[tuple[str, Callable[[Session, MovedClock], None]]] = [
     ("exclusion", lambda s, _: s.add(Exclusion(technician_id="t1", customer_id="k"))),
     (
         "a statement of another program",
-        lambda s, _: s.connection().execute(  # type: ignore[arg-type,return-value]
-            text("UPDATE technician SET capacity = 5 WHERE id = 't1'")
-        ),
+        lambda s, _: _execute(s, "UPDATE technician SET capacity = 5 WHERE id = 't1'"),
     ),
 ]
 
@@ -41,6 +39,10 @@ CHANGES: list[tuple[str, Callable[[Session, MovedClock], None]]] = [
 def _set(row: object, **values: object) -> None:
     for name, value in values.items():
         setattr(row, name, value)
+
+
+def _execute(session: Session, statement: str) -> None:
+    session.connection().execute(text(statement))
 
 
 @pytest.fixture

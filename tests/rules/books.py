@@ -22,10 +22,13 @@ devices:
 """
 
 
-def make_book(rules: str, max_rate: str = "100/s") -> RuleBook:
+def make_book(rules: str, max_rate: str = "100/s", silent_after: str = "") -> RuleBook:
     """Return a book of the devices above with these rules. Raises BookError."""
     problems: list[Problem] = []
-    devices = DEVICES.replace("    fields:", f"    max_rate: {max_rate}\n    fields:")
+    keys = f"    max_rate: {max_rate}\n" + (
+        f"    silent_after: {silent_after}\n" if silent_after else ""
+    )
+    devices = DEVICES.replace("    fields:", f"{keys}    fields:")
     document = read_yaml(f"{devices}\nrules:\n{rules}", problems, "rules.yaml")
     pairs = document.mapping() if document else None
     assert pairs is not None, problems

@@ -100,3 +100,51 @@ def test_clearing_can_wait_and_start_again() -> None:
 
 def test_an_alarm_without_a_hold_is_raised_at_once() -> None:
     assert live(Holds(0.0, 0.0), [(5, True)], until=5) == [("raised", 5)]
+
+
+def follow(holds: Holds, steps: Sequence[tuple[float, Truths]]) -> list[tuple[str, float, int]]:
+    """Return what becomes of an alarm whose conditions are these at these times, and its levels."""
+    state: AlarmState | None = None
+    changes = []
+    for at, truths in steps:
+        due = state.due_at(holds) if state else None
+        if state is not None and due is not None and due <= at:
+            state, change = take_time(state, due, holds)
+            changes += [change] if change else []
+        state, change = take_evidence(state, truths, Evidence(at, at, at), holds)
+        changes += [change] if change else []
+    return [(one.kind, one.at, one.level) for one in changes]
+
+
+def test_what_is_surely_not_clear_interrupts_clearing_though_when_is_unknown() -> None:
+    raised, clear, neither = Truths(True, False), Truths(False, True), Truths(None, False)
+    steps = [(0.0, raised), (10.0, clear), (40.0, neither), (50.0, clear), (80.0, clear)]
+    assert follow(Holds(0.0, 60.0), [*steps, (111.0, clear)]) == [
+        ("raised", 0.0, 0),
+        ("cleared", 110.0, 0),
+    ]
+
+
+def test_what_holds_interrupts_clearing_though_clear_is_unknown() -> None:
+    raised, clear, holding = Truths(True, False), Truths(False, True), Truths(True, None)
+    steps = [(0.0, raised), (10.0, clear), (40.0, holding), (50.0, clear), (111.0, clear)]
+    assert follow(Holds(0.0, 60.0), steps)[1:] == [("cleared", 110.0, 0)]
+
+
+def test_a_higher_level_is_taken_at_once_though_clear_is_unknown() -> None:
+    steps = [(0.0, Truths(True, False, (True, False))), (5.0, Truths(True, None, (True, True)))]
+    assert follow(Holds(0.0, 60.0), steps)[1:] == [("levelled", 5.0, 1)]
+
+
+def test_a_lower_level_waits_while_the_higher_one_is_unknown_and_is_not_forgotten() -> None:
+    high, low = Truths(True, False, (True, True)), Truths(True, False, (True, False))
+    unsure = Truths(True, False, (True, None))
+    steps = [(0.0, high), (10.0, low), (40.0, unsure), (75.0, unsure), (80.0, low)]
+    assert follow(Holds(0.0, 60.0), steps)[1:] == [("levelled", 80.0, 0)]
+
+
+def test_a_lower_level_begins_anew_after_a_time_in_which_none_held() -> None:
+    high, low = Truths(True, False, (True, True)), Truths(True, False, (True, False))
+    none = Truths(False, True, (False, False))
+    steps = [(0.0, high), (10.0, low), (40.0, none), (50.0, low), (80.0, low), (120.0, low)]
+    assert follow(Holds(0.0, 60.0), steps)[1:] == [("levelled", 110.0, 0)]

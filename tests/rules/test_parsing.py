@@ -59,6 +59,7 @@ def truth(condition: str, **values: Any) -> bool | None:
         ("temperature > 26 and humidity > 60", {"humidity": 50.0}, False),
         ("temperature > 26 and humidity > 60", {"humidity": 70.0}, None),
         ("not temperature > 26", {}, None),
+        ("mode == 'écrêté' and temperature > 80 fahrenheit", {"mode": "écrêté"}, None),
     ],
 )
 def test_a_condition_is_true_false_or_unknown(
@@ -112,6 +113,21 @@ def test_what_cannot_be_said_is_refused_with_its_place(
     assert message in str(refused.value)
     if offset:
         assert refused.value.offset == offset
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "last(mode, 1h) == 'eco'",
+        "'eco' != last(mode, 1h)",
+        "last(mode, 1h30m) in ['eco', 'off']",
+        "mode == 'écrêté' and avg(temperature, 1h30m) > 3",
+        "site_count(room, mode == 'écrêté' and temperature > 5 celsius) > 3",
+        "count(temperature > 3, 10m) > 2 count",
+    ],
+)
+def test_what_can_be_said(condition: str) -> None:
+    assert parse_condition(condition, ROOM, TYPES)
 
 
 @given(st.text(max_size=60))

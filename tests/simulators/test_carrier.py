@@ -11,6 +11,7 @@ from twilio.rest import Client
 
 from simulators import people
 from simulators.carrier import Carrier
+from tests.moved_clock import MovedClock
 
 FROM, TO = "+33939980000", "+33639980041"
 
@@ -116,6 +117,32 @@ def test_receipts_and_answers_are_signed(carrier: Carrier, monkeypatch: pytest.M
     assert [data["Body"] for url, data, _ in calls if url.endswith("/sms")] == ["re: Hi"]
     assert [data["Digits"] for url, data, _ in calls if url == "http://x/v"] == ["1"]
     assert call.keys == ["1"]
+
+
+def test_what_people_are_going_to_answer_outlives_the_carrier(
+    carrier: Carrier, clock: MovedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts: list[tuple[str, str]] = []
+
+    def text_from(_carrier: Carrier, number: str, text: str, to: str) -> str:
+        texts.append((number, text))
+        return to
+
+    monkeypatch.setattr(Carrier, "text_from", text_from)
+    carrier.answers_to = lambda _text, _number: [people.Answer(0.0, "1"), people.Answer(600.0, "2")]
+    carrier.accept("Messages", {"From": FROM, "To": TO, "Body": "Can you come?"})
+    carrier.wait_for(lambda: texts and len(carrier.expected()) == 1, 5)
+    assert texts == [(TO, "1")]
+    (later,) = carrier.expected()
+    assert (later.number, later.to, later.text) == (TO, FROM, "2")
+    assert (later.at - clock.now()).total_seconds() == 600
+
+    clock.advance(seconds=600)
+    another = Carrier(clock).start()
+    another.expect(later)
+    another.wait_for(lambda: not another.expected(), 5)
+    another.stop()
+    assert texts == [(TO, "1"), (TO, "2")]
 
 
 def test_people_read_what_they_are_told_in_both_languages() -> None:

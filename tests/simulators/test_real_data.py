@@ -1,17 +1,23 @@
-"""Real telemetry through the shipped book: the office of NAB whose cooling failed."""
+"""Real telemetry: the office of NAB whose cooling failed, through the shipped book; other records."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 from sqlmodel import Session, select
 
 from ingest.quarantine import Quarantined
+from prevenant.book import load_book
 from prevenant.tables import Alarm
+from simulators.fleet import connect
 from simulators.replay import replay_csv
+from tests.servers import Broker, wait_until
 from tests.world import World
 
-DATA = Path(__file__).parents[3] / "shared" / "data" / "nab"
+RECORDS = Path(__file__).parents[3] / "shared" / "data"
+DATA = RECORDS / "nab"
 FILE = DATA / "ambient_temperature_system_failure.csv"
 
 needs_data = pytest.mark.skipif(
@@ -61,3 +67,55 @@ def test_five_minutes_above_the_band_raise_on_the_records_own_rhythm(world: Worl
     values: dict[str, float] = found.values  # noqa: PD011  an alarm is no frame
     assert values["temperature"] == pytest.approx(celsius[start], abs=0.01)
     assert "holds for 5m" in found.reason
+
+
+BOOK = """devices:
+  server:
+    topic: servers/{site}/{device}
+    fields: {value: number}
+  mill:
+    topic: mills/{device}
+    fields: {kind: string, air: celsius, torque: number}
+"""
+
+
+@pytest.mark.parametrize(
+    ("record", "kind", "device", "fields"),
+    [
+        ("nab/ec2_cpu_utilization_24ae8d.csv", "server", "cloud/1", []),
+        ("nab/elb_request_count_8c0756.csv", "server", "cloud/2", ["value=value"]),
+        (
+            "ai4i/ai4i2020.csv",
+            "mill",
+            "M1",
+            ["kind=Type", "air=Air temperature [K]:kelvin", "torque=Torque [Nm]"],
+        ),
+    ],
+)
+def test_every_row_is_published_as_it_was_recorded(
+    tmp_path: Path, broker: Broker, record: str, kind: str, device: str, fields: list[str]
+) -> None:
+    file = RECORDS / record
+    if not file.is_file():
+        pytest.skip(f"needs ../shared/data/{record}")
+    (tmp_path / "book.yaml").write_text(BOOK)
+    types = load_book(tmp_path / "book.yaml").rules.devices
+    heard: list[dict[str, Any]] = []
+    listener = connect(broker.url)
+    listener.on_message = lambda _client, _data, message: heard.append(json.loads(message.payload))
+    subscribed: list[object] = []
+    listener.on_subscribe = lambda *_: subscribed.append(1)
+    listener.subscribe("#", qos=1)
+    wait_until(lambda: subscribed, "subscription", 10)
+
+    assert replay_csv(broker.url, file, types[kind], device, fields, None, 1e9, 300) == 300
+
+    wait_until(lambda: len(heard) == 300, "every row", 20)
+    listener.disconnect()
+    listener.loop_stop()
+    rows = pd.read_csv(file).head(300)
+    if kind == "server":
+        assert [one["value"] for one in heard] == rows["value"].tolist()
+    else:
+        assert [one["kind"] for one in heard] == rows["Type"].tolist()
+        assert [one["air"] for one in heard] == (rows["Air temperature [K]"] - 273.15).tolist()

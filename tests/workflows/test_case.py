@@ -14,7 +14,8 @@ from prevenant.errors import Problem
 from prevenant.store import Store
 from prevenant.tables import Alarm, CaseEvent, TimelineEntry, add_case_event
 from tests.moved_clock import MovedClock
-from workflows.definition import Workflow, decode_steps, encode_steps, read_workflows
+from workflows.definition import Workflow, decode_steps, encode_steps
+from workflows.reading import read_workflows
 from workflows.runtime import Route, Runtime
 from workflows.tables import Case
 

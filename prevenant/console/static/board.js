@@ -24,7 +24,8 @@ function addLine(entry) {
   } else {
     link.remove();
   }
-  if (entry.detail.text) {
+  // The words of a message stand with its hand-over; its receipt needs them no second time.
+  if (entry.detail.text && entry.kind !== "message.delivered") {
     const quote = document.createElement("blockquote");
     quote.textContent = entry.detail.text;
     line.append(quote);

@@ -1,0 +1,215 @@
+"""The CRM over HTTP: its rows, judged as those of files are, technicians' positions and leave."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, HTTPException, Query, Request, status
+from pydantic import AwareDatetime, BaseModel
+from sqlmodel import Session
+
+from prevenant.api.access import require_token
+from prevenant.crm.ages import view_crm
+from prevenant.crm.entities import Entity, find_entity
+from prevenant.crm.exporting import find_rows
+from prevenant.crm.judging import judge
+from prevenant.crm.leave import record_leave
+from prevenant.crm.positions import Heard, record_positions
+from prevenant.crm.tables import ERASED, Technician
+from prevenant.crm.writing import remove_rows, write_lines
+from prevenant.errors import ConfigurationError, CrmImportError, Problem
+from workflows.absence import announce_absences
+
+router = APIRouter(prefix="/api/v1", dependencies=[Depends(require_token)])
+
+Limit = Annotated[int, Query(ge=1, le=1000)]
+_OF_JOBS = ("technicians", "leave")
+
+
+class Position(BaseModel):
+    """Where a technician is; without a time, now."""
+
+    latitude: float
+    longitude: float
+    observed_at: AwareDatetime | None = None
+    accuracy: float = 0.0
+    """In metres; 0 where it is not known."""
+
+
+class Absence(BaseModel):
+    """From when to when a technician is away; without a beginning, from now on."""
+
+    starts_at: AwareDatetime | None = None
+    ends_at: AwareDatetime
+    reason: str = "leave"
+
+
+@dataclass(frozen=True, slots=True)
+class _One:
+    """A single row, as a batch to be judged."""
+
+    entity: Entity
+    key: str
+    given: Mapping[str, Any]
+
+    def rows(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """Yield the row."""
+        yield self.key, self.given
+
+    def problem(self, ref: str, column: str, message: str) -> Problem:
+        """Return a problem with a column."""
+        place = f"{self.entity.name}/{ref}"
+        return Problem(place, 1, 1, message, f"{place}: {column}" if column else place)
+
+
+@router.get("/crm")
+def show_crm(request: Request) -> dict[str, Any]:
+    """Return how many rows there are, and how old what outside CRMs say is."""
+    with request.app.state.store.read() as session:
+        return view_crm(session, _now(request))
+
+
+@router.get("/crm/{entity}")
+def list_rows(
+    request: Request, entity: str, offset: Annotated[int, Query(ge=0)] = 0, limit: Limit = 100
+) -> list[dict[str, Any]]:
+    """Return rows of a kind, in the order of their ids."""
+    kind = _entity(entity)
+    with request.app.state.store.read() as session:
+        return list(find_rows(session, kind, offset=offset, limit=limit))
+
+
+@router.get("/crm/{entity}/{record_id:path}")
+def show_row(request: Request, entity: str, record_id: str) -> dict[str, Any]:
+    """Return one row."""
+    with request.app.state.store.read() as session:
+        return _known(session, _entity(entity), record_id)
+
+
+@router.put("/crm/{entity}/{record_id:path}")
+def put_row(request: Request, entity: str, record_id: str, row: dict[str, Any]) -> dict[str, Any]:
+    """Make a row, or change those columns of it that are given."""
+    kind = _entity(entity)
+    with request.app.state.store.write() as session:
+        try:
+            save_row(session, kind, record_id, row)
+        except CrmImportError as error:
+            problems = [{"place": x.place, "message": x.message} for x in error.problems]
+            raise HTTPException(status.HTTP_422_UNPROCESSABLE_CONTENT, problems) from None
+        if kind.name in _OF_JOBS:
+            announce_absences(session, _now(request))
+        return _known(session, kind, record_id)
+
+
+@router.delete("/crm/{entity}/{record_id:path}")
+def delete_row(request: Request, entity: str, record_id: str) -> dict[str, int]:
+    """Remove a row: a person is inactive from now on, a role ends, other rows are marked."""
+    kind = _entity(entity)
+    with request.app.state.store.write() as session:
+        _known(session, kind, record_id)
+        removed = remove_rows(session, kind, [record_id], _now(request))
+        if kind.name in _OF_JOBS:
+            announce_absences(session, _now(request))
+        return {"removed": removed}
+
+
+@router.put("/technicians/{technician_id}/position")
+def put_position(request: Request, technician_id: str, position: Position) -> dict[str, Any]:
+    """Take note of where a technician is; 422 says why it is not believed."""
+    now = _now(request)
+    at = position.observed_at or now
+    heard = Heard(position.latitude, position.longitude, at, position.accuracy)
+    with request.app.state.store.write() as session:
+        _require_technician(session, technician_id)
+        verdict = record_positions(session, {technician_id: heard}, now)[technician_id]
+    if not verdict.taken:
+        raise HTTPException(status.HTTP_422_UNPROCESSABLE_CONTENT, verdict.reason)
+    return {"technician": technician_id, "observed_at": at}
+
+
+@router.post("/technicians/{technician_id}/leave", status_code=status.HTTP_201_CREATED)
+def add_leave(request: Request, technician_id: str, absence: Absence) -> dict[str, Any]:
+    """Give a technician leave; their open jobs are given to others."""
+    now = _now(request)
+    with request.app.state.store.write() as session:
+        _require_technician(session, technician_id)
+        try:
+            return take_leave(
+                session,
+                technician_id,
+                absence.starts_at or now,
+                absence.ends_at,
+                absence.reason,
+                now,
+            )
+        except ConfigurationError as error:
+            raise HTTPException(status.HTTP_422_UNPROCESSABLE_CONTENT, str(error)) from None
+
+
+def save_row(session: Session, entity: Entity, record_id: str, row: Mapping[str, Any]) -> None:
+    """Write one row, whose identity is `record_id`. Raises CrmImportError with everything wrong."""
+    identity = _identity(entity, record_id)
+    batch = _One(entity, record_id, {**row, **identity})
+    unknown = sorted(set(batch.given) - set(entity.row.model_fields))
+    if unknown:
+        problems = [batch.problem(record_id, n, "this column is not known") for n in unknown]
+        raise CrmImportError(problems)
+    judgement = judge(session, [batch])
+    if judgement.problems:
+        raise CrmImportError(judgement.problems)
+    write_lines(session, judgement, "")
+
+
+def take_leave(
+    session: Session,
+    technician_id: str,
+    starts_at: datetime,
+    ends_at: datetime,
+    reason: str,
+    now: datetime,
+) -> dict[str, Any]:
+    """Record leave and tell the cases of the technician's jobs. Raises ConfigurationError."""
+    leave = record_leave(session, technician_id, starts_at, ends_at, reason)
+    told = announce_absences(session, now, technician_id)
+    return {**leave.model_dump(), "jobs_told": told}
+
+
+def find_row(session: Session, entity: Entity, record_id: str) -> dict[str, Any] | None:
+    """Return one row as plain values, or None."""
+    first = record_id
+    if len(entity.match) > 1:
+        first = record_id.partition("/")[0]
+    rows = find_rows(session, entity, only=first)
+    return next((row for row in rows if entity.key_of(row) == record_id), None)
+
+
+def _identity(entity: Entity, record_id: str) -> dict[str, str]:
+    names = ("id",) if entity.name == "leave" else entity.identity
+    return dict(zip(names, record_id.split("/", len(names) - 1), strict=False))
+
+
+def _known(session: Session, entity: Entity, record_id: str) -> dict[str, Any]:
+    found = find_row(session, entity, record_id)
+    if found is None:
+        message = f"there is no {record_id!r} in {entity.name}"
+        raise HTTPException(status.HTTP_404_NOT_FOUND, message)
+    return found
+
+
+def _require_technician(session: Session, technician_id: str) -> None:
+    if technician_id.startswith(ERASED) or session.get(Technician, technician_id) is None:
+        message = f"the CRM has no technician {technician_id!r}"
+        raise HTTPException(status.HTTP_404_NOT_FOUND, message)
+
+
+def _entity(name: str) -> Entity:
+    try:
+        return find_entity(name)
+    except ConfigurationError as error:
+        raise HTTPException(status.HTTP_404_NOT_FOUND, str(error)) from None
+
+
+def _now(request: Request) -> datetime:
+    at: datetime = request.app.state.clock.now()
+    return at

@@ -1,0 +1,225 @@
+"""What workflows need of the rest of a book: templates worded on trial, names that alarms can have."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from jinja2 import TemplateError
+
+from notify.templating import LANGUAGES, Templates
+from prevenant.document import Value, suggest
+from prevenant.domain import DeviceType
+from rules.book import Rule, RuleBook
+from workflows.checking import NameUse, RoleUse, TemplateUse, TextUse, Use
+from workflows.recipients import ON_CALL
+
+WORDING_ERRORS = (TemplateError, TypeError, ValueError, AttributeError, KeyError)
+_SAMPLES: Mapping[type, Any] = {float: 1.0, bool: True, str: "sample"}
+_PREDICTED_TEXTS = ("parts", "cause", "action", "why")
+
+
+class Needs:
+    """What can be relied on in the cases of each workflow: the rules that run it decide."""
+
+    def __init__(
+        self, rules: RuleBook, models: Iterable[Value], schedules: Sequence[str] = ()
+    ) -> None:
+        self.schedules = schedules
+        self._types = rules.devices
+        self._predicted = {*_predicted_types(models)}
+        self._rules: dict[str, list[Rule]] = defaultdict(list)
+        for rule in rules.every_rule:
+            self._rules[rule.workflow or ""].append(rule)
+
+    def types_of(self, workflow: str) -> list[DeviceType]:
+        """Return the device types whose alarms run a workflow."""
+        names = dict.fromkeys(rule.on for rule in self._rules.get(workflow, ()))
+        return [self._types[name] for name in names if name in self._types]
+
+    def has_rules(self, workflow: str) -> bool:
+        """Return whether any rule runs a workflow."""
+        return workflow in self._rules
+
+    def has_levels(self, workflow: str) -> bool:
+        """Return whether an alarm that runs a workflow can change its severity."""
+        return any(rule.levels for rule in self._rules.get(workflow, ()))
+
+    def has_predictions(self, workflow: str) -> bool:
+        """Return whether a model speaks for a device type whose alarms run a workflow."""
+        return any(one.name in self._predicted for one in self.types_of(workflow))
+
+    def samples(self, use: TemplateUse | TextUse) -> Iterator[dict[str, Any]]:
+        """Yield variables like those of a case at the place of a use, once for each device type."""
+        extra = use.extra if isinstance(use, TemplateUse) else ()
+        for values in [sample_values(one) for one in self.types_of(use.workflow)] or [{}]:
+            yield sample_variables(
+                after_dispatch=use.after_dispatch,
+                extra=extra,
+                answers=use.answers,
+                values=values,
+                is_predicted=self.has_predictions(use.workflow),
+            )
+
+
+def check_uses(uses: Sequence[Use], templates: Templates, needs: Needs, broken: set[str]) -> None:
+    """Note where a workflow needs what is not there; `broken` templates have been reported already."""
+    for use in uses:
+        match use:
+            case TemplateUse() if use.name not in templates.names:
+                if use.name not in broken:
+                    hint = suggest(use.name, templates.names)
+                    use.place.fail(f"there is no template {use.name!r}: {hint}")
+            case TemplateUse():
+                _check_template(use, templates, needs)
+            case TextUse():
+                _check_text(use, templates, needs)
+            case NameUse():
+                _check_name(use, needs)
+            case RoleUse() if use.role.startswith(ON_CALL):
+                name = use.role.removeprefix(ON_CALL)
+                if name not in needs.schedules:
+                    hint = suggest(name, needs.schedules)
+                    use.place.fail(f"there is no on-call schedule {name!r}: {hint}")
+
+
+def _check_template(use: TemplateUse, templates: Templates, needs: Needs) -> None:
+    """Render a template in every language and on every channel, with what it will be given."""
+    channels = sorted({"sms" if c == "preferred" else c for turn in use.turns for c in turn})
+    for variables in needs.samples(use):
+        for language in dict.fromkeys([*LANGUAGES, *templates.languages_of(use.name)]):
+            for channel in channels:
+                try:
+                    templates.render(use.name, language, channel, variables)
+                except WORDING_ERRORS as error:
+                    used = templates.variables_of(use.name)
+                    use.place.fail(
+                        f"template {use.name!r} cannot be worded here ({language}, {channel}): "
+                        f"{error}{_remedy(used, use)}"
+                    )
+                    return
+
+
+def _check_text(use: TextUse, templates: Templates, needs: Needs) -> None:
+    for variables in needs.samples(use):
+        try:
+            text = templates.render_text(use.text, "en", variables)
+        except WORDING_ERRORS as error:
+            names = ("technician", "visit", "answer", "prediction", "values")
+            used = {name for name in names if name in use.text}
+            use.place.fail(f"this cannot be worded here: {error}{_remedy(used, use)}")
+            return
+        if use.is_topic and (not text or any(character in text for character in "+#")):
+            use.place.fail("nothing can be published there: a topic has no + and no #")
+            return
+
+
+def _remedy(used: set[str], use: TemplateUse | TextUse) -> str:
+    found = []
+    if used & {"technician", "visit"} and not use.after_dispatch:
+        found.append(
+            "technician and visit are known only after a `dispatch` whose `otherwise` ends the case"
+        )
+    if "answer" in used:
+        found.append("answer.NAME is known only where every way before has an `ask` of that name")
+    if "prediction" in used:
+        found.append("prediction is known only where a model speaks for the device type")
+    if "values" in used:
+        found.append("values are the fields of every device type whose rules run this workflow")
+    return "".join(f"; {one}" for one in found)
+
+
+def _check_name(use: NameUse, needs: Needs) -> None:
+    if not needs.has_rules(use.workflow):
+        return
+    group, _, name = use.name.partition(".")
+    if use.name == "alarm.levelled" and not needs.has_levels(use.workflow):
+        use.place.fail("alarm.levelled never comes here: no rule that runs this has `levels`")
+    elif group == "prediction" and not needs.has_predictions(use.workflow):
+        use.place.fail(
+            f"{use.name} is never known here: no model speaks for the device types whose rules run this"
+        )
+    elif group == "values" and "." not in name:
+        fields = {field.name for one in needs.types_of(use.workflow) for field in one.fields}
+        if fields and name not in fields:
+            use.place.fail(
+                f"no rule that runs this has a field {name!r}: {suggest(name, sorted(fields))}"
+            )
+
+
+def _predicted_types(models: Iterable[Value]) -> Iterator[str]:
+    """Yield the device types that the section `models` names."""
+    for section in models:
+        for _, model in section.mapping() or ():
+            pairs = model.mapping() if model.is_mapping else None
+            on = pairs.get("on") if pairs else None
+            if on is not None:
+                yield from (text for one in on.one_or_more() if (text := one.text()))
+
+
+def sample_values(device_type: DeviceType | None) -> dict[str, Any]:
+    """Return values like those of a reading."""
+    fields = device_type.fields if device_type else ()
+    return {field.name: _SAMPLES[field.kind] for field in fields}
+
+
+def sample_variables(
+    *,
+    after_dispatch: bool,
+    extra: tuple[str, ...] = (),
+    answers: tuple[str, ...] = (),
+    values: Mapping[str, Any] | None = None,
+    is_predicted: bool = False,
+) -> dict[str, Any]:
+    """Return variables like those of a case, for a trial rendering or a preview."""
+    at = datetime(2026, 5, 4, 12, 30, tzinfo=UTC)
+    later = {
+        "technician": {"name": "Camille Roux", "first_name": "Camille"},
+        "visit": {"start": at, "end": at.replace(hour=14)},
+        "offer": {"distance": "4.2 km", "until": at},
+        "why": "in_time",
+        "wish": "person",
+        "said": "sample",
+        "choices": "1: sample, 2: sample",
+        "owner": "Camille Roux",
+        "prediction": _Predicted(),
+    }
+    names = {*extra, *(("technician", "visit") if after_dispatch else ())}
+    names |= {"prediction"} if is_predicted else set()
+    return {
+        "case": {"number": 17, "owner": ""},
+        "severity": "major",
+        "alarm": {"rule": "sample", "message": "Sample.", "reason": "sample"},
+        "device": {
+            "id": "t2/D14",
+            "label": "Door 14",
+            "place": "Gate B",
+            "type": "door",
+            "camera_url": "https://camera.example.com/14",
+            "loudspeaker_url": "https://talk.example.com/14",
+        },
+        "site": {"id": "t2", "name": "Terminal 2", "address": "1 Runway Road"},
+        "customer": {"id": "airport", "name": "Airport"},
+        "contact": {"name": "Camille Roux", "first_name": "Camille"},
+        "values": dict(values or {}),
+        "answer": {name: _Answered("sample") for name in answers},
+        **{name: value for name, value in later.items() if name in names},
+    }
+
+
+class _Predicted(dict[str, Any]):
+    """What a model might have said under any name."""
+
+    def __missing__(self, name: str) -> Any:
+        return "sample" if name in _PREDICTED_TEXTS else 1.0
+
+
+class _Answered(str):
+    """The answer to a question, or what a webhook has answered under any name."""
+
+    __slots__ = ()
+
+    def __getattr__(self, name: str) -> str:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return "sample"

@@ -1,0 +1,81 @@
+"""`rules check` knows the people of the store, or of a folder: roles and skills that nobody has."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from prevenant.book import load_book
+from prevenant.book_people import advise_on_people, people_in_folder, people_in_store
+from prevenant.cli import app
+from prevenant.crm.importing import import_folder
+from prevenant.errors import CrmImportError
+from prevenant.store import Store
+
+DEMO = Path("prevenant/crm/demo")
+BOOK = """
+on_call: {night: {timezone: UTC, layers: [{people: [tom-harper]}]}}
+devices: {door: {topic: 'a/{site}/{device}', fields: {open: bool}}}
+workflows:
+  visit:
+    - tell: secuirty
+      template: all_clear
+    - escalate: [security-supervisor, nobody]
+    - dispatch: {skill: refrigeration >= 9}
+      otherwise: {hand_off: "on-call:night"}
+    - dispatch: {skill: plumbing}
+      otherwise: {escalate: dispatcher}
+"""
+
+
+@pytest.fixture
+def book(tmp_path: Path) -> Path:
+    """Return a book that asks for people who are not there."""
+    path = tmp_path / "rules.yaml"
+    path.write_text(BOOK)
+    return path
+
+
+def test_roles_and_skills_that_nobody_has_are_warned_of_where_they_stand(book: Path) -> None:
+    found = advise_on_people(load_book(book), people_in_folder(DEMO))
+    assert [(one.line, one.column) for one in found] == [(6, 13), (8, 17), (9, 25), (11, 25)]
+    words = "\n".join(one.message for one in found)
+    assert "did you mean 'security'" in words
+    assert "nobody has the role 'nobody'" in words
+    assert "refrigeration >= 9: only 3 has been learned" in words
+    assert "plumbing >= 1: nobody has learned it" in words
+
+
+def test_the_shipped_book_and_the_demos_people_fit() -> None:
+    assert advise_on_people(load_book(Path("rules.yaml")), people_in_folder(DEMO)) == []
+
+
+def test_a_store_is_asked_only_where_there_is_one_with_people(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'none.db'}"
+    assert people_in_store(url) is None
+    assert not (tmp_path / "none.db").exists()
+    assert people_in_store("postgresql+psycopg://nobody@127.0.0.1:1/none") is None
+    store = Store(url)
+    store.upgrade()
+    assert people_in_store(url) is None
+    with store.write() as session:
+        import_folder(session, DEMO)
+    store.close()
+    people = people_in_store(url)
+    assert people is not None
+    assert "security" in people.roles
+    assert people.skills["refrigeration"] == 3
+
+
+def test_the_command_takes_a_folder(book: Path, tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["rules", "check", str(book), "--crm", str(DEMO)])
+    assert result.exit_code == 0
+    assert "nobody has the role 'secuirty'" in result.output
+    strict = CliRunner().invoke(app, ["rules", "check", str(book), "--strict", "--crm", str(DEMO)])
+    assert strict.exit_code == 1
+    bad = tmp_path / "crm"
+    shutil.copytree(DEMO, bad)
+    (bad / "contacts.csv").write_text("id,name\n,x\n")
+    refused = CliRunner().invoke(app, ["rules", "check", str(book), "--crm", str(bad)])
+    assert isinstance(refused.exception, CrmImportError)

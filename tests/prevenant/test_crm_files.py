@@ -1,0 +1,353 @@
+"""What spreadsheets do to the files that people import, and what comes of it."""
+
+import random
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from openpyxl import Workbook, load_workbook
+from sqlmodel import col, func, select
+
+from prevenant.consent import Consent
+from prevenant.crm.exporting import export_files
+from prevenant.crm.importing import import_files
+from prevenant.crm.sheets import cell_text
+from prevenant.crm.shifts import parse_shifts, show_shifts
+from prevenant.crm.tables import (
+    Area,
+    Asset,
+    Contact,
+    CrmRecord,
+    Customer,
+    Device,
+    Exclusion,
+    Leave,
+    RoleHolder,
+    Site,
+    Technician,
+)
+from prevenant.crm.writing import Tally
+from prevenant.errors import ConfigurationError, CrmImportError
+from prevenant.store import Store
+from tests.world import DEMO_DATA
+
+NOW = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)
+BASE = {
+    "areas": "id,name\nnorth,The north\n",
+    "customers": "id,name\nacme,ACME\n",
+    "contacts": "id,name,phone\nann,Ann Lee,+33639980001\nbob,Bob,+33639980002\n",
+    "sites": "id,name,customer,contact,latitude,longitude,timezone,area\n"
+    "s1,Site 1,acme,ann,47.3,5.0,Europe/Paris,north\n",
+    "assets": "id,site,name,model,installed_at\nf1,s1,Fridge,FX-2,2024-03-01\n",
+    "devices": "site,device,type,label,asset\ns1,D1,refrigerator,Fridge,f1\n",
+    "technicians": "id,contact,latitude,longitude,timezone,skills,shifts,holidays,areas,parts\n"
+    "t1,bob,47.2,5.1,Europe/Paris,gas:2; hvac,mon-fri 08:00-18:00,FR,north,compressor:2; seal\n",
+    "roles": "contact,role,site\nann,guard,s1\n",
+    "leave": "technician,starts_at,ends_at,reason\nt1,2026-05-11,2026-05-12,leave\n",
+    "exclusions": "technician,customer,reason\nt1,acme,asked for another\n",
+    "consents": "contact,channel,state,at,source,proof\n"
+    "ann,sms,granted,2026-01-01,contract,page 3\n",
+    "positions": "technician,latitude,longitude,observed_at\nt1,47.25,5.05,2026-05-04T07:59Z\n",
+}
+
+
+def write(folder: Path, **files: str) -> Path:
+    """Write CSV files into a folder of their own."""
+    folder.mkdir(exist_ok=True)
+    for name, text in files.items():
+        (folder / f"{name}.csv").write_text(text, "utf-8")
+    return folder
+
+
+def book(path: Path, **sheets: list[list[Any]]) -> Path:
+    """Write a workbook as a spreadsheet would."""
+    made = Workbook()
+    for name, rows in sheets.items():
+        sheet = made.create_sheet(name)
+        for row in rows:
+            sheet.append(row)
+    made.remove(made.worksheets[0])
+    made.save(path)
+    return path
+
+
+def run(store: Store, path: Path, **options: Any) -> dict[str, Tally]:
+    """Import."""
+    with store.write() as session:
+        return import_files(session, path, **options)
+
+
+def problems(store: Store, path: Path) -> str:
+    """Return what is wrong with files, without their folder."""
+    with pytest.raises(CrmImportError) as refused:
+        run(store, path)
+    return str(refused.value).replace(f"{path.parent}/", "")
+
+
+def test_every_kind_of_row_arrives_and_changes_nothing_the_second_time(
+    store: Store, tmp_path: Path
+) -> None:
+    folder = write(tmp_path / "a", **BASE)
+    assert all(
+        tally.new == tally.listed > 0
+        for name, tally in run(store, folder).items()
+        if name != "positions"
+    )
+    with store.read() as session:
+        technician = session.get_one(Technician, "t1")
+        assert technician.skills == {"gas": 2, "hvac": 1}
+        assert (technician.holidays, technician.areas) == ("FR", ["north"])
+        assert technician.parts == {"compressor": 2, "seal": 1}
+        assert technician.position_at == datetime(2026, 5, 4, 7, 59, tzinfo=UTC)
+        assert session.get_one(Device, "s1/D1").asset_id == "f1"
+        assert session.get_one(Site, "s1").area_id == "north"
+        assert session.get_one(Asset, "f1").installed_at == datetime(2024, 3, 1, tzinfo=UTC)
+        away = session.exec(select(Leave)).one()
+        # In Paris, summer time: from the first midnight to the last moment of the last day.
+        assert away.starts_at == datetime(2026, 5, 10, 22, 0, tzinfo=UTC)
+        assert away.ends_at == datetime(2026, 5, 12, 21, 59, 59, 999999, tzinfo=UTC)
+        assert session.exec(select(Exclusion)).one().reason == "asked for another"
+        assert session.exec(select(Consent)).one().proof == "page 3"
+        assert session.exec(select(RoleHolder)).one().role == "guard"
+        assert session.get_one(Area, "north").name == "The north"
+    again = run(store, folder)
+    assert [(t.new, t.changed) for t in again.values()] == [(0, 0)] * len(BASE)
+
+
+def test_a_workbook_holds_the_same_as_the_files(store: Store, tmp_path: Path) -> None:
+    run(store, write(tmp_path / "a", **BASE))
+    with store.read() as session:
+        export_files(session, tmp_path / "out.xlsx")
+        export_files(session, tmp_path / "out")
+    for again in (tmp_path / "out.xlsx", tmp_path / "out"):
+        tallies = run(store, again)
+        assert set(tallies) == set(BASE)
+        assert [(t.new, t.changed) for t in tallies.values()] == [(0, 0)] * len(BASE)
+
+
+def test_the_demo_comes_back_from_its_export(store: Store, tmp_path: Path) -> None:
+    run(store, DEMO_DATA)
+    with store.read() as session:
+        export_files(session, tmp_path / "demo.xlsx")
+    assert not any(t.new or t.changed for t in run(store, tmp_path / "demo.xlsx").values())
+
+
+def test_what_a_spreadsheet_makes_of_ids_numbers_and_dates(store: Store, tmp_path: Path) -> None:
+    path = book(
+        tmp_path / "crm.xlsx",
+        Customers=[["ID", "Name"], [7.0, "Seven"], [8, "Eight"]],
+        contacts=[
+            ["id", "name", "phone", "customer"],
+            [7, "Ann", 33612345678, 7.0],
+            [8.0, "Bob", "+33 6 39 98 00 02", "8"],
+        ],
+        sites=[["id", "name", "customer", "latitude", "longitude"], [1, 1, 7, 47.3, "5,25"]],
+        technicians=[
+            ["id", "contact", "latitude", "longitude", "skills", "shifts", "active"],
+            [1, 7, 47, 5, "gas", "always", True],
+            [None, None, None],
+            [2, 8, 47, 5, "gas", "always", "non"],
+        ],
+        leave=[
+            ["technician", "starts_at", "ends_at"],
+            [1, date(2026, 5, 11), datetime(2026, 5, 12, 12, 0)],  # noqa: DTZ001  as Excel has it
+        ],
+    )
+    run(store, path)
+    with store.read() as session:
+        assert session.get_one(Customer, "7").name == "Seven"
+        ann = session.get_one(Contact, "7")
+        assert (ann.phone, ann.customer_id) == ("+33612345678", "7")
+        assert session.get_one(Site, "1").longitude == 5.25
+        assert session.get_one(Technician, "1").is_active
+        assert not session.get_one(Technician, "2").is_active
+        away = session.exec(select(Leave)).one()
+        assert (away.starts_at, away.ends_at) == (
+            datetime(2026, 5, 11, tzinfo=UTC),
+            datetime(2026, 5, 12, 12, tzinfo=UTC),
+        )
+
+
+def test_a_mistake_in_a_workbook_has_the_name_of_its_cell(store: Store, tmp_path: Path) -> None:
+    path = book(
+        tmp_path / "crm.xlsx",
+        customers=[["id", "name"], ["a", "A"], ["a", "again"]],
+        contacts=[["id", "name", "phone", "mail"], ["x", "X", 639980001, ""]],
+        sites=[
+            ["id", "name", "customer", "latitude", "longitude", "timezone"],
+            ["s", "S", "a", 147, 5, "Paris"],
+        ],
+        technician=[["id"]],
+    )
+    text = problems(store, path)
+    for words in (
+        "crm.xlsx:customers!A3: 'a' stands in line 2 already",
+        "crm.xlsx:contacts!D1: the column 'mail' is not known: did you mean 'email'?",
+        "crm.xlsx:sites!D2: latitude: input should be less than or equal to 90",
+        "crm.xlsx:sites!F2: timezone: this is no time zone",
+        "crm.xlsx:technician: this sheet is not known: did you mean 'technicians'?",
+    ):
+        assert words in text, text
+    with store.read() as session:
+        assert session.exec(select(Customer)).all() == []
+
+
+def test_a_number_without_its_country_says_what_the_spreadsheet_did(
+    store: Store, tmp_path: Path
+) -> None:
+    path = book(tmp_path / "crm.xlsx", contacts=[["id", "name", "phone"], ["x", "X", 639980001]])
+    assert "contacts!C2: phone: this is no phone number" in problems(store, path)
+    assert "make the column text" in problems(store, path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\ufeffid;name;latitude;longitude;customer\ns1;Site;47,3;5,1;acme\n",
+        "id\tname\tlatitude\tlongitude\tcustomer\r\ns1\tSite\t47.3\t5.1\tacme\r\n",
+        "ID, Name ,Latitude,longitude,customer,\ns1,Site,47.3,5.1,acme,\n\n",
+    ],
+)
+def test_separators_marks_and_headings_of_spreadsheets(
+    store: Store, tmp_path: Path, text: str
+) -> None:
+    run(store, write(tmp_path / "a", customers=BASE["customers"], sites=text))
+    with store.read() as session:
+        assert session.get_one(Site, "s1").latitude == 47.3
+
+
+def test_lines_are_counted_as_an_editor_counts_them(store: Store, tmp_path: Path) -> None:
+    text = 'id,name\na,"A\nof two lines"\n\nb,\n'
+    folder = write(tmp_path / "a", customers=text)
+    assert "customers.csv:5:2: name:" in problems(store, folder)
+
+
+def test_a_file_with_some_columns_changes_those_alone(store: Store, tmp_path: Path) -> None:
+    run(store, write(tmp_path / "a", **BASE))
+    part = write(tmp_path / "b", contacts="id,email\nann,ann@x.example\n")
+    assert run(store, part)["contacts"].changed == 1
+    with store.read() as session:
+        ann = session.get_one(Contact, "ann")
+        assert (ann.name, ann.phone, ann.email) == ("Ann Lee", "+33639980001", "ann@x.example")
+    # A cell that is named and empty is cleared; who is new needs everything.
+    (part / "contacts.csv").write_text("id,email\nann,\nzoe,zoe@x.example\n")
+    text = problems(store, part)
+    assert "contacts.csv:3:1: the column 'name' is missing: add it, since 'zoe' is new" in text
+    (part / "contacts.csv").write_text("id,email\nann,\n")
+    run(store, part)
+    with store.read() as session:
+        assert session.get_one(Contact, "ann").email == ""
+
+
+def test_one_file_alone_can_be_imported(store: Store, tmp_path: Path) -> None:
+    folder = write(tmp_path / "a", **BASE)
+    assert run(store, folder / "customers.csv")["customers"].new == 1
+    (folder / "people.csv").write_text("id,name\n")
+    assert "it is not clear what this file holds" in problems(store, folder / "people.csv")
+    assert "there is no such file" in problems(store, folder / "nothing.csv")
+
+
+def test_who_is_listed_no_more_works_no_more_and_comes_back(store: Store, tmp_path: Path) -> None:
+    folder = write(tmp_path / "a", **BASE)
+    run(store, folder, source="erp")
+    mine = write(tmp_path / "mine", customers="id,name\nown,Own\n")
+    run(store, mine, source="hand")
+    for name in ("technicians", "leave", "exclusions", "roles", "customers"):
+        (folder / f"{name}.csv").write_text(BASE[name].partition("\n")[0] + "\n")
+    for name in ("contacts", "sites", "assets", "devices", "consents", "positions"):
+        (folder / f"{name}.csv").unlink()
+    tallies = run(store, folder, source="erp", removed_at=NOW)
+    assert {n: t.removed for n, t in tallies.items() if t.removed} == {
+        "technicians": 1,
+        "leave": 1,
+        "exclusions": 1,
+        "roles": 1,
+        "customers": 1,
+    }
+    with store.read() as session:
+        assert not session.get_one(Technician, "t1").is_active
+        assert session.exec(select(Leave)).all() == []
+        assert session.exec(select(RoleHolder)).all() == []
+        # What cases may have had to do with stays, and is marked; another's rows are left alone.
+        assert session.get_one(Customer, "acme").name == "ACME"
+        record = session.get_one(CrmRecord, ("customers", "acme"))
+        assert (record.removed_at, record.source) == (NOW, "erp")
+        assert session.get_one(CrmRecord, ("customers", "own")).removed_at is None
+    assert not any(t.removed for t in run(store, folder, source="erp", removed_at=NOW).values())
+    run(store, write(tmp_path / "a", **BASE), source="erp")
+    with store.read() as session:
+        assert session.get_one(Technician, "t1").is_active
+        assert session.get_one(CrmRecord, ("technicians", "t1")).removed_at is None
+
+
+def test_rows_are_removed_only_where_it_is_said_whose(store: Store, tmp_path: Path) -> None:
+    folder = write(tmp_path / "a", **BASE)
+    with pytest.raises(ConfigurationError, match="--source NAME"):
+        run(store, folder, removed_at=NOW)
+
+
+def test_two_technicians_are_not_one_person(store: Store, tmp_path: Path) -> None:
+    run(store, write(tmp_path / "a", **BASE))
+    more = BASE["technicians"] + BASE["technicians"].splitlines()[1].replace("t1,", "t2,", 1)
+    folder = write(tmp_path / "b", technicians=more)
+    assert "technicians.csv:3:2: contact: 't1' has 'bob' already" in problems(store, folder)
+
+
+def test_roles_are_at_sites_that_there_are(store: Store, tmp_path: Path) -> None:
+    sites = BASE["sites"].replace("s1,", "site_1,")
+    files = {**BASE, "sites": sites} | {
+        "contacts": "id,name,roles\nann,Ann,guard@site-1\nbob,Bob,\n"
+    }
+    text = problems(store, write(tmp_path / "a", **files))
+    assert "contacts.csv:2:3: roles: there is no 'site-1' in sites: did you mean 'site_1'?" in text
+
+
+def test_technicians_arrive_by_the_thousand(tmp_path: Path) -> None:
+    store = Store(f"sqlite:///{tmp_path / 'many.db'}")
+    store.upgrade()
+    noise = random.Random(7)
+    contacts, technicians = ["id,name,phone"], ["id,contact,latitude,longitude,skills,shifts"]
+    for number in range(5_000):
+        contacts.append(f"c{number},Person {number},+336{number + 39_000_000:08}")
+        place = f"{noise.uniform(42, 51):.5f},{noise.uniform(-4, 8):.5f}"
+        technicians.append(f"t{number},c{number},{place},gas:{number % 3 + 1},mon-fri 08:00-18:00")
+    folder = write(tmp_path / "a", contacts="\n".join(contacts), technicians="\n".join(technicians))
+    assert run(store, folder)["technicians"].new == 5_000
+    technicians[5] = technicians[5].replace("gas:", "hvac:")
+    (folder / "technicians.csv").write_text("\n".join(technicians))
+    tally = run(store, folder)["technicians"]
+    assert (tally.new, tally.changed, tally.same) == (0, 1, 4_999)
+    with store.read() as session:
+        assert session.exec(select(func.count(col(Technician.id)))).one() == 5_000
+    store.close()
+
+
+def test_an_exported_cell_is_text_and_no_formula(store: Store, tmp_path: Path) -> None:
+    run(store, write(tmp_path / "a", customers="id,name\na,=1+1\n"))
+    with store.read() as session:
+        export_files(session, tmp_path / "x.xlsx")
+    cell = load_workbook(tmp_path / "x.xlsx")["customers"]["B2"]
+    assert (cell.value, cell.data_type) == ("=1+1", "s")
+
+
+DAYS = st.lists(st.integers(0, 6), min_size=1, max_size=7, unique=True).map(sorted)
+HOURS = st.tuples(st.integers(0, 23), st.integers(0, 59)).map(lambda x: f"{x[0]:02}:{x[1]:02}")
+
+
+@given(st.lists(st.tuples(DAYS, HOURS, HOURS), max_size=4))
+def test_shifts_come_back_as_they_were(wanted: list[tuple[list[int], str, str]]) -> None:
+    shifts = [{"days": days, "start": start, "end": end} for days, start, end in wanted]
+
+    def moments(some: list[dict[str, Any]]) -> set[tuple[int, str, str]]:
+        return {(day, one["start"], one["end"]) for one in some for day in one["days"]}
+
+    assert moments(parse_shifts(show_shifts(shifts))) == moments(shifts)
+
+
+@settings(max_examples=200)
+@given(st.integers(-(10**9), 10**9))
+def test_a_whole_number_is_the_same_text_whether_or_not_it_was_a_float(number: int) -> None:
+    assert cell_text(float(number)) == cell_text(number) == str(number)

@@ -1,0 +1,474 @@
+"""Outside CRMs that are databases, real ones, and the file that names them."""
+
+import re
+import sqlite3
+import threading
+from collections.abc import Generator, Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import requests
+from pydantic import SecretStr
+from sqlmodel import col, select
+
+from prevenant.app import Engine
+from prevenant.consent import Consent
+from prevenant.crm.ages import find_age, view_crm
+from prevenant.crm.source import CrmSource, Feed, Page, decode_cursor, encode_cursor
+from prevenant.crm.source_book import load_sources
+from prevenant.crm.syncing import Syncer, rehearse_source, sync_source
+from prevenant.crm.tables import (
+    Contact,
+    CrmRecord,
+    CrmSkipped,
+    CrmSync,
+    Customer,
+    Site,
+    Technician,
+)
+from prevenant.errors import SourcesError
+from prevenant.settings import Settings
+from prevenant.store import Store
+from prevenant.tables import TimelineEntry
+from tests.moved_clock import MovedClock
+from tests.servers import Broker, make_database, wait_until
+
+DATABASE = """
+sources:
+  erp:
+    database: env:ERP
+    every: 5m
+    rows:
+      customers:
+        table: clients
+        columns: {id: client_no, name: client_name}
+        cursor: updated_at
+        deleted: is_deleted
+      contacts:
+        query: SELECT c.*, '+' || c.tel AS phone FROM people c
+        columns:
+          id: number
+          name: full_name
+          phone: phone
+          language: {from: lang, words: {1: fr, 2: en}}
+          timezone: {constant: Europe/Paris}
+          customer: client_no
+        cursor: updated_at
+      technicians:
+        table: field_staff
+        columns:
+          {id: number, contact: number, latitude: lat, longitude: lon, skills: skills, shifts: shifts}
+        missing: remove
+"""
+TABLES = """
+CREATE TABLE clients
+    (client_no INTEGER, client_name TEXT, updated_at TIMESTAMP, is_deleted INTEGER, secret TEXT);
+CREATE TABLE people
+    (number INTEGER, full_name TEXT, tel TEXT, lang INTEGER, client_no INTEGER, updated_at INTEGER);
+CREATE TABLE field_staff (number INTEGER, lat REAL, lon REAL, skills TEXT, shifts TEXT);
+INSERT INTO clients VALUES (1, 'ACME', '2026-05-01 08:00:00', 0, 'x');
+INSERT INTO clients VALUES (2, 'Bolt', '2026-05-01 09:00:00', 0, 'x');
+INSERT INTO people VALUES (7, 'Ann', '33639980001', 1, 1, 10);
+INSERT INTO people VALUES (8, 'Bob', '33639980002', 2, 2, 11);
+INSERT INTO field_staff VALUES (7, 47.3, 5.0, 'gas:2', 'always');
+INSERT INTO field_staff VALUES (8, 47.4, 5.1, 'gas', 'mon-fri 08:00-18:00');
+"""
+
+
+@dataclass
+class Theirs:
+    """Somebody else's database."""
+
+    url: str
+    connection: Any
+
+    def run(self, script: str) -> None:
+        """Change it."""
+        if isinstance(self.connection, sqlite3.Connection):
+            self.connection.executescript(script)
+        else:
+            self.connection.execute(script)
+        self.connection.commit()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def theirs(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Theirs]:
+    """Return an outside CRM's database, of each kind."""
+    connection: Any
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path / 'erp.db'}"
+        connection = sqlite3.connect(tmp_path / "erp.db")
+    else:
+        name = f"erp_{abs(hash(str(tmp_path)))}"
+        url = make_database(request.getfixturevalue("postgres"), name)
+        connection = psycopg.connect(url.replace("+psycopg", ""))
+    found = Theirs(url, connection)
+    found.run(TABLES)
+    yield found
+    connection.close()
+
+
+@pytest.fixture
+def database_url(tmp_path: Path) -> str:
+    """Keep our own on SQLite: what differs here is the other side."""
+    return f"sqlite:///{tmp_path / 'ours.db'}"
+
+
+_OPENED: list[CrmSource] = []
+
+
+@pytest.fixture(autouse=True)
+def _closing() -> Iterator[None]:
+    """Close what a test has opened."""
+    yield
+    while _OPENED:
+        _OPENED.pop().close()
+
+
+def sources_of(tmp_path: Path, text: str, **environment: str) -> list[CrmSource]:
+    """Read a file of sources."""
+    path = tmp_path / "crm.yaml"
+    path.write_text(text, "utf-8")
+    found = load_sources(path, environment)
+    _OPENED.extend(found)
+    return found
+
+
+def sync(store: Store, clock: MovedClock, source: CrmSource) -> dict[str, tuple[int, int, int]]:
+    """Read an outside CRM; return new, changed and removed rows by kind."""
+    outcomes = sync_source(store, clock, source, lambda _session, _now: None)
+    assert not any(one.error for one in outcomes.values()), outcomes
+    return {n: (o.tally.new, o.tally.changed, o.tally.removed) for n, o in outcomes.items()}
+
+
+def test_a_database_is_read_once_and_then_what_has_changed(
+    store: Store, clock: MovedClock, theirs: Theirs, tmp_path: Path
+) -> None:
+    (source,) = sources_of(tmp_path, DATABASE, ERP=theirs.url)
+    assert sync(store, clock, source) == {
+        "customers": (2, 0, 0),
+        "contacts": (2, 0, 0),
+        "technicians": (2, 0, 0),
+    }
+    with store.read() as session:
+        ann = session.get_one(Contact, "7")
+        assert (ann.phone, ann.language, ann.customer_id) == ("+33639980001", "fr", "1")
+        assert ann.timezone == "Europe/Paris"
+        assert session.get_one(Technician, "7").skills == {"gas": 2}
+        read = {one.entity: one.rows for one in session.exec(select(CrmSync))}
+    clock.advance(minutes=5)
+    assert set(sync(store, clock, source).values()) == {(0, 0, 0)}
+    with store.read() as session:
+        again = {one.entity: one.rows for one in session.exec(select(CrmSync))}
+    # The last row is read again, for another of its moment may have come; the first is not.
+    assert again["customers"] == read["customers"] + 1
+    assert again["technicians"] == read["technicians"] + 2
+    theirs.run(
+        "INSERT INTO clients VALUES (3, 'Cog', '2026-05-01 09:00:00', 0, 'x');"
+        "UPDATE clients SET is_deleted = 1, updated_at = '2026-05-02 08:00:00' WHERE client_no = 1;"
+        "UPDATE people SET full_name = 'Anne', updated_at = 12 WHERE number = 7;"
+        "DELETE FROM field_staff WHERE number = 8;"
+    )
+    assert sync(store, clock, source) == {
+        "customers": (1, 0, 1),
+        "contacts": (0, 1, 0),
+        "technicians": (0, 0, 1),
+    }
+    with store.read() as session:
+        assert session.get_one(CrmRecord, ("customers", "1")).removed_at == clock.now()
+        assert session.get_one(Customer, "1").name == "ACME"
+        assert session.get_one(Contact, "7").name == "Anne"
+        assert not session.get_one(Technician, "8").is_active
+    theirs.run("INSERT INTO field_staff VALUES (8, 47.4, 5.1, 'gas', 'always');")
+    sync(store, clock, source)
+    with store.read() as session:
+        assert session.get_one(Technician, "8").is_active
+
+
+def test_a_row_that_cannot_be_taken_waits_with_its_reason_and_the_rest_goes_on(
+    store: Store, clock: MovedClock, theirs: Theirs, tmp_path: Path
+) -> None:
+    theirs.run(
+        "INSERT INTO people VALUES (9, 'Cid', '12', 1, 1, 12);"
+        "INSERT INTO people VALUES (10, 'Dee', '33639980004', 1, 44, 13);"
+        "INSERT INTO people VALUES (11, 'Eve', '33639980005', 1, 1, 14);"
+    )
+    (source,) = sources_of(tmp_path, DATABASE, ERP=theirs.url)
+    outcomes = sync_source(store, clock, source, lambda _session, _now: None)
+    assert outcomes["contacts"].tally.new == 3
+    skipped = outcomes["contacts"].skipped
+    assert skipped["9"].startswith("phone: this is no phone number")
+    assert skipped["10"].startswith("customer: there is no '44' in customers")
+    # What is wrong with the customer of one is mended in another table, and nothing of the row changes.
+    theirs.run("INSERT INTO clients VALUES (44, 'Dot', '2026-05-03 08:00:00', 0, 'x');")
+    assert sync(store, clock, source)["contacts"] == (1, 0, 0)
+    with store.read() as session:
+        (left,) = session.exec(select(CrmSkipped))
+        assert (left.record_id, left.entity) == ("9", "contacts")
+        (shown,) = view_crm(session, clock.now())["skipped"]
+        assert "values" not in shown
+    theirs.run("UPDATE people SET tel = '33639980003', updated_at = 15 WHERE number = 9;")
+    assert sync(store, clock, source)["contacts"] == (1, 0, 0)
+    with store.read() as session:
+        assert session.exec(select(CrmSkipped)).all() == []
+
+
+def test_a_dry_run_says_what_would_come_and_writes_nothing(
+    store: Store, clock: MovedClock, theirs: Theirs, tmp_path: Path
+) -> None:
+    (source,) = sources_of(tmp_path, DATABASE, ERP=theirs.url)
+    outcomes = rehearse_source(store, clock, source, lambda _session, _now: None)
+    assert {n: o.tally.new for n, o in outcomes.items()} == {
+        "customers": 2,
+        "contacts": 2,
+        "technicians": 2,
+    }
+    with store.read() as session:
+        assert session.exec(select(Customer)).all() == []
+        assert session.exec(select(CrmSync)).all() == []
+
+
+def test_many_pages_are_taken_and_a_crash_costs_one(
+    store: Store, clock: MovedClock, theirs: Theirs, tmp_path: Path
+) -> None:
+    values = ",".join(
+        f"({n}, 'N{n}', '2026-05-02 {n // 3600 % 24:02}:{n // 60 % 60:02}:{n % 60:02}', 0, 'x')"
+        for n in range(100, 2_100)
+    )
+    theirs.run(f"INSERT INTO clients VALUES {values};")
+    (source,) = sources_of(tmp_path, DATABASE, ERP=theirs.url)
+    pages = 0
+
+    class Crashing:
+        """Reads as the other does, and is killed before its third page."""
+
+        name, every_s, feeds = source.name, source.every_s, source.feeds
+
+        def read(self, feed: Feed, cursor: str) -> Generator[Page, None, None]:
+            nonlocal pages
+            with closing(source.read(feed, cursor)) as found:
+                for page in found:
+                    pages += 1
+                    if pages == 3:
+                        raise KeyboardInterrupt
+                    yield page
+
+        def close(self) -> None:
+            source.close()
+
+    with pytest.raises(KeyboardInterrupt):
+        sync_source(store, clock, Crashing(), lambda _session, _now: None)
+    with store.read() as session:
+        kept = len(session.exec(select(Customer)).all())
+        assert kept == 1_000, "the page under way is not there, those before are"
+    assert sync(store, clock, source)["customers"] == (1_002, 0, 0)
+
+
+def test_a_database_that_is_away_delays_nothing_and_what_we_have_has_its_age(
+    store: Store, clock: MovedClock, theirs: Theirs, tmp_path: Path
+) -> None:
+    (source,) = sources_of(tmp_path, DATABASE, ERP=theirs.url)
+    sync(store, clock, source)
+    then = clock.now()
+    clock.advance(hours=2)
+    theirs.run("ALTER TABLE people RENAME TO persons;")
+    outcomes = sync_source(store, clock, source, lambda _session, _now: None)
+    # One kind of row cannot be read; the others can.
+    assert "people" in outcomes["contacts"].error
+    assert not outcomes["technicians"].error
+    (away,) = sources_of(
+        tmp_path, DATABASE, ERP="postgresql+psycopg://nobody:secret@127.0.0.1:1/nothing"
+    )
+    outcomes = sync_source(store, clock, away, lambda _session, _now: None)
+    assert list(outcomes) == ["customers"], "who does not answer is not asked again and again"
+    assert "secret" not in outcomes["customers"].error
+    with store.read() as session:
+        assert session.get_one(Contact, "7").name == "Ann"
+        seen = {one["entity"]: one for one in view_crm(session, clock.now())["sources"]}
+        assert find_age(session) == then
+        story = session.exec(select(TimelineEntry).where(TimelineEntry.kind == "crm.away")).all()
+    assert seen["contacts"]["age_s"] == 7_200.0
+    assert seen["contacts"]["failed_at"] == clock.now()
+    assert len(story) == 2
+    assert "of 2026-05-04 08:00 UTC" in story[0].summary
+    theirs.run("ALTER TABLE persons RENAME TO people;")
+    sync(store, clock, source)
+    with store.read() as session:
+        assert find_age(session) == clock.now()
+        assert not any(one["error"] for one in view_crm(session, clock.now())["sources"])
+
+
+def test_a_sqlite_file_that_is_not_there_is_not_made(
+    store: Store, clock: MovedClock, tmp_path: Path
+) -> None:
+    (source,) = sources_of(tmp_path, DATABASE, ERP=f"sqlite:///{tmp_path / 'none.db'}")
+    outcomes = sync_source(store, clock, source, lambda _session, _now: None)
+    assert "unable to open" in outcomes["customers"].error
+    assert not (tmp_path / "none.db").exists()
+
+
+def test_the_engine_reads_again_when_it_is_time_and_waits_longer_after_a_failure(
+    store: Store, clock: MovedClock, theirs: Theirs, tmp_path: Path
+) -> None:
+    (source,) = sources_of(tmp_path, DATABASE, ERP=theirs.url)
+    syncer = Syncer(store, clock, source, lambda _session, _now: None)
+    thread = threading.Thread(target=syncer.run)
+    thread.start()
+
+    def read_at() -> datetime | None:
+        with store.read() as session:
+            found = session.get(CrmSync, ("erp", "technicians"))
+            return found.synced_at if found else None
+
+    wait_until(lambda: read_at() == clock.now(), "first reading")
+    theirs.run("INSERT INTO clients VALUES (5, 'Eon', '2026-05-05 09:00:00', 0, 'x');")
+    clock.advance(minutes=4)
+    assert read_at() != clock.now()
+    clock.advance(minutes=1)
+    wait_until(lambda: read_at() == clock.now(), "second reading")
+    syncer.stop()
+    thread.join(10)
+    assert not thread.is_alive()
+    # After a restart it is not read at once: five minutes from the last time.
+    later = Syncer(store, clock, source, lambda _session, _now: None)
+    assert (later._first_due() - clock.now()).total_seconds() == 300.0
+    theirs.run("DROP TABLE people; DROP TABLE clients; DROP TABLE field_staff;")
+    pauses = [(later.sync_once() - clock.now()).total_seconds() for _ in range(10)]
+    assert pauses[:4] == [15.0, 30.0, 60.0, 120.0]
+    assert pauses[-1] == 3_600.0
+
+
+def test_every_mistake_in_the_file_of_sources_is_told_at_once(tmp_path: Path) -> None:
+    text = """sources:
+  erp:
+    database: env:NOWHERE
+    evry: 5m
+    rows:
+      clients: {table: a, columns: {id: a}}
+      customers: {table: a, query: b, columns: {name: n}, cursor: c, missing: remove}
+      sites: {columns: {id: a, nam: b}}
+  desk:
+    api: ftp://x
+    auth: {bearer: a, user: b}
+    rows:
+      customers: {items: "[", columns: {id: {to: a}}, pages: {style: pages}}
+  both:
+    api: http://x
+    database: sqlite:///x
+    rows: {}
+  odd:
+    database: nonsense
+    timeout: soon
+    rows: {}
+"""
+    with pytest.raises(SourcesError) as refused:
+        sources_of(tmp_path, text)
+    said = str(refused.value).replace(f"{tmp_path}/", "")
+    for words in (
+        "crm.yaml:3:15: source 'erp': database: the environment has no NOWHERE: set it",
+        "crm.yaml:4:5: source 'erp': 'evry' is not known here: did you mean 'every'?",
+        "crm.yaml:6:7: source 'erp': rows: 'clients' is not known here",
+        "crm.yaml:7:18: source 'erp': rows: customers: write either `table: NAME`",
+        "crm.yaml:7:48: source 'erp': rows: customers: columns: 'id' is missing",
+        "with a cursor only changes are read, so that nothing is missing",
+        "crm.yaml:8:14: source 'erp': rows: sites: write either `table: NAME`",
+        "'nam' is not known here: did you mean 'name'?",
+        "this is no address: write https://…",
+        "write `bearer`, or `user` and `password`, or `header` and `value`",
+        "'path' is missing: write where it is behind the address",
+        "is no path: write one such as data[0].t",
+        "'to' is not known here",
+        "'pages' is not known here: did you mean 'page'?",
+        "write either `database: URL` or `api: URL`",
+        "this is no database: write one such as postgresql+psycopg://user@host/name",
+        "'soon' is no length of time",
+    ):
+        assert words in said, said
+
+
+def test_the_example_of_the_documents_is_good(tmp_path: Path) -> None:
+    (text,) = re.findall(r"```yaml\n(.*?)```", Path("docs/crm.md").read_text("utf-8"), re.DOTALL)
+    environment = {"ERP_URL": "sqlite:///erp.db", "DESK_TOKEN": "x"}
+    erp, desk = sources_of(tmp_path, text, **environment)
+    assert (list(erp.feeds), list(desk.feeds)) == (["customers", "technicians"], ["contacts"])
+    assert erp.feeds["customers"].overlap_s == 60.0
+
+
+def test_the_engine_reads_it_and_its_api_says_how_old_it_is(
+    clock: MovedClock, broker: Broker, tmp_path: Path, database_url: str
+) -> None:
+    with closing(sqlite3.connect(tmp_path / "erp.db")) as theirs:
+        theirs.executescript(TABLES)
+    text = DATABASE.replace("env:ERP", f"sqlite:///{tmp_path / 'erp.db'}")
+    (tmp_path / "crm.yaml").write_text(text, "utf-8")
+    settings = Settings(
+        mqtt_url=broker.url,
+        database_url=database_url,
+        journal=tmp_path / "journal.db",
+        http="127.0.0.1:0",
+        crm_sources=tmp_path / "crm.yaml",
+        admin_token=SecretStr("admin"),
+    )
+    engine = Engine(settings, clock)
+    engine.start()
+    try:
+        headers = {"Authorization": "Bearer admin"}
+
+        def read() -> Any:
+            with suppress(requests.ConnectionError):
+                url = f"{engine.address}/api/v1/crm"
+                found = requests.get(url, headers=headers, timeout=10).json()
+                ages = [one["age_s"] for one in found["sources"]]
+                return found if len(ages) == 3 and None not in ages else None
+            return None
+
+        found: Any = wait_until(read, "the CRM's rows")
+        assert {one["entity"]: one["age_s"] for one in found["sources"]} == {
+            "customers": 0.0,
+            "contacts": 0.0,
+            "technicians": 0.0,
+        }
+        assert found["rows"]["technicians"]["rows"] == 2
+        assert datetime.fromisoformat(found["as_of"]) == clock.now()
+    finally:
+        engine.stop()
+    assert not engine.failed
+
+
+def test_no_file_of_sources_is_no_source(tmp_path: Path) -> None:
+    assert load_sources(tmp_path / "crm.yaml") == []
+
+
+@pytest.mark.parametrize(
+    ("value", "overlap_s", "expected"),
+    [
+        (7, 0, 7),
+        (7, 2, 5),
+        ("abc", 60, "abc"),
+        ("2026-05-04T08:00:00Z", 60, "2026-05-04T07:59:00Z"),
+        ("2026-05-04 08:00:00", 60, "2026-05-04 07:59:00"),
+        (datetime(2026, 5, 4, 8, tzinfo=UTC), 60, datetime(2026, 5, 4, 7, 59, tzinfo=UTC)),
+    ],
+)
+def test_a_cursor_goes_back_by_the_overlap(value: Any, overlap_s: float, expected: Any) -> None:
+    assert decode_cursor(encode_cursor(value), overlap_s) == expected
+
+
+def test_rows_that_only_one_source_has_are_its_own(
+    store: Store, clock: MovedClock, theirs: Theirs, tmp_path: Path
+) -> None:
+    (source,) = sources_of(tmp_path, DATABASE, ERP=theirs.url)
+    with store.write() as session:
+        session.add(Customer(id="own", name="Own"))
+        session.flush()
+        session.add(Site(id="s", name="S", customer_id="own", latitude=47.0, longitude=5.0))
+        session.add(Consent(contact_id="7", channel="sms", state="granted", at=clock.now()))
+    sync(store, clock, source)
+    with store.read() as session:
+        records = session.exec(select(CrmRecord.record_id).order_by(col(CrmRecord.record_id)))
+        assert set(records) == {"1", "2", "7", "8"}

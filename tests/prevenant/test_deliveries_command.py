@@ -1,0 +1,72 @@
+"""`prevenant deliveries`: what did not arrive is listed without addresses, and given again to machines."""
+
+import json
+from pathlib import Path
+
+import pytest
+from sqlmodel import select
+from typer.testing import CliRunner
+
+from notify.delivery import move
+from notify.message import (
+    FAILED,
+    WEBHOOK,
+    Delivery,
+    Draft,
+    Errand,
+    Recipient,
+    queue_errand,
+    queue_message,
+)
+from notify.templating import Templates
+from prevenant.cli import app
+from prevenant.errors import ConfigurationError
+from prevenant.store import Store
+from tests.moved_clock import MovedClock
+
+URL = "https://desk.example.com/hooks/secret-token"
+
+
+@pytest.fixture
+def store_of_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """Return the store that commands use, with a failed call and a failed text in it."""
+    url = f"sqlite:///{tmp_path / 'prevenant.db'}"
+    monkeypatch.setenv("PREVENANT_DATABASE_URL", url)
+    store = Store(url)
+    store.upgrade()
+    now = MovedClock().now()
+    recipient = Recipient("c", "Zoe", "customer", "en", "UTC", {"sms": "+33639980041"})
+    with store.write() as session:
+        errand = Errand("one", WEBHOOK, URL, "{}", "desk.example.com", 3, 7)
+        queue_errand(session, errand, now)
+        draft = Draft("two", recipient, "reply_stopped", {}, [["sms"]], 3, 7)
+        queue_message(session, Templates(), draft, now)
+        for delivery in session.exec(select(Delivery)).all():
+            move(session, delivery, FAILED, now, "it was refused with 410")
+    return store
+
+
+def test_what_did_not_arrive_is_listed_without_addresses(store_of_commands: Store) -> None:
+    result = CliRunner().invoke(app, ["deliveries", "list", "--failed", "--json"])
+    rows = json.loads(result.output)
+    assert [(row["channel"], row["to"], row["state"]) for row in rows] == [
+        ("sms", "Zoe (customer)", "failed"),
+        ("webhook", "desk.example.com (machine)", "failed"),
+    ]
+    table = CliRunner().invoke(app, ["deliveries", "list", "--channel", "webhook"])
+    assert "410" in table.output
+    assert "secret-token" not in table.output + result.output
+    assert "+336" not in table.output + result.output
+    store_of_commands.close()
+
+
+def test_only_a_machine_is_given_something_again(store_of_commands: Store) -> None:
+    again = CliRunner().invoke(app, ["deliveries", "retry", "1"])
+    assert again.exit_code == 0, again.output
+    with store_of_commands.read() as session:
+        delivery = session.get_one(Delivery, 1)
+    assert (delivery.state, delivery.attempts) == ("queued", 0)
+    person = CliRunner().invoke(app, ["deliveries", "retry", "2"])
+    assert isinstance(person.exception, ConfigurationError)
+    assert "too late" in str(person.exception)
+    store_of_commands.close()

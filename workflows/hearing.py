@@ -1,0 +1,91 @@
+"""What an event means for the case as a whole, before any of its steps hears it."""
+
+from notify import raise_urgency
+from prevenant.domain import Severity
+from prevenant.tables import CaseEvent
+from workflows import answers, redispatch
+from workflows.running import CUSTOMER_ROLES, RunningCase
+from workflows.tables import CLOSED, HANDED_OVER, OPEN
+
+
+def take(run: RunningCase, event: CaseEvent) -> None:  # noqa: C901  a line for each kind
+    """Take an event. One that means nothing to the case as a whole is left to its steps."""
+    match event.kind:
+        case "alarm.raised":
+            run.forget_facts("alarm.cleared")
+            run.set_fact("alarm.raised")
+            run.note("alarm.raised", f"raised again: {event.data['reason']}")
+        case "alarm.levelled":
+            _level(run, event)
+        case "alarm.cleared":
+            run.set_fact("alarm.cleared")
+        case "alarm.acknowledged":
+            run.case.owner = run.case.owner or run.alarm.acknowledged_by
+            run.set_fact("acknowledged")
+        case "case.acknowledged":
+            _acknowledge(run, event)
+        case "case.taken":
+            _take_over(run, event)
+        case "case.resolved":
+            _resolve(run, event)
+        case "reply":
+            answers.take(run, event)
+        case "work_order.en_route" | "work_order.arrived" | "work_order.done":
+            state = event.kind.partition(".")[2]
+            answers.take_progress(run, state, str(event.data.get("cause", "")))
+        case "technician.unavailable":
+            redispatch.take_unavailable(run, event)
+        case "customer.confirmed" | "customer.moved" | "customer.cancelled":
+            answers.take_visit_answer(run, event.kind.partition(".")[2], event)
+        case "message.delivered" | "message.failed":
+            _take_receipt(run, event)
+
+
+def _level(run: RunningCase, event: CaseEvent) -> None:
+    """Take another severity: what is said from now on goes by it, and what waits to be sent."""
+    before, after = run.case.severity, event.data["severity"]
+    run.case.severity = after
+    run.set_fact("alarm.levelled")
+    words = f"from {Severity(before).word} to {Severity(after).word}"
+    run.note("alarm.levelled", f"{words}: {event.data['reason']}", {"before": before, "now": after})
+    if after > before:
+        raise_urgency(run.session, run.case.id or 0, after)
+
+
+def _acknowledge(run: RunningCase, event: CaseEvent) -> None:
+    by = str(event.data.get("by", ""))
+    if "acknowledged" in run.progress.facts or run.case.state != OPEN:
+        return
+    run.case.owner = run.case.owner or by
+    run.set_fact("acknowledged")
+    run.stop_asking("acknowledge")
+    run.note("acknowledged", f"{by or 'somebody'} acknowledges it{_said(event)}")
+
+
+def _take_over(run: RunningCase, event: CaseEvent) -> None:
+    by = str(event.data.get("by", ""))
+    if run.case.state != OPEN:
+        return
+    run.case.owner = by or run.case.owner
+    run.set_fact("acknowledged")
+    run.set_fact("taken_over")
+    run.stop_asking("acknowledge")
+    run.note("taken_over", f"{by or 'somebody'} takes it over{_said(event)}")
+
+
+def _resolve(run: RunningCase, event: CaseEvent) -> None:
+    by = str(event.data.get("by", "")) or "somebody"
+    if run.case.state in {OPEN, HANDED_OVER}:
+        run.case.owner = run.case.owner or by
+        run.end(CLOSED, f"resolved by {by}{_said(event)}")
+
+
+def _take_receipt(run: RunningCase, event: CaseEvent) -> None:
+    """Take what became of the latest message to the customer; others are their steps' own business."""
+    if event.data["message"] == run.progress.told and event.data.get("role", "") in CUSTOMER_ROLES:
+        run.set_fact(event.kind)
+
+
+def _said(event: CaseEvent) -> str:
+    note = str(event.data.get("note", "")).strip()[:300]
+    return f": {note}" if note else ""

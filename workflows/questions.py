@@ -1,0 +1,105 @@
+"""The steps `ask` and `survey`: a question with its answers, and how the customer found it."""
+
+from datetime import timedelta
+from typing import Any
+
+from notify import Ask, list_choices
+from prevenant.clock import from_epoch
+from prevenant.tables import CaseEvent
+from workflows.definition import Question, Survey
+from workflows.recipients import nearest_of, people_of
+from workflows.running import Into, Left, Outcome, RunningCase, Track
+
+SURVEYS = {"csat": "rating", "nps": "nps", "ces": "ces"}
+"""Kinds of surveys, and the kind of question that a reply to them answers."""
+LARGEST = {"rating": 5, "nps": 10, "ces": 7}
+
+
+def begin(run: RunningCase, track: Track, step: Question, due_at: float) -> Left:
+    """Ask everybody whom the step means."""
+    run.progress.answers.pop(step.name, None)
+    run.forget_facts(f"answer.{step.name}")
+    people = nearest_of(run, step.whom, step.nearest) if step.nearest else people_of(run, step.whom)
+    choices = [_spoken(choice.name, choice.words) for choice in step.choices]
+    ask = Ask(f"question:{step.name}", from_epoch(due_at), choices)
+    extra = {"choices": list_choices(choices)}
+    track.data = {
+        "keys": [
+            run.tell(person, step.whom, step.template, step.turns, ask, extra) for person in people
+        ]
+    }
+    if not people:
+        run.note("ask.nobody", f"nobody to ask as {step.whom}", {"question": step.name})
+        return Outcome.OTHERWISE
+    track.due_at = due_at
+    return Outcome.WAITING
+
+
+def hear(run: RunningCase, track: Track, step: Question, event: CaseEvent) -> Left:
+    """Take the answer, which `take_answer` has kept, or that nobody could be reached."""
+    if step.name in run.progress.answers:
+        run.stop_asking(f"question:{step.name}")
+        name = run.progress.answers[step.name]
+        number = next(n for n, choice in enumerate(step.choices) if choice.name == name)
+        return Into(f"answers.{number}")
+    keys = track.data["keys"]
+    if event.kind == "message.failed" and event.data["message"] in keys:
+        keys.remove(event.data["message"])
+        if not keys:
+            run.note("ask.unreached", f"{step.name}: nobody could be reached")
+            return Outcome.OTHERWISE
+    return Outcome.WAITING
+
+
+def expire(run: RunningCase, step: Question) -> Outcome:
+    """Go on without an answer."""
+    run.stop_asking(f"question:{step.name}")
+    run.note("ask.expired", f"{step.name}: no answer in time")
+    return Outcome.OTHERWISE
+
+
+def take_answer(run: RunningCase, event: CaseEvent) -> None:
+    """Keep the first answer to a question; a later one is noted."""
+    name = event.data["ask"].partition(":")[2]
+    answer = event.data["intent"].partition(":")[2]
+    who = event.data["name"]
+    if not answer:
+        return
+    if name in run.progress.answers:
+        run.note("answer.late", f"{name}: {who} answers {answer}, after another answer")
+        return
+    run.progress.answers[name] = answer
+    run.set_fact(f"answer.{name}")
+    run.note("answered", f"{name}: {who} answers {answer}", {"question": name, "answer": answer})
+
+
+def send_survey(run: RunningCase, step: Survey) -> Outcome:
+    """Send the customer a survey, unless one was sent before."""
+    if run.case.survey:
+        run.note(
+            "survey.skipped", f"no {step.kind}: the customer has the {run.case.survey} already"
+        )
+        return Outcome.DONE
+    people = people_of(run, "customer")
+    if not people:
+        run.note("tell.nobody", "nobody to tell as customer", {"template": step.template})
+        return Outcome.DONE
+    run.case.survey = step.kind
+    ask = Ask(SURVEYS[step.kind], run.now + timedelta(seconds=step.ask_for_s))
+    for person in people:
+        run.tell(person, "customer", step.template, step.turns, ask)
+    return Outcome.DONE
+
+
+def take_rating(run: RunningCase, event: CaseEvent) -> None:
+    """Keep what the customer thinks of us."""
+    kind, number = event.data["ask"], event.data["number"]
+    run.case.rating = number
+    run.stop_asking(kind, contact_id=event.data["contact"])
+    summary = f"{event.data['name']} rates it {number} of {LARGEST[kind]}"
+    run.note("customer.rated", summary, {"survey": run.case.survey, "rating": number})
+
+
+def _spoken(name: str, words: list[str]) -> dict[str, Any]:
+    plain = name.replace("_", " ")
+    return {"name": name, "words": [*words, *([plain] if plain not in words else [])]}
