@@ -16,7 +16,7 @@ from workflows import redispatch, steps
 from workflows.definition import Parallel, blocks_of, enclosing, locate
 from workflows.hearing import take
 from workflows.running import RESCUE, Into, Left, Outcome, RunningCase, Track
-from workflows.tables import CLOSED, OPEN
+from workflows.tables import CLOSED, COMPLETED, OPEN
 
 _STEP_LIMIT = 10_000
 """No workflow that a person writes has so many steps: a case that takes them has gone wrong."""
@@ -175,7 +175,7 @@ def _end_branch(run: RunningCase, track: Track, parallel: str) -> None:
     prefix = f"{parallel}.branches."
     name = run.track_name(track.path) if parallel == "0" else ""
     if name:
-        run.end_track(name, CLOSED, "completed")
+        run.end_track(name, CLOSED, COMPLETED)
     if not any(other.path.startswith(prefix) for other in run.progress.tracks):
         owner = next(one for one in run.progress.tracks if one.path == parallel)
         _go_on(run, owner)

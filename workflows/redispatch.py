@@ -8,7 +8,16 @@ from prevenant.crm.directory import find_person, find_role_holders
 from prevenant.tables import CaseEvent
 from workflows.definition import Wait
 from workflows.running import RunningCase, Track
-from workflows.tables import ACTIVE_JOBS, CLOSED, HANDED_OVER, OPEN, Offer, WaitingJob, WorkOrder
+from workflows.tables import (
+    ACTIVE_JOBS,
+    CLOSED,
+    COMPLETED,
+    HANDED_OVER,
+    OPEN,
+    Offer,
+    WaitingJob,
+    WorkOrder,
+)
 
 _DISPATCHER = "dispatcher"
 FACTS = (
@@ -96,7 +105,8 @@ def tell_of_change(run: RunningCase, order: WorkOrder) -> None:
 def withdraw_all(run: RunningCase) -> None:
     """After the case is over: whoever still thinks about an offer, or is on the way, is told.
 
-    A case that was handed to a person keeps its technician: that is for the person to decide.
+    A case that was handed to a person keeps its technician: that is for the person to decide. So does one
+    whose workflow came to its end with the sending of somebody: nothing has said that the job is over.
     """
     offers = select(Offer).where(Offer.case_id == run.case.id, Offer.state == "open")
     for offer in run.session.exec(offers.order_by(col(Offer.id))).all():
@@ -112,7 +122,7 @@ def withdraw_all(run: RunningCase) -> None:
     for job in run.session.exec(waiting).all():
         job.state = "over"
         run.session.add(job)
-    if run.case.state != CLOSED:
+    if run.case.state != CLOSED or run.case.outcome == COMPLETED:
         return
     orders = select(WorkOrder).where(
         WorkOrder.case_id == run.case.id, col(WorkOrder.state).in_(ACTIVE_JOBS)

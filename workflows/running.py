@@ -29,7 +29,7 @@ from prevenant.tables import Alarm, add_timeline
 from workflows.definition import HandOff, Parallel, Step, Turns, Workflow, locate
 from workflows.on_call import Schedule
 from workflows.saying import WORDING_ERRORS, say_variables
-from workflows.tables import CLOSED, HANDED_OVER, Case, WorkOrder
+from workflows.tables import CLOSED, COMPLETED, HANDED_OVER, Case, WorkOrder
 
 DISPATCHER = "dispatcher"
 """The role that answers customers who ask for a person, and takes cases that cannot go on."""
@@ -282,7 +282,7 @@ class RunningCase:
         outcomes = {outcome for _, outcome in endings.values()}
         if len(outcomes) > 1:
             outcomes = {"; ".join(f"{name}: {outcome}" for name, (_, outcome) in endings.items())}
-        self.end(state, next(iter(outcomes), "completed"))
+        self.end(state, next(iter(outcomes), COMPLETED))
 
     def end(self, state: str, outcome: str) -> None:
         """Stop all tracks and give the case its end."""

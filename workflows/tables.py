@@ -9,6 +9,8 @@ from sqlmodel import Field, SQLModel
 from prevenant.tables import json_column, utc_column
 
 OPEN, HANDED_OVER, CLOSED = "open", "handed_over", "closed"
+COMPLETED = "completed"
+"""The outcome of a case whose workflow came to its end without a word on how."""
 ACTIVE_JOBS = ("accepted", "en_route", "arrived")
 _ACTIVE = "state IN ('accepted', 'en_route', 'arrived')"
 
