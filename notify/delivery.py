@@ -78,7 +78,8 @@ def retry_at(attempts: int, now: datetime, advice_s: float | None = None) -> dat
 def move(session: Session, delivery: Delivery, state: str, now: datetime, reason: str = "") -> bool:
     """Move a delivery forward to `state`, and its message and its case with it.
 
-    Returns whether anything changed; a step backwards changes nothing.
+    The caller holds the message locked, then the delivery: two receipts of one message would else not see
+    each other. Returns whether anything changed; a step backwards changes nothing.
     """
     if not _may_become(delivery.state, state):
         return False
@@ -104,9 +105,12 @@ def take_receipt(
     session: Session, key: str, provider_id: str, state: str, now: datetime, reason: str = ""
 ) -> bool:
     """Take a provider's word on the delivery `key`; return whether there is such a delivery."""
-    delivery = session.exec(select(Delivery).where(Delivery.key == key)).first()
-    if delivery is None:
+    message_id = session.exec(select(Delivery.message_id).where(Delivery.key == key)).first()
+    if message_id is None:
         return False
+    session.get_one(Message, message_id, with_for_update={"key_share": True})
+    query = select(Delivery).where(Delivery.key == key).with_for_update()
+    delivery = session.exec(query).one()
     delivery.provider_id = delivery.provider_id or provider_id
     if delivery.sent_at is None:
         delivery.sent_at = now

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, Column, ColumnElement, Index, text
+from sqlalchemy import JSON, Column, ColumnElement, Index, bindparam, text
 from sqlmodel import Field, Session, SQLModel, and_, col, or_, select
 
 from notify.templating import Templates
@@ -74,6 +74,12 @@ class Delivery(SQLModel, table=True):
             sqlite_where=text("state IN ('queued', 'sending', 'uncertain')"),
             postgresql_where=text("state IN ('queued', 'sending', 'uncertain')"),
         ),
+        Index(
+            "ix_delivery_claimed",
+            "claimed_by",
+            sqlite_where=text("claimed_by <> ''"),
+            postgresql_where=text("claimed_by <> ''"),
+        ),
     )
 
     id: int | None = Field(default=None, primary_key=True)
@@ -91,6 +97,10 @@ class Delivery(SQLModel, table=True):
     possible_duplicate: bool = False
     """It was sent again although an earlier attempt may have been taken."""
     next_at: datetime | None = utc_column(nullable=True)
+    claimed_by: str = ""
+    """Whose attempt is under way."""
+    claim: int = 0
+    """How often it was claimed: the fencing token of the last claim."""
     started_at: datetime | None = utc_column(nullable=True)
     sent_at: datetime | None = utc_column(nullable=True)
     updated_at: datetime = utc_column()
@@ -133,6 +143,9 @@ class Draft:
     ask: Ask | None = None
 
 
+_BY_KEY = select(Message).where(Message.key == bindparam("key"))
+
+
 def is_stuck(before: datetime) -> ColumnElement[bool]:
     """Select deliveries that should have moved on before a time: sent, looked up or given up."""
     # As literals, for SQLite to see that the index of what is open will do.
@@ -147,7 +160,7 @@ def queue_message(session: Session, templates: Templates, draft: Draft, now: dat
 
     A draft whose key is known already changes nothing and returns the message of before.
     """
-    known = session.exec(select(Message).where(Message.key == draft.key)).first()
+    known = session.exec(_BY_KEY, params={"key": draft.key}).first()
     if known is not None:
         return known
     recipient = draft.recipient

@@ -2,72 +2,89 @@
 
 An attempt is written down before it is made. Where it is not known whether the provider took it (a
 time-out, or we were killed in between), it is looked up before anything is sent again.
+
+One transaction writes what came of the attempts that have ended and claims the next ones, so that a slower
+store makes larger batches. Some attempts are kept free for life-safety: it does not wait behind
+others that hang at their provider.
 """
 
 import threading
-from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
-from typing import Any
+from uuid import uuid4
 
 import structlog
-from sqlalchemy import or_
-from sqlmodel import Session, col, select
+from sqlmodel import col, select
 
-from notify.consent import find_objection
-from notify.delivery import ANSWERED_AT_ONCE, MAX_ATTEMPTS, Channel, move, retry_at
-from notify.message import (
-    DELIVERED,
-    FAILED,
-    OUTBOX,
-    QUEUED,
-    SENDING,
-    SENT,
-    SUPPRESSED,
-    UNCERTAIN,
-    Delivery,
-    Message,
-)
-from prevenant.clock import Clock
-from prevenant.errors import DeliveryError, Refused, StoreUnavailable, Throttled, Uncertain
+from notify import claims
+from notify.claims import Claim, NotBegun, NotTaken, Outcome, Result, Sent, Watch
+from notify.delivery import Channel
+from notify.message import OUTBOX, Delivery
+from prevenant.clock import Clock, steady_seconds
+from prevenant.domain import Severity
+from prevenant.errors import DeliveryError, PrevenantError, StoreUnavailable, Uncertain
 from prevenant.store import Store
 
 log = structlog.get_logger()
 
-_AT_ONCE = 8
-_LOOK_AGAIN = timedelta(seconds=5)
+_AT_ONCE = 32
+_FOR_LIFE_SAFETY = 8
+"""How many of the attempts at once are kept free for it."""
 _AFTER_A_CRASH = timedelta(seconds=2)
 _STORE_PAUSE_S = 1.0
+_LOCKED_PAUSE_S = 0.05
+_UNSEEN_PAUSE_S = 0.2
+_WATCH_EVERY_S = 1.0
 
 
 class Outbox:
     """Sends what is queued, on the channels that have credentials."""
 
-    def __init__(self, store: Store, clock: Clock, channels: Mapping[str, Channel]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        channels: Mapping[str, Channel],
+        steady: Callable[[], float] = steady_seconds,
+        claim_s: float = claims.CLAIM_S,
+        left: Collection[str] = (),
+    ) -> None:
+        """Prepare. What goes by the channels in `left` is left to other processes."""
         self._store = store
         self._clock = clock
         self._channels = channels
+        self._steady = steady
+        self._left = left
+        self._begin_within_s = claim_s * claims.BEGIN_WITHIN_S / claims.CLAIM_S
+        self._name = f"{store.name}/{uuid4().hex[:8]}"
+        """Ours alone, whatever the process is called."""
+        self._watch = Watch(self._name, claim_s)
+        self._watched_at, self._is_watched = -_WATCH_EVERY_S, False
         self._wakeup = store.listen(OUTBOX)
+        self._is_left = False
+        self._next_at: datetime | None = None
+        """When what waits for its time can be claimed next."""
         self._stopping = threading.Event()
-        self._busy: set[int] = set()
+        self._in_hand: dict[int, Claim] = {}
+        self._results: list[Result] = []
         self._lock = threading.Lock()
+        """Guards the results, which the attempts' threads bring."""
+        self._is_recovered = store.is_shared
 
     def run(self) -> None:
         """Send until `stop`."""
-        self._recover()
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="engage") as pool:
             while not self._stopping.is_set():
                 try:
-                    taken, due = self._take(self._clock.now())
+                    self._recover()
+                    for claim in self._turn(self._clock.now()):
+                        pool.submit(self._work, claim)
+                    self._wait()
                 except StoreUnavailable as error:
                     log.error("outbox waits", reason=str(error))
                     self._stopping.wait(_STORE_PAUSE_S)
-                    continue
-                for delivery_id, uncertain in taken:
-                    work = self._look_up if uncertain else self._attempt
-                    pool.submit(work, delivery_id).add_done_callback(self._finished(delivery_id))
-                if not taken:
-                    self._wakeup.wait(self._clock, due)
+        self._record_rest()
         for channel in self._channels.values():
             channel.close()
 
@@ -77,151 +94,144 @@ class Outbox:
         self._wakeup.ring()
 
     def _recover(self) -> None:
-        """Make uncertain what an earlier process was sending when it ended."""
-        with self._store.write() as session:
-            for delivery in session.exec(select(Delivery).where(Delivery.state == SENDING)):
-                delivery.state = UNCERTAIN
-                delivery.reason = "the engine ended while it was being sent"
-                delivery.next_at = self._clock.now() + _AFTER_A_CRASH
-                session.add(delivery)
+        """Make uncertain what an earlier process was sending, where no other can be sending it now."""
+        if not self._is_recovered:
+            with self._store.write(Severity.LIFE_SAFETY) as session:
+                claims.end_all_claims(session, self._clock.now() + _AFTER_A_CRASH)
+            self._is_recovered = True
 
-    def _take(self, now: datetime) -> tuple[list[tuple[int, bool]], datetime | None]:
-        """Mark what is due as being sent; return it, and when the next will be due."""
+    def _turn(self, now: datetime) -> list[Claim]:
+        """Write what came of attempts, and claim the next ones."""
         with self._lock:
-            busy = set(self._busy)
-        free = _AT_ONCE - len(busy)
-        waiting = select(Delivery).where(
-            col(Delivery.state).in_([QUEUED, UNCERTAIN]), col(Delivery.id).not_in(busy)
-        )
-        due = waiting.where(or_(col(Delivery.next_at).is_(None), col(Delivery.next_at) <= now))
-        due = due.order_by(col(Delivery.severity).desc(), col(Delivery.id)).limit(max(free, 0))
+            results = list(self._results)
+        steady = self._steady()
+        over: list[tuple[int, int]] = []
         with self._store.read() as session:
-            any_due = session.exec(due).first() if free > 0 else None
-            if any_due is None:
-                query = waiting.order_by(col(Delivery.next_at))
-                following = session.exec(query).first() if free > 0 else None
-                return [], following.next_at if following else None
-        with self._store.write() as session:
-            taken = []
-            for delivery in session.exec(due.with_for_update(skip_locked=True)):
-                taken.append((delivery.id or 0, delivery.state == UNCERTAIN))
-                if delivery.state == QUEUED and not self._hold_back(session, delivery, now):
-                    delivery.state = SENDING
-                    delivery.attempts += 1
-                    delivery.started_at = delivery.updated_at = now
-                    session.add(delivery)
-        with self._lock:
-            self._busy.update(delivery_id for delivery_id, _ in taken)
-        return taken, None
-
-    def _hold_back(self, session: Session, delivery: Delivery, now: datetime) -> bool:
-        """Suppress what must not or cannot be sent; return whether it was."""
-        contact = session.get_one(Message, delivery.message_id).contact_id
-        objection = find_objection(session, delivery.channel, delivery.address, contact)
-        if objection:
-            return move(session, delivery, SUPPRESSED, now, objection)
-        if delivery.channel not in self._channels:
-            reason = f"{delivery.channel} has no credentials: shown here, not sent"
-            return move(session, delivery, SUPPRESSED, now, reason)
-        return False
-
-    def _attempt(self, delivery_id: int) -> None:
-        with self._store.read() as session:
-            delivery = session.get_one(Delivery, delivery_id)
-            message = session.get_one(Message, delivery.message_id)
-        if delivery.state != SENDING:
-            return
-        try:
-            provider_id = self._channels[delivery.channel].send(delivery, message)
-        except DeliveryError as error:
-            self._record_error(delivery_id, error)
-        else:
-            self._record_sent(delivery_id, provider_id, delivery.answer)
-
-    def _look_up(self, delivery_id: int) -> None:
-        """Settle an uncertain delivery: found, or sent again where the provider has not got it."""
-        with self._store.read() as session:
-            delivery = session.get_one(Delivery, delivery_id)
-            message = session.get_one(Message, delivery.message_id)
-            query = select(Delivery.provider_id).where(
-                Delivery.address == delivery.address, col(Delivery.provider_id).is_not(None)
+            urgency_due = claims.most_urgent_due(
+                session, self._name, self._in_hand, now, self._left
             )
-            known = frozenset(one for one in session.exec(query) if one)
-        if delivery.state != UNCERTAIN:
-            return
+            self._next_at = claims.next_due(session, self._name, now)
+            self._is_watched = steady - self._watched_at >= _WATCH_EVERY_S
+            if self._store.is_shared and self._is_watched:
+                over = self._watch.look(session, steady)
+                self._watched_at = steady
+        if urgency_due is None and not results and not over:
+            self._is_left = False
+            return []
+        urgency = max([urgency_due or 0, *(one.claim.delivery.severity for one in results)])
+        with self._store.write(urgency) as session:
+            if over:
+                claims.end_claims(session, over, now)
+            left = claims.record(session, self._name, results, now) if results else []
+            ended = [one for one in results if one not in left]
+            in_hand = self._in_hand.keys() - {one.claim.delivery.id for one in ended}
+            room = self._room(in_hand)
+            at = now, self._steady()
+            claimed = claims.claim(
+                session, self._name, in_hand, room, at, self._channels, self._left
+            )
+        for one in ended:
+            del self._in_hand[one.claim.delivery.id or 0]
+        new = [*claimed.claims, *(one.claim for one in claimed.held_back)]
+        self._in_hand.update((one.delivery.id or 0, one) for one in new)
+        # What is due, and locked by another, is looked at again: that one may end without a word.
+        self._is_left = urgency_due is not None and not new and any(room.values())
+        with self._lock:
+            self._results = left + self._results[len(results) :] + claimed.held_back
+        if claimed.held_back or any(not isinstance(one.outcome, Sent) for one in ended):
+            # What is to be tried again has its time by now.
+            self._wakeup.ring()
+        return claimed.claims
+
+    def _room(self, in_hand: set[int]) -> dict[int, int]:
+        """Return how many attempts can be claimed, by their severity."""
+        if not self._is_seen():
+            # Others would take us for gone, and what we claim for theirs.
+            return dict.fromkeys(Severity, 0)
+        free = _AT_ONCE - len(in_hand)
+        severities = [self._in_hand[one].delivery.severity for one in in_hand]
+        others = sum(severity < Severity.LIFE_SAFETY for severity in severities)
+        for_others = min(free, _AT_ONCE - _FOR_LIFE_SAFETY - others)
+        return {
+            one: free if one == Severity.LIFE_SAFETY else for_others for one in reversed(Severity)
+        }
+
+    def _wait(self) -> None:
+        """Sleep until there is something to send, to write, or to see after."""
+        limits = [_LOCKED_PAUSE_S] if self._results or self._is_left else []
+        if not self._is_seen():
+            limits.append(_UNSEEN_PAUSE_S)
+        if self._store.is_shared:
+            steady = self._steady()
+            next_look = max(0.0, self._watched_at + _WATCH_EVERY_S - steady)
+            rest = self._watch.rest_s(steady)
+            if not self._is_watched:
+                # Whatever woke us may have been claimed by another since.
+                limits.append(next_look)
+            if rest is not None:
+                limits.append(max(rest, next_look))
+        self._wakeup.wait(self._clock, self._next_at, min(limits, default=None))
+
+    def _work(self, claim: Claim) -> None:
+        """Make an attempt, in a thread of its own, and bring what came of it."""
+        outcome: Outcome
         try:
-            provider_id = self._channels[delivery.channel].find(delivery, message, known)
+            outcome = self._look_up(claim) if claim.is_uncertain else self._attempt(claim)
         except DeliveryError as error:
-            self._look_later(delivery_id, error)
-            return
-        if provider_id is not None:
-            self._record_sent(delivery_id, provider_id)
-            return
-        with self._store.write() as session:
-            delivery = session.get_one(Delivery, delivery_id)
-            if delivery.state == UNCERTAIN:
-                delivery.state = QUEUED
-                delivery.possible_duplicate = True
-                delivery.next_at = self._clock.now()
-                session.add(delivery)
-
-    def _record_sent(
-        self, delivery_id: int, provider_id: str, answer: dict[str, Any] | None = None
-    ) -> None:
-        now = self._clock.now()
-        with self._store.write() as session:
-            delivery = session.get_one(Delivery, delivery_id)
-            delivery.provider_id = delivery.provider_id or provider_id
-            delivery.answer = answer or {}
-            if delivery.sent_at is None:
-                delivery.sent_at = now
-            session.add(delivery)
-            move(session, delivery, SENT, now)
-            if delivery.channel in ANSWERED_AT_ONCE:
-                move(session, delivery, DELIVERED, now)
-
-    def _record_error(self, delivery_id: int, error: DeliveryError) -> None:
-        now = self._clock.now()
-        with self._store.write() as session:
-            delivery = session.get_one(Delivery, delivery_id)
-            if delivery.state != SENDING:
-                return
+            outcome = error
+        except PrevenantError as error:
+            outcome = Uncertain(str(error))
+        except Exception as error:
+            log.exception("an attempt failed inside", delivery=claim.delivery.key)
+            outcome = Uncertain(f"it failed inside: {type(error).__name__}")
+        if isinstance(outcome, DeliveryError):
             log.warning(
                 "not sent",
-                channel=delivery.channel,
-                delivery=delivery.key,
-                reason=error.reason,
-                kind=type(error).__name__,
+                channel=claim.delivery.channel,
+                delivery=claim.delivery.key,
+                reason=outcome.reason,
+                kind=type(outcome).__name__,
             )
-            if isinstance(error, Uncertain):
-                delivery.state = UNCERTAIN
-                delivery.next_at = now + _LOOK_AGAIN
-            elif isinstance(error, Refused) or delivery.attempts >= MAX_ATTEMPTS:
-                move(session, delivery, FAILED, now, error.reason)
-                return
-            else:
-                advice = error.retry_after_s if isinstance(error, Throttled) else None
-                delivery.state = QUEUED
-                delivery.next_at = retry_at(delivery.attempts, now, advice)
-            delivery.reason = error.reason
-            delivery.updated_at = now
-            session.add(delivery)
+        self._finish(Result(claim, outcome))
 
-    def _look_later(self, delivery_id: int, error: DeliveryError) -> None:
-        now = self._clock.now()
-        with self._store.write() as session:
-            delivery = session.get_one(Delivery, delivery_id)
-            delivery.reason = error.reason
-            delivery.next_at = now + _LOOK_AGAIN
-            session.add(delivery)
+    def _attempt(self, claim: Claim) -> Outcome:
+        delivery = claim.delivery
+        channel = self._channels[delivery.channel]
+        if not self._is_ours(claim):
+            return NotBegun()
+        provider_id = channel.send(delivery, claim.message)
+        return Sent(provider_id, delivery.answer)
 
-    def _finished(self, delivery_id: int) -> Callable[[Future[None]], None]:
-        def finished(future: Future[None]) -> None:
-            error = future.exception()
-            if error is not None:
-                log.error("delivery failed inside", delivery=delivery_id, error=repr(error))
-            with self._lock:
-                self._busy.discard(delivery_id)
-            self._wakeup.ring()
+    def _is_ours(self, claim: Claim) -> bool:
+        """Return whether nobody can have taken over a claim, since we are quick and were seen."""
+        return self._is_seen() and self._steady() - claim.at < self._begin_within_s
 
-        return finished
+    def _is_seen(self) -> bool:
+        return self._store.hears_others or not self._store.is_shared
+
+    def _look_up(self, claim: Claim) -> Outcome:
+        """Settle an uncertain delivery: found, or to be sent again where the provider has not got it."""
+        delivery = claim.delivery
+        query = select(Delivery.provider_id).where(
+            Delivery.address == delivery.address, col(Delivery.provider_id).is_not(None)
+        )
+        with self._store.read() as session:
+            known = frozenset(one for one in session.exec(query) if one)
+        if not self._is_ours(claim):
+            return NotBegun()
+        provider_id = self._channels[delivery.channel].find(delivery, claim.message, known)
+        return NotTaken() if provider_id is None else Sent(provider_id)
+
+    def _finish(self, result: Result) -> None:
+        with self._lock:
+            self._results.append(result)
+        self._wakeup.ring()
+
+    def _record_rest(self) -> None:
+        """Write what came of the last attempts; what cannot be written is looked up later."""
+        if self._results:
+            try:
+                with self._store.write() as session:
+                    claims.record(session, self._name, self._results, self._clock.now())
+            except StoreUnavailable as error:
+                log.error("the last attempts will be looked up", reason=str(error))

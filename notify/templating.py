@@ -6,6 +6,7 @@ adds to them and replaces them. A language that lacks a template falls back to E
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -25,6 +26,8 @@ _SHIPPED = Path(__file__).parent / "templates"
 _FORMS = ("sms", "voice", "email")
 _EMAIL_PARTS = ("subject", "text")
 _MAX_RENDERED = 20_000
+_COMPILED = 2_000
+"""How many texts are kept ready to render."""
 _SUBJECT_LENGTH = 80
 
 Worded = dict[str, str | dict[str, str]]
@@ -43,6 +46,7 @@ class Templates:
                 )
         self._environment = make_environment()
         self._environment.filters["phrase"] = self._phrase
+        self._compiled = lru_cache(_COMPILED)(self._environment.from_string)
         self._html = self._environment.from_string((_SHIPPED / "email.html.j2").read_text("utf-8"))
 
     @property
@@ -111,8 +115,7 @@ class Templates:
         return str((languages.get(str(context["language"])) or languages["en"])["sms"])
 
     def _text(self, text: Any, context: Mapping[str, Any]) -> str:
-        rendered = self._environment.from_string(str(text)).render(context)
-        return rendered.strip()[:_MAX_RENDERED]
+        return self._compiled(str(text)).render(context).strip()[:_MAX_RENDERED]
 
 
 def make_environment() -> ImmutableSandboxedEnvironment:

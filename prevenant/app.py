@@ -9,7 +9,7 @@ import gc
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -40,13 +40,13 @@ from prevenant.crm.tables import CRM
 from prevenant.errors import ConfigurationError, SettingsError
 from prevenant.heartbeat import Heartbeat
 from prevenant.neighbours import Neighbours
-from prevenant.publishing import settle_book
+from prevenant.publishing import find_active, settle_book
 from prevenant.settings import Settings
 from prevenant.store import Store
 from prevenant.stream.embedded import EmbeddedHost
 from prevenant.stream.positions import Positions, position_urls
 from prevenant.stream.replaying import QuarantineReplay
-from prevenant.tables import CASE_EVENTS, TIMELINE
+from prevenant.tables import CASE_EVENTS, TIMELINE, last_told_at
 from workflows.absence import announce_absences
 from workflows.audit import LATE
 from workflows.auditor import Auditor
@@ -129,14 +129,18 @@ class Engine:
         self._app.state.count_lost = lambda: self.auditor.last and self.auditor.last.lost
         add_console(self._app)
         self._server = _make_server(self._app)
-        self._threads: list[threading.Thread] = []
-        self.ended = threading.Event()
+        self._parts = Parts()
+        self.ended = self._parts.ended
         """Set when the engine has been told to stop, or when a part of it has failed."""
-        self.failed = False
         # At last: a token that is made is shown, and nothing that may be wrong comes in between.
         self.new_admin_token = ensure_admin_token(
             self.store, settings.admin_token.get_secret_value(), self.clock.now()
         )
+
+    @property
+    def failed(self) -> bool:
+        """Whether a part has ended by itself."""
+        return self._parts.failed
 
     @property
     def listening(self) -> threading.Event:
@@ -152,21 +156,21 @@ class Engine:
         with self.store.read() as session:
             self._office.warm(session)
         _collect_garbage_seldom()
-        self._spawn("decide", self.host.run)
-        self._spawn("book", lambda: self.books.run(self.host.change_book))
-        self._spawn("replay", self._replay.run)
-        self._spawn("route", self._runtime.run)
-        self._spawn("engage", self._outbox.run)
-        self._spawn("audit", self.auditor.run)
-        self._spawn("neighbours", self._neighbours.run)
-        self._spawn("console", lambda: self._server.run(sockets=[self._socket]))
-        self._spawn("positions", self._positions.run)
+        self._parts.start("decide", self.host.run)
+        self._parts.start("book", lambda: self.books.run(self.host.change_book))
+        self._parts.start("replay", self._replay.run)
+        self._parts.start("route", self._runtime.run)
+        self._parts.start("engage", self._outbox.run)
+        self._parts.start("audit", self.auditor.run)
+        self._parts.start("neighbours", self._neighbours.run)
+        self._parts.start("console", lambda: self._server.run(sockets=[self._socket]))
+        self._parts.start("positions", self._positions.run)
         for syncer in self._syncers:
-            self._spawn(f"crm {syncer.source.name}", syncer.run)
+            self._parts.start(f"crm {syncer.source.name}", syncer.run)
         for name, run in self._listeners.runs().items():
-            self._spawn(name, run)
+            self._parts.start(name, run)
         for name, run in self._phones.runs().items():
-            self._spawn(f"{name} for positions", run)
+            self._parts.start(f"{name} for positions", run)
 
     def stop(self) -> None:
         """Stop every part and wait for it: first what comes in, last what goes out."""
@@ -186,9 +190,7 @@ class Engine:
         self._neighbours.stop()
         self._server.should_exit = True
         self._app.state.live.close()
-        for thread in self._threads:
-            thread.join(_PATIENCE.total_seconds())
-        if not any(thread.is_alive() for thread in self._threads):
+        if self._parts.join():
             self._give_back()
 
     def _give_back(self) -> None:
@@ -202,7 +204,67 @@ class Engine:
         self._replay.change_book(book.rules)
         self._app.state.templates = book.templates
 
-    def _spawn(self, name: str, work: Callable[[], None]) -> None:
+
+class Worker:
+    """Route and engage alone, on a store that others fill: one of any number on one PostgreSQL."""
+
+    def __init__(self, store: Store, clock: Clock, channels: Mapping[str, Channel]) -> None:
+        """Prepare. Raises ConfigurationError where the store has no rule book yet."""
+        self.store, self.clock = store, clock
+        with store.read() as session:
+            active = find_active(session)
+        if active is None:
+            message = (
+                "the store has no rule book: `prevenant rules publish` one, or start an engine"
+            )
+            raise ConfigurationError(message)
+        book = active.load()
+        self.books = BookSwitch(store, clock, active, book, self._follow_book)
+        self._runtime = Runtime(
+            store, clock, book.workflows, book.routes, book.templates, book.schedules
+        )
+        # Commands go out where there is a broker, which is where devices are listened to.
+        left = frozenset({COMMAND}) - channels.keys()
+        self._outbox = Outbox(store, clock, channels, left=left)
+        with store.read() as session:
+            self._office = office_of(session)
+        self._parts = Parts()
+        self.ended = self._parts.ended
+
+    def start(self) -> None:
+        """Start every part."""
+        self.books.keep_words_of_open_cases()
+        with self.store.read() as session:
+            self._office.warm(session)
+        self._parts.start("route", self._runtime.run)
+        self._parts.start("engage", self._outbox.run)
+        self._parts.start("book", lambda: self.books.run(lambda one, _: self.books.follow(one)))
+
+    def stop(self) -> None:
+        """Stop every part and wait for it; the store stays open."""
+        self.ended.set()
+        self.books.stop()
+        self._runtime.stop()
+        self._office.close()
+        self._outbox.stop()
+        self._parts.join()
+
+    def _follow_book(self, book: Book) -> None:
+        self._runtime.change_book(book.workflows, book.routes, book.templates, book.schedules)
+
+
+class Parts:
+    """The parts of one process, each in a thread: where one fails, the whole has ended."""
+
+    def __init__(self) -> None:
+        self._threads: list[threading.Thread] = []
+        self.ended = threading.Event()
+        """Set when the process has been told to stop, or when a part of it has failed."""
+        self.failed = False
+
+    def start(self, name: str, work: Callable[[], None]) -> None:
+        """Run a part."""
+
         def guarded() -> None:
             try:
                 work()
@@ -216,6 +278,12 @@ class Engine:
         thread = threading.Thread(target=guarded, name=name, daemon=True)
         self._threads.append(thread)
         thread.start()
+
+    def join(self) -> bool:
+        """Wait for every part a while; return whether all have ended."""
+        for thread in self._threads:
+            thread.join(_PATIENCE.total_seconds())
+        return not any(thread.is_alive() for thread in self._threads)
 
 
 def _collect_garbage_seldom() -> None:
@@ -283,6 +351,20 @@ def make_channels(settings: Settings, clock: Clock) -> dict[str, Channel]:
     if settings.webhook_secret.get_secret_value():
         channels[WEBHOOK] = Webhook(settings, clock)
     return channels
+
+
+def make_worker(settings: Settings) -> Worker:
+    """Return a worker on the store of `settings`, whose clock goes on from what was told last."""
+    store = Store(settings.database_url)
+    store.upgrade()
+    with store.read() as session:
+        clock = settings.make_clock(last_told_at(session))
+    try:
+        _open_office(settings, store, clock)
+        return Worker(store, clock, make_channels(settings, clock))
+    except ConfigurationError:
+        store.close()
+        raise
 
 
 @contextmanager

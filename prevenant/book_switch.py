@@ -50,7 +50,10 @@ class BookSwitch:
         self._stopping = False
 
     def run(self, change: Callable[[Version, RuleBook], None]) -> None:
-        """Serve until `stop`. A command of another process rings no bell, so we look twice a second."""
+        """Serve until `stop`.
+
+        On SQLite a command of another process rings no bell here, so we look twice a second.
+        """
         real = SystemClock()
         said = ""
         while not self._stopping:
@@ -61,7 +64,8 @@ class BookSwitch:
                 if said != str(error):
                     log.error("another version of the rule book would wait", reason=str(error))
                 said = str(error)
-            self._bell.wait(real, real.now() + _LOOK_EVERY)
+            hears_all = self._store.hears_others
+            self._bell.wait(real, None if hears_all else real.now() + _LOOK_EVERY)
 
     def stop(self) -> None:
         """End `run`."""

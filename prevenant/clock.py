@@ -121,11 +121,16 @@ class Wakeup:
         """Wake the waiting thread now, or let its next wait end at once."""
         self._rung.set()
 
-    def wait(self, clock: Clock, until: datetime | None) -> None:
-        """Wait for a ring, or until `clock` shows `until`."""
-        timeout = None if until is None else clock.seconds_until(until)
-        self._rung.wait(timeout)
+    def wait(self, clock: Clock, until: datetime | None, at_most_s: float | None = None) -> None:
+        """Wait for a ring, or until `clock` shows `until`, and no more than some real seconds."""
+        limits = [at_most_s, None if until is None else clock.seconds_until(until)]
+        self._rung.wait(min((limit for limit in limits if limit is not None), default=None))
         self._rung.clear()
+
+
+def steady_seconds() -> float:
+    """Return the seconds since the machine's start, which no step of a clock changes."""
+    return _boot_seconds()
 
 
 def epoch_seconds(at: datetime) -> float:

@@ -11,6 +11,7 @@ from sqlmodel import Field, Session, SQLModel, col, or_, select
 
 from prevenant.domain import Severity
 from prevenant.errors import ConfigurationError
+from prevenant.store import UtcDateTime
 from prevenant.tables import (
     ACTIVE,
     CLEARED,
@@ -28,6 +29,10 @@ BY_PEOPLE = (SHELVED, MAINTENANCE)
 _SHELVES = (*BY_PEOPLE, FLAPPING)
 
 
+# Not by the index of states: nearly all alarms that are active are under no shelf.
+_IS_ACTIVE = col(Alarm.state).concat("") == ACTIVE
+
+
 class Shelf(SQLModel, table=True):
     """What keeps alarms from being told; an empty rule, device or site means any."""
 
@@ -38,7 +43,7 @@ class Shelf(SQLModel, table=True):
     device_id: str = ""
     site_id: str = ""
     starts_at: datetime = utc_column()
-    ends_at: datetime = utc_column()
+    ends_at: datetime = Field(sa_type=UtcDateTime, index=True)
     ended_at: datetime | None = utc_column(nullable=True)
     """When a person ended it before its time."""
     owner: str
@@ -113,7 +118,7 @@ def shelf_over(
 def next_release(session: Session) -> datetime | None:
     """Return when the next alarm comes out from under a shelf, or None."""
     query = select(Alarm.held_until).where(
-        Alarm.state == ACTIVE,
+        _IS_ACTIVE,
         col(Alarm.held_by).in_(_SHELVES),
         col(Alarm.held_until).is_not(None),
     )
@@ -124,7 +129,7 @@ def release_next(session: Session, now: datetime) -> bool:
     """Tell of an alarm whose shelf has ended; return whether there was one."""
     query = (
         select(Alarm)
-        .where(Alarm.state == ACTIVE, col(Alarm.held_by).in_(_SHELVES))
+        .where(_IS_ACTIVE, col(Alarm.held_by).in_(_SHELVES))
         .where(col(Alarm.held_until) <= now)
         .order_by(col(Alarm.severity).desc(), col(Alarm.id))
         .limit(1)

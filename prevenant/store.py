@@ -1,10 +1,15 @@
 """The store: one SQLite file or one PostgreSQL database, reached through short transactions.
 
+Whoever works on a row holds it locked until the commit, and others pass it over. PostgreSQL ends a
+transaction whose process has stood still for `STALLED_S`: its rows are free for others, and when it
+moves again it cannot commit. So several processes share one database, and none acts late.
+
 Writers on SQLite take the write lock when they begin (`BEGIN IMMEDIATE`), so that a transaction never
-fails half-way because another one wrote meanwhile; `synchronous=FULL` makes a commit durable.
+fails half-way because another one wrote meanwhile; `synchronous=FULL` makes a commit durable. Inside one
+process they take turns, the most urgent first; on PostgreSQL they work beside each other, unless one is
+more urgent.
 """
 
-import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,16 +17,21 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import alembic.command
 import alembic.config
-from sqlalchemy import DateTime, Dialect, Engine, create_engine, event, make_url
+from sqlalchemy import DateTime, Dialect, Engine, create_engine, event, func, make_url, select
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
 from sqlalchemy.types import TypeDecorator
 from sqlmodel import Session, SQLModel
 
+from prevenant.bells import CHANNEL, KEEPALIVE, Bells, lock_number
 from prevenant.clock import Wakeup
+from prevenant.domain import Severity
 from prevenant.errors import StoreUnavailable, mask_addresses
+from prevenant.turns import Gate, Order, Turns
 
 # Constraints get names, without which a later migration could not change them on SQLite.
 SQLModel.metadata.naming_convention = {
@@ -33,6 +43,8 @@ SQLModel.metadata.naming_convention = {
 }
 
 _BUSY_S = 30
+STALLED_S = 15.0
+"""After so long without a word a process has lost its transaction on PostgreSQL."""
 _WAKES = "wakes"
 
 
@@ -66,13 +78,23 @@ class Store:
     One that is not durable does not wait for the disk: for what is not missed after a crash.
     """
 
-    def __init__(self, url: str, *, is_durable: bool = True) -> None:
+    def __init__(self, url: str, *, is_durable: bool = True, stalled_s: float = STALLED_S) -> None:
         self.url = url
-        self._engine = _make_engine(url, is_durable=is_durable)
+        self.name = uuid4().hex
+        """Ours alone: under which other processes hear of us, and know whether we are still there."""
+        self._engine = _make_engine(url, is_durable=is_durable, stalled_s=stalled_s)
         self._writing = self._engine.execution_options(writes=True)
         # One writer at a time inside this process: SQLite's own waiting is a sleep that polls.
-        self._turn = threading.Lock() if self._engine.dialect.name == "sqlite" else None
+        self.is_shared = self._engine.dialect.name != "sqlite"
+        """Whether other processes may work on the same store."""
+        self._order: Order = Gate() if self.is_shared else Turns()
         self._listeners: dict[str, list[Callable[[], None]]] = defaultdict(list)
+        self._bells: Bells | None = None
+
+    @property
+    def hears_others(self) -> bool:
+        """Whether what other processes commit is heard at once."""
+        return self._bells is not None and self._bells.is_heard.is_set()
 
     @property
     def engine(self) -> Engine:
@@ -86,24 +108,41 @@ class Store:
             yield session
 
     @contextmanager
-    def write(self) -> Iterator[Session]:
+    def write(self, urgency: int = Severity.LIFE_SAFETY) -> Iterator[Session]:
         """Open a session, commit it when the block ends, and ring the bells that it asked for.
 
-        Raises StoreUnavailable if the database does not answer; then nothing was written.
+        A higher `urgency` goes first. What there is by the thousand in a storm says its own; all else,
+        as what people do, is short and goes with the most urgent.
+
+        Raises StoreUnavailable if the database does not answer. Where it went away during the commit,
+        nobody knows whether that was done: whoever tries again writes under keys or claims, so that twice
+        is like once.
         """
-        with _unavailable_named(), Session(self._writing, expire_on_commit=False) as session:
-            if self._turn is None:
-                with session.begin():
-                    yield session
-            else:
-                with self._turn, session.begin():
-                    yield session
+        with (
+            _unavailable_named(),
+            Session(self._writing, expire_on_commit=False) as session,
+            self._order.taken(urgency),
+            session.begin(),
+        ):
+            yield session
+            if self.is_shared:
+                self._notify(session)
         for name in session.info.get(_WAKES, ()):
             self.ring(name)
 
+    def is_wanted(self, urgency: int) -> bool:
+        """Return whether another writer of ours has work that is more urgent than `urgency`."""
+        return self._order.is_wanted(urgency)
+
+    def _notify(self, session: Session) -> None:
+        names = sorted(session.info.get(_WAKES, ()))
+        if names:
+            calls = (func.pg_notify(CHANNEL, f"{name} {self.name}") for name in names)
+            session.execute(select(*calls))
+
     def ring(self, name: str) -> None:
         """Wake everyone who listens to `name`."""
-        for listener in self._listeners[name]:
+        for listener in self._listeners.get(name, ()):
             listener()
 
     def listen(self, name: str) -> Wakeup:
@@ -115,18 +154,48 @@ class Store:
     def call(self, name: str, listener: Callable[[], None]) -> None:
         """Call `listener`, which must be quick, after each commit that concerns `name`."""
         self._listeners[name].append(listener)
+        if self.is_shared and self._bells is None:
+            self._bells = Bells(self._engine.url, self.name, self.ring, self._ring_all)
+
+    def _ring_all(self) -> None:
+        for name in list(self._listeners):
+            self.ring(name)
 
     def upgrade(self) -> None:
         """Bring the tables to this version's form. Raises StoreUnavailable."""
         config = alembic.config.Config()
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
         with _unavailable_named(), self._writing.begin() as connection:
+            if self.is_shared:
+                # Of several processes that start together, one changes the tables.
+                connection.execute(select(func.pg_advisory_xact_lock(lock_number("upgrade"))))
             config.attributes["connection"] = connection
             alembic.command.upgrade(config, "head")
 
     def close(self) -> None:
         """Give back all connections."""
+        if self._bells is not None:
+            self._bells.close()
         self._engine.dispose()
+
+
+def claim_name(session: Session, name: str) -> bool:
+    """Claim `name` until the transaction ends; return False where another worker has it."""
+    if session.get_bind().dialect.name == "sqlite":
+        return True
+    return bool(session.scalar(select(func.pg_try_advisory_xact_lock(lock_number(name)))))
+
+
+def insert_once(session: Session, row: SQLModel) -> None:
+    """Insert a row unless there is one with its key; of two workers at the same moment one inserts it."""
+    dialect = session.get_bind().dialect.name
+    insert = sqlite.insert if dialect == "sqlite" else postgresql.insert
+    session.execute(insert(type(row)).values(row.model_dump()).on_conflict_do_nothing())
+
+
+def has_gone(session: Session, name: str) -> bool:
+    """Return whether the process whose store has this name is connected no more."""
+    return claim_name(session, name)
 
 
 def wake(session: Session, name: str) -> None:
@@ -151,10 +220,17 @@ def _reason(error: DBAPIError) -> str:
     return mask_addresses(f"the database does not answer: {cause}; check PREVENANT_DATABASE_URL")
 
 
-def _make_engine(url: str, *, is_durable: bool) -> Engine:
+def _make_engine(url: str, *, is_durable: bool, stalled_s: float) -> Engine:
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
-        return create_engine(parsed, pool_pre_ping=True, pool_size=10, hide_parameters=True)
+        options = f"-c idle_in_transaction_session_timeout={round(stalled_s * 1_000)}"
+        return create_engine(
+            parsed,
+            pool_pre_ping=True,
+            pool_size=10,
+            hide_parameters=True,
+            connect_args={"options": options, **KEEPALIVE},
+        )
     if parsed.database:
         folder = Path(parsed.database).parent
         try:

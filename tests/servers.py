@@ -134,9 +134,34 @@ class Proxy:
                 link.shutdown(socket.SHUT_RDWR)
 
 
+@dataclass
+class Postgres:
+    """A PostgreSQL that can be stopped and started again on the same port."""
+
+    url: str
+    """Its address, without a database's name."""
+    control: Sequence[str] = field(repr=False)
+    start_options: Sequence[str] = field(repr=False)
+
+    def start(self) -> None:
+        """Start it."""
+        _run([*self.control, *self.start_options, "start"])
+
+    def stop(self) -> None:
+        """End it at once, as if the machine had lost its power."""
+        _run([*self.control, "-m", "immediate", "stop"])
+
+
 @contextmanager
-def running_postgres() -> Iterator[str]:
+def running_postgres(*, is_durable: bool = False) -> Iterator[str]:
     """Run a PostgreSQL of its own; yield its address without a database's name."""
+    with postgres_server(is_durable=is_durable) as server:
+        yield server.url
+
+
+@contextmanager
+def postgres_server(*, is_durable: bool = False) -> Iterator[Postgres]:
+    """Run a PostgreSQL of its own; where it is not durable, it does not wait for the disk."""
     programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
     if not programs:
         missing("PostgreSQL", "apt-get install postgresql")
@@ -150,13 +175,16 @@ def running_postgres() -> Iterator[str]:
         data = folder / "data"
         initdb = [str(bin_folder / "initdb"), "-D", str(data), "-U", "postgres", "-A", "trust"]
         _run([*as_user, *initdb])
-        options = f"-h 127.0.0.1 -p {port} -k {folder} -c fsync=off -c max_connections=200"
+        fsync = "on" if is_durable else "off"
+        options = f"-h 127.0.0.1 -p {port} -k {folder} -c fsync={fsync} -c max_connections=200"
         control = [*as_user, str(bin_folder / "pg_ctl"), "-D", str(data), "-w"]
-        _run([*control, "-l", str(folder / "log"), "-o", options, "start"])
+        url = f"postgresql+psycopg://postgres@127.0.0.1:{port}"
+        server = Postgres(url, control, ["-l", str(folder / "log"), "-o", options])
+        server.start()
         try:
-            yield f"postgresql+psycopg://postgres@127.0.0.1:{port}"
+            yield server
         finally:
-            _run([*control, "-m", "immediate", "stop"])
+            server.stop()
 
 
 def make_database(server: str, name: str) -> str:

@@ -18,10 +18,9 @@ from prevenant.clock import Clock, Wakeup
 from prevenant.domain import Severity
 from prevenant.errors import StoreUnavailable
 from prevenant.shelving import tell_case
-from prevenant.store import Store
+from prevenant.store import Store, claim_name
 from prevenant.tables import ACTIVE, CLEARED, Alarm, add_timeline
 from workflows.audit import CHECKS, LATE, Check, Lost, check_of, newest
-from workflows.holding import hold
 from workflows.own_alarm import AUDIT_RULE, AUDIT_SITE
 
 log = structlog.get_logger()
@@ -100,7 +99,9 @@ class Auditor:
         known = {alarm.device_id for alarm in active}
         if active or any(_name(one.kind, one.subject) not in known for one in lost):
             with self._store.write() as session:
-                hold(session, "audit")
+                if not claim_name(session, "audit"):
+                    # Another worker is writing what it has found: the next round sees it.
+                    return Round(now, len(active), bool(own))
                 _raise_new(session, lost, self._clear_healed(session, now), now)
                 active = _active_alarms(session)
         return Round(now, len(active), bool(own))

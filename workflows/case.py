@@ -71,7 +71,7 @@ def expire(run: RunningCase) -> None:
         if track in run.progress.tracks:
             track.due_at = None
             _apply(run, track, steps.expire(run, track, run.step_at(track.path)))
-    if not rescue and run.progress.failures:
+    if not rescue and (run.progress.failures or run.case.failures):
         _recover(run)
     _advance(run)
 

@@ -19,6 +19,7 @@ from prevenant.domain import Severity
 from prevenant.tables import CLEARED, NO_WORKFLOW, Alarm, CaseEvent
 from workflows import case as cases
 from workflows import members, storms
+from workflows.claims import claim_case
 from workflows.definition import Workflow
 from workflows.holding import hold
 from workflows.running import RunningCase
@@ -56,7 +57,7 @@ def find_case(session: Session, alarm_id: int | None) -> Case | None:
     """Return the case that is, or was last, about an alarm; nobody else moves it meanwhile."""
     query = select(func.max(CaseAlarm.case_id)).where(CaseAlarm.alarm_id == alarm_id)
     case_id = session.exec(query).one()
-    return None if case_id is None else session.get(Case, case_id, with_for_update=True)
+    return None if case_id is None else claim_case(session, case_id)
 
 
 def part_life_safety(session: Session, story: Story, event: CaseEvent, now: datetime) -> bool:
@@ -133,15 +134,15 @@ def _give(
 def _open_case_of(session: Session, alarm: Alarm) -> Case | None:
     """Return the open case of an alarm's rule and device; one of life-safety shares none with others."""
     query = (
-        select(Case)
+        select(Case.id)
         .join(CaseAlarm)
         .where(CaseAlarm.rule == alarm.rule, CaseAlarm.device_id == alarm.device_id)
         .where(Case.state == OPEN)
         .order_by(col(Case.id).desc())
         .limit(1)
-        .with_for_update(of=Case)
     )
-    case = session.exec(query).first()
+    case_id = session.exec(query).first()
+    case = None if case_id is None else claim_case(session, case_id)
     if case is None or alarm.severity < Severity.LIFE_SAFETY:
         return case
     others = {(one.rule, one.device_id) for one in members.find_members(session, case.id or 0)}
@@ -154,14 +155,14 @@ def _gathering_case(
     if not _gathers(workflow, alarm):
         return None
     query = (
-        select(Case)
+        select(Case.id)
         .where(Case.site_id == alarm.site_id, Case.workflow == workflow.name)
         .where(col(Case.gathers_until).is_not(None))
         .order_by(col(Case.id).desc())
         .limit(1)
-        .with_for_update()
     )
-    case = session.exec(query).first()
+    case_id = session.exec(query).first()
+    case = None if case_id is None else claim_case(session, case_id)
     if case is None or case.state != OPEN or case.gathers_until is None or at > case.gathers_until:
         return None
     return None if case.severity >= Severity.LIFE_SAFETY else case
@@ -187,7 +188,7 @@ def _open(
     now: datetime,
 ) -> Case:
     """Open a case for an alarm; what it does begins where it gathers no others."""
-    keep_version(session, workflow)
+    keep_version(session, workflow, story.kept)
     found = story.find(alarm.rule)
     gathers = timedelta(seconds=workflow.group_wait_s) if _gathers(workflow, alarm) else None
     case = Case(

@@ -1,12 +1,15 @@
 """Turns: what one worker decides alone, though several share one PostgreSQL."""
 
-from sqlmodel import Session, func, select
+from sqlmodel import Session
+
+from prevenant.store import claim_name
+from workflows.claims import Busy
 
 
 def hold(session: Session, what: str) -> None:
     """Let no other worker pass here for the same thing until this transaction has ended.
 
-    SQLite has one writer at a time anyway.
+    Raises Busy where another is there already: whoever hears of it comes back in a moment.
     """
-    if session.get_bind().dialect.name == "postgresql":
-        session.exec(select(func.pg_advisory_xact_lock(func.hashtextextended(what, 0)))).all()
+    if not claim_name(session, what):
+        raise Busy

@@ -1,33 +1,47 @@
-"""The runtime: takes what cases have to hear and the deadlines that have come, one transaction each.
+"""The runtime: takes what cases have to hear and the deadlines that have come, most urgent first.
 
 It sleeps until something is committed that concerns a case, or until the next deadline. Everything it
 does is in the transaction that marks the event as heard: killed at any instant, it has either done a
-thing or not begun it.
+thing or not begun it. One transaction takes on several things of one urgency, each behind a savepoint, and
+ends soon enough that nothing more urgent waits for long.
 """
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
+from functools import partial
+from typing import TypeVar
 
 import msgspec
 import structlog
-from sqlalchemy.exc import NoResultFound
-from sqlmodel import Session, col, or_, select
+from sqlalchemy.exc import DBAPIError, NoResultFound, OperationalError
+from sqlmodel import Session
 
 from notify import Templates
-from prevenant.clock import Clock
+from prevenant.clock import Clock, steady_seconds
+from prevenant.crm.directory import remember_answers
+from prevenant.domain import Severity
 from prevenant.errors import StoreUnavailable
 from prevenant.shelving import next_release, release_next
 from prevenant.store import Store
 from prevenant.tables import CASE_EVENTS, GIVEN_UP, CaseEvent, add_timeline
 from workflows import case as cases
 from workflows import grouping
+from workflows.claims import (
+    Busy,
+    Due,
+    claim_case,
+    claim_deadlines,
+    claim_events,
+    look_for_due,
+)
 from workflows.definition import Workflow
 from workflows.on_call import Schedule
 from workflows.running import Progress, RunningCase
 from workflows.story import Route, Story
 from workflows.tables import Case
-from workflows.versions import run_case, running
+from workflows.versions import new_versions, run_case, running
 
 log = structlog.get_logger()
 
@@ -35,7 +49,20 @@ _MAX_ATTEMPTS = 8
 _TELL_AFTER = 3
 """After so many attempts to hear an event a person is told, while it is tried again."""
 _STORE_PAUSE_S = 1.0
+_BUSY_PAUSE_S = 0.05
+"""When to look again at what another worker has."""
 _POSTPONED = timedelta(minutes=5)
+_TOGETHER = 64
+"""How many events, and how many deadlines, one transaction takes on at most."""
+_TOGETHER_S = 0.05
+"""For how long it begins another event, and another deadline."""
+_LOCKED = frozenset({"40P01", "40001", "55P03"})
+"""PostgreSQL's codes for a deadlock, a conflict of two transactions, and a lock not to be had."""
+_PASSED_ON = (Busy, StoreUnavailable, OperationalError)
+"""What is no fault of an event: another worker has what it needs, or the database has gone."""
+_WORKFLOWS_KEPT = 1_000
+
+_Item = TypeVar("_Item")
 
 
 class Runtime:
@@ -49,10 +76,16 @@ class Runtime:
         routes: Mapping[str, Route],
         templates: Templates,
         schedules: Mapping[str, Schedule] | None = None,
+        steady: Callable[[], float] = steady_seconds,
     ) -> None:
         self._store = store
         self._clock = clock
-        self._story = Story(workflows, routes, templates, schedules or {})
+        self._kept: dict[str, Workflow] = {}
+        """By version, as they stand in the store."""
+        self._story = Story(workflows, routes, templates, schedules or {}, self._kept)
+        self._steady = steady
+        self._together = 4
+        """How many events, and how many deadlines, a transaction takes on: what it has time for."""
         self._wakeup = store.listen(CASE_EVENTS)
         self._stopping = threading.Event()
 
@@ -60,11 +93,20 @@ class Runtime:
         """Work until `stop`."""
         while not self._stopping.is_set():
             try:
-                if not self.work_once(self._clock.now()):
-                    self._wakeup.wait(self._clock, self.next_due())
+                now = self._clock.now()
+                due = self._look(now)
+                if not self._work(due, now):
+                    self._wait(due)
             except StoreUnavailable as error:
                 log.error("cases wait", reason=str(error))
                 self._stopping.wait(_STORE_PAUSE_S)
+
+    def _wait(self, due: Due) -> None:
+        if due.urgency is None:
+            self._wakeup.wait(self._clock, due.next_at)
+        else:
+            # What is due and was not done is another worker's, who may end without a word.
+            self._wakeup.wait(self._clock, None, _BUSY_PAUSE_S)
 
     def change_book(
         self,
@@ -75,7 +117,7 @@ class Runtime:
     ) -> None:
         """Let another book say what new cases do; those under way keep their workflow and its texts."""
         templates.add_missing(self._story.templates)
-        self._story = Story(workflows, routes, templates, schedules or {})
+        self._story = Story(workflows, routes, templates, schedules or {}, self._kept)
 
     def stop(self) -> None:
         """End `run` after the transaction under way."""
@@ -83,61 +125,88 @@ class Runtime:
         self._wakeup.ring()
 
     def work_once(self, now: datetime) -> bool:
-        """Hear one event or end one wait; return whether there was anything to do."""
-        return self._release_next(now) or self._hear_next(now) or self._expire_next(now)
+        """Do the most urgent of what is due, in one transaction; return whether anything was done."""
+        return self._work(self._look(now), now)
 
     def next_due(self) -> datetime | None:
-        """Return when the next deadline or retry comes, or None."""
-        with self._store.read() as session:
-            due = session.exec(
-                select(Case.due_at).where(col(Case.due_at).is_not(None)).order_by(col(Case.due_at))
-            ).first()
-            retry = session.exec(
-                select(CaseEvent.retry_at)
-                .where(col(CaseEvent.heard_at).is_(None), col(CaseEvent.retry_at).is_not(None))
-                .order_by(col(CaseEvent.retry_at))
-            ).first()
-            released = next_release(session)
-        return min((at for at in (due, retry, released) if at is not None), default=None)
+        """Return when the next deadline, retry or end of a shelf comes, or None."""
+        return self._look(self._clock.now()).next_at
 
-    def _release_next(self, now: datetime) -> bool:
-        """Let the case of an alarm begin whose shelf has ended."""
+    def _look(self, now: datetime) -> Due:
         with self._store.read() as session:
-            due = next_release(session)
-        if due is None or due > now:
+            due, released = look_for_due(session, now), next_release(session)
+        if released is None:
+            return due
+        next_at = released if due.next_at is None else min(due.next_at, released)
+        is_over = released <= now
+        # How urgent it is will be known once it is told.
+        urgency = Severity.LIFE_SAFETY if is_over else due.urgency
+        return Due(urgency, next_at, due.has_deadlines, is_over)
+
+    def _work(self, due: Due, now: datetime) -> bool:
+        urgency = due.urgency
+        if urgency is None:
             return False
-        with self._store.write() as session:
-            return release_next(session, now)
+        with self._store.write(urgency) as session:
+            remember_answers(session)
+            is_released = due.is_shelf_over and release_next(session, now)
+            is_done = any(
+                self._work_on(session, severity, due, now)
+                for severity in reversed(Severity)
+                if severity <= urgency
+            )
+        self._keep_workflows(new_versions(session))
+        return is_done or is_released
 
-    def _hear_next(self, now: datetime) -> bool:
-        query = (
-            select(CaseEvent)
-            .where(col(CaseEvent.heard_at).is_(None))
-            .where(or_(col(CaseEvent.retry_at).is_(None), col(CaseEvent.retry_at) <= now))
-            .order_by(col(CaseEvent.urgency).desc(), col(CaseEvent.id))
-            .limit(1)
-            .with_for_update(skip_locked=True)
-        )
-        with self._store.read() as session:
-            if session.exec(query).first() is None:
-                return False
-        event_id = None
+    def _work_on(self, session: Session, severity: int, due: Due, now: datetime) -> bool:
+        """Hear events and end waits of one urgency for a while; return whether there were any."""
+        events = claim_events(session, severity, now, self._together)
+        heard = self._each(severity, events, partial(self._hear_event, session, now=now))
+        if not due.has_deadlines:
+            return heard > 0
+        cases_due = claim_deadlines(session, severity, now, self._together)
+        ended = self._each(severity, cases_due, partial(self._expire, session, now=now))
+        return heard + ended > 0
+
+    def _each(self, severity: int, items: Sequence[_Item], work: Callable[[_Item], None]) -> int:
+        """Do something with each, until others should have their turn; return with how many."""
+        began = self._steady()
+        done = 0
+        for item in items:
+            is_long = self._steady() - began >= _TOGETHER_S
+            if done and (is_long or self._store.is_wanted(severity)):
+                self._together = done
+                break
+            try:
+                work(item)
+            except Busy:
+                continue
+            done += 1
+        else:
+            if len(items) >= self._together:
+                self._together = min(2 * self._together, _TOGETHER)
+        return done
+
+    def _hear_event(self, session: Session, event: CaseEvent, now: datetime) -> None:
         try:
-            with self._store.write() as session:
-                event = session.exec(query).first()
-                if event is None:
-                    return False
-                event_id = event.id
+            with _savepoint(session):
                 self._hear(session, event, now)
                 event.heard_at = now
                 session.add(event)
-        except StoreUnavailable:
+        except _PASSED_ON:
+            raise
+        except Exception as error:  # noqa: BLE001  logged; it stops nothing else
+            self._set_aside(session, event, error, now)
+
+    def _expire(self, session: Session, case: Case, now: datetime) -> None:
+        try:
+            with _savepoint(session):
+                cases.expire(self._running(session, case, now))
+        except _PASSED_ON:
             raise
         except Exception as error:
-            if event_id is None:
-                raise
-            self._set_aside(event_id, error, now)
-        return True
+            log.error("case deadline failed", case=case.id, error=repr(error), exc_info=error)
+            self._give_to_person(session, case, f"a deadline could not be handled: {error!r}", now)
 
     def _hear(self, session: Session, event: CaseEvent, now: datetime) -> None:
         if event.kind == "alarm.raised":
@@ -151,67 +220,45 @@ class Runtime:
         run = self._running(session, case, now)
         cases.hear(run, event)
 
-    def _expire_next(self, now: datetime) -> bool:
-        query = (
-            select(Case)
-            .where(col(Case.due_at) <= now)
-            .order_by(col(Case.severity).desc(), col(Case.due_at))
-            .limit(1)
-            .with_for_update(skip_locked=True)
-        )
-        with self._store.read() as session:
-            if session.exec(query).first() is None:
-                return False
-        case_id = None
-        try:
-            with self._store.write() as session:
-                case = session.exec(query).first()
-                if case is None:
-                    return False
-                case_id = case.id
-                case.failures = 0
-                cases.expire(self._running(session, case, now))
-        except StoreUnavailable:
-            raise
-        except Exception as error:
-            if case_id is None:
-                raise
-            self._postpone(case_id, error, now)
-        return True
-
     def _running(self, session: Session, case: Case, now: datetime) -> RunningCase:
         return running(session, self._story, case, now)
 
-    def _find_case(self, session: Session, event: CaseEvent) -> Case | None:
-        """Return an event's case, which nobody else moves meanwhile."""
-        if event.case_id is not None:
-            return session.get(Case, event.case_id, with_for_update=True)
-        return grouping.find_case(session, event.alarm_id)
+    def _set_aside(
+        self, session: Session, event: CaseEvent, error: Exception, now: datetime
+    ) -> None:
+        """Try a failed event again later; after a few times a person is told, and sees to the case."""
+        log.error("case event failed", case_event=event.id, error=repr(error), exc_info=error)
+        event.attempts += 1
+        event.error = repr(error)[:500]
+        if event.attempts < _MAX_ATTEMPTS:
+            event.retry_at = now + timedelta(seconds=2**event.attempts)
+        else:
+            event.heard_at, event.outcome = now, GIVEN_UP
+            summary = f"{event.kind} could not be handled and needs a person: {event.error}"
+            add_timeline(session, now, "case.failed", summary, case_id=event.case_id)
+        session.add(event)
+        if event.attempts in {_TELL_AFTER, _MAX_ATTEMPTS}:
+            case = self._find_case(session, event)
+            if case is not None:
+                why = f"{event.kind} could not be handled: {error!r}"
+                self._give_to_person(session, case, why, now)
 
-    def _postpone(self, case_id: int, error: Exception, now: datetime) -> None:
-        """Try a case's deadline again in a while; a person is told at once, and in the end takes it."""
-        log.error("case deadline failed", case=case_id, error=repr(error), exc_info=error)
-        self._give_to_person(case_id, f"a deadline could not be handled: {error!r}", now)
-
-    def _give_to_person(self, case_id: int, why: str, now: datetime) -> None:
+    def _give_to_person(self, session: Session, case: Case, why: str, now: datetime) -> None:
         """Have a person see to a case; where even that fails, it is tried again, and said."""
         why = why[:300]
         try:
-            with self._store.write() as session:
-                case = session.get_one(Case, case_id)
+            with _savepoint(session):
                 run, is_whole = self._running_or_rest(session, case, now)
                 too_often = run.progress.failures + 1 >= _MAX_ATTEMPTS
                 cases.fail(run, why, instead=too_often or not is_whole)
-        except StoreUnavailable:
+        except _PASSED_ON:
             raise
         except Exception as error:  # noqa: BLE001  whatever it is, the case must not be lost
-            log.error("nobody could be given a case", case=case_id, error=repr(error))
-            with self._store.write() as session:
-                case = session.get_one(Case, case_id)
-                case.due_at = now + _POSTPONED
-                case.failures += 1
-                session.add(case)
-                add_timeline(session, now, "case.failed", f"needs a person: {why}", case_id=case_id)
+            log.error("nobody could be given a case", case=case.id, error=repr(error))
+            case.due_at = now + _POSTPONED
+            case.failures += 1
+            session.add(case)
+            add_timeline(session, now, "case.failed", f"needs a person: {why}", case_id=case.id)
 
     def _running_or_rest(
         self, session: Session, case: Case, now: datetime
@@ -224,26 +271,30 @@ class Runtime:
             nothing = Workflow(case.workflow, [])
             return run_case(session, self._story, nothing, case, now), False
 
-    def _set_aside(self, event_id: int, error: Exception, now: datetime) -> None:
-        """Try a failed event again later; after a few times a person is told, and sees to the case."""
-        log.error("case event failed", case_event=event_id, error=repr(error), exc_info=error)
-        case_id = None
-        with self._store.write() as session:
-            event = session.get_one(CaseEvent, event_id)
-            event.attempts += 1
-            event.error = repr(error)[:500]
-            if event.attempts < _MAX_ATTEMPTS:
-                event.retry_at = now + timedelta(seconds=2**event.attempts)
-            else:
-                event.heard_at, event.outcome = now, GIVEN_UP
-                summary = f"{event.kind} could not be handled and needs a person: {event.error}"
-                add_timeline(session, now, "case.failed", summary, case_id=event.case_id)
-            session.add(event)
-            if event.attempts in {_TELL_AFTER, _MAX_ATTEMPTS}:
-                case = self._find_case(session, event)
-                case_id = case.id if case else None
-        if case_id is not None:
-            self._give_to_person(case_id, f"{event.kind} could not be handled: {error!r}", now)
+    def _find_case(self, session: Session, event: CaseEvent) -> Case | None:
+        """Return an event's case, which nobody else moves meanwhile."""
+        if event.case_id is not None:
+            return claim_case(session, event.case_id)
+        return grouping.find_case(session, event.alarm_id)
+
+    def _keep_workflows(self, new: Mapping[str, Workflow]) -> None:
+        """Have at hand what is in the store by now; the oldest give way."""
+        self._kept.update(new)
+        while len(self._kept) > _WORKFLOWS_KEPT:
+            del self._kept[next(iter(self._kept))]
+
+
+@contextmanager
+def _savepoint(session: Session) -> Iterator[None]:
+    """Undo what the block wrote where it fails. Raises Busy for a lock that was not to be had."""
+    try:
+        with session.begin_nested():
+            yield
+    except BaseException as error:
+        new_versions(session).clear()
+        if isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in _LOCKED:
+            raise Busy from error
+        raise
 
 
 __all__ = ["Progress", "Route", "Runtime"]

@@ -25,6 +25,8 @@ class Story:
     routes: Mapping[str, Route]
     templates: Templates
     schedules: Mapping[str, Schedule] = field(default_factory=dict)
+    kept: Mapping[str, Workflow] = field(default_factory=dict)
+    """Workflows by version, as they are known to stand in the store."""
 
     def find(self, rule: str) -> tuple[Workflow, Mapping[str, str]] | None:
         """Return the workflow of a rule's alarms and the rule's message; None where nothing follows."""

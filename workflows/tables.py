@@ -37,6 +37,13 @@ class Case(SQLModel, table=True):
             sqlite_where=text("due_at IS NOT NULL"),
             postgresql_where=text("due_at IS NOT NULL"),
         ),
+        Index(
+            "ix_case_file_severity_due",
+            "severity",
+            "due_at",
+            sqlite_where=text("due_at IS NOT NULL"),
+            postgresql_where=text("due_at IS NOT NULL"),
+        ),
         Index("ix_case_file_rule_device", "rule", "device_id"),
         Index(
             "ix_case_file_gathers",

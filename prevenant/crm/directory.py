@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
+from sqlalchemy import bindparam
 from sqlmodel import Session, col, or_, select
 
 from prevenant.crm.tables import (
@@ -24,6 +25,9 @@ from prevenant.errors import StoreUnavailable
 from prevenant.store import Store
 
 _REREAD_S = 60.0
+_ANSWERS = "crm answers"
+
+_Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +89,31 @@ class TechnicianView:
     """Customers to whom the technician is not sent, and why."""
 
 
+def remember_answers(session: Session) -> None:
+    """Let a session that writes nothing here look each place and each role's holders up once."""
+    session.info[_ANSWERS] = {}
+
+
 def find_place(session: Session, device_type: str, site_id: str, device_id: str) -> Place:
     """Return where a device is. A device or site that the CRM does not know is no error."""
+    key = "place", device_type, site_id, device_id
+    return _once(session, key, lambda: _find_place(session, device_type, site_id, device_id))
+
+
+def _once(session: Session, key: tuple[str, ...], find: Callable[[], _Answer]) -> _Answer:
+    answers = session.info.get(_ANSWERS)
+    if answers is None:
+        return find()
+    if key not in answers:
+        answers[key] = find()
+    answer: _Answer = answers[key]
+    return answer
+
+
+def _find_place(session: Session, device_type: str, site_id: str, device_id: str) -> Place:
     device = session.get(Device, device_id)
-    site = session.get(Site, device.site_id if device else site_id)
-    customer = session.get(Customer, site.customer_id) if site else None
-    contact = session.get(Contact, site.contact_id) if site and site.contact_id else None
-    if contact is not None and not contact.is_active:
-        contact = None
+    place_id = device.site_id if device else site_id
+    site, customer, contact = _once(session, ("site", place_id), lambda: _site(session, place_id))
     position = None
     if device and device.latitude is not None and device.longitude is not None:
         position = (device.latitude, device.longitude)
@@ -118,18 +139,34 @@ def find_place(session: Session, device_type: str, site_id: str, device_id: str)
     )
 
 
+def _site(session: Session, site_id: str) -> tuple[Site | None, Customer | None, Contact | None]:
+    site = session.get(Site, site_id)
+    customer = session.get(Customer, site.customer_id) if site else None
+    contact = session.get(Contact, site.contact_id) if site and site.contact_id else None
+    if contact is not None and not contact.is_active:
+        contact = None
+    return site, customer, contact
+
+
 def find_role_holders(session: Session, role: str, site_id: str) -> list[Person]:
     """Return who has a role at a site: those named for the site, or else those named for all."""
-    query = (
-        select(RoleHolder, Contact)
-        .where(RoleHolder.contact_id == Contact.id, RoleHolder.role == role)
-        .where(col(Contact.is_active))
-        .where(or_(RoleHolder.site_id == site_id, RoleHolder.site_id == ""))
-        .order_by(col(Contact.id))
-    )
-    rows = session.exec(query).all()
+    key = "holders", role, site_id
+    return list(_once(session, key, lambda: _find_role_holders(session, role, site_id)))
+
+
+def _find_role_holders(session: Session, role: str, site_id: str) -> list[Person]:
+    rows = session.exec(_HOLDERS, params={"role": role, "site_id": site_id}).all()
     here = [contact for holder, contact in rows if holder.site_id == site_id]
     return [view_person(contact) for contact in here or [contact for _, contact in rows]]
+
+
+_HOLDERS = (
+    select(RoleHolder, Contact)
+    .where(RoleHolder.contact_id == Contact.id, RoleHolder.role == bindparam("role"))
+    .where(col(Contact.is_active))
+    .where(or_(RoleHolder.site_id == bindparam("site_id"), RoleHolder.site_id == ""))
+    .order_by(col(Contact.id))
+)
 
 
 def find_customer(session: Session, customer_id: str) -> Person | None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
+from sqlalchemy import bindparam
 from sqlmodel import Session, and_, col, or_, select
 
 from prevenant.clock import from_epoch
@@ -16,6 +17,7 @@ from prevenant.shelving import (
     shelf_over,
     tell_case,
 )
+from prevenant.store import UtcDateTime
 from prevenant.tables import ACTIVE, CLEARED, LATCHED, Alarm, TimelineEntry, add_timeline
 
 _ENGINE = "Prevenant"
@@ -29,12 +31,12 @@ def write_transitions(session: Session, transitions: Sequence[Transition]) -> No
 
 def write_transition(session: Session, transition: Transition) -> None:
     """Write a change of an alarm, its line in the story, and what its case has to hear; each once."""
-    alarm = _find(session, transition)
+    alarm, latched = _find(session, transition)
     at = from_epoch(transition.at)
     match transition.kind:
         case "raised" | "passed":
             if alarm is None:
-                _raise(session, transition, at)
+                _raise(session, transition, latched, at)
         case _ if alarm is None or not _is_current(transition, alarm):
             return
         case "levelled" if not _is_noted(session, transition, alarm):
@@ -47,17 +49,33 @@ def write_transition(session: Session, transition: Transition) -> None:
             _end(session, transition, alarm, at)
 
 
-def _find(session: Session, transition: Transition) -> Alarm | None:
+def _find(session: Session, transition: Transition) -> tuple[Alarm | None, Alarm | None]:
+    """Return the alarm that a change is of, and the latched one of the same rule and device."""
     onset_at = from_epoch(transition.onset_at)
-    query = select(Alarm).where(
-        Alarm.rule == transition.rule,
-        Alarm.device_id == transition.device_id,
+    params = {"rule": transition.rule, "device": transition.device_id, "onset_at": onset_at}
+    of_it, latched = None, None
+    for alarm in session.exec(_ALARMS, params=params):
+        latest_onset_at = alarm.latest_onset_at or alarm.onset_at
+        if alarm.onset_at <= onset_at <= latest_onset_at:
+            of_it = of_it or alarm
+        if alarm.state == LATCHED:
+            latched = latched or alarm
+    return of_it, latched
+
+
+_ONSET_AT = bindparam("onset_at", type_=UtcDateTime())
+_ALARMS = (
+    select(Alarm)
+    .where(Alarm.rule == bindparam("rule"), Alarm.device_id == bindparam("device"))
+    .where(
         or_(
-            Alarm.onset_at == onset_at,
-            and_(Alarm.onset_at < onset_at, col(Alarm.latest_onset_at) >= onset_at),
-        ),
+            Alarm.onset_at == _ONSET_AT,
+            and_(Alarm.onset_at < _ONSET_AT, col(Alarm.latest_onset_at) >= _ONSET_AT),
+            Alarm.state == LATCHED,
+        )
     )
-    return session.exec(query).first()
+    .order_by(col(Alarm.id).desc())
+)
 
 
 def _is_current(transition: Transition, alarm: Alarm) -> bool:
@@ -80,9 +98,9 @@ def _is_noted(session: Session, transition: Transition, alarm: Alarm) -> bool:
     return any(detail["severity"] == word for detail in session.exec(query))
 
 
-def _raise(session: Session, transition: Transition, at: datetime) -> None:
+def _raise(session: Session, transition: Transition, alarm: Alarm | None, at: datetime) -> None:
+    """Raise an alarm anew, or the one that is latched again."""
     onset_at = from_epoch(transition.onset_at)
-    alarm = _find_latched(session, transition)
     if alarm is not None:
         alarm.latest_onset_at = onset_at
     else:
@@ -128,15 +146,6 @@ def _end(session: Session, transition: Transition, alarm: Alarm, at: datetime) -
     _note(session, transition, alarm)
     if is_over:
         tell_case(session, alarm, "alarm.cleared", at, transition.reason)
-
-
-def _find_latched(session: Session, transition: Transition) -> Alarm | None:
-    query = select(Alarm).where(
-        Alarm.rule == transition.rule,
-        Alarm.device_id == transition.device_id,
-        Alarm.state == LATCHED,
-    )
-    return session.exec(query.order_by(col(Alarm.id).desc())).first()
 
 
 def _hold_back(session: Session, alarm: Alarm, transition: Transition, at: datetime) -> None:

@@ -2,9 +2,9 @@
 
     broker ─▶ journal (durable) ─▶ acknowledged ─▶ decoded ─▶ processor ─▶ alarms in the store
 
-Every few seconds it keeps a snapshot of the processor with the last batch that it has seen. After a
-crash it restores the snapshot and reads the journal from there; alarms are written under a unique
-key, so that what is read again changes nothing.
+Every few seconds it keeps a snapshot of the processor with the last batch that it has seen, once all that
+followed from it is written. After a crash it restores the snapshot and reads the journal from there;
+alarms are written under a unique key, so that what is read again changes nothing.
 
 Another version of the rule book takes over between two batches (`prevenant.stream.changing`).
 
@@ -33,7 +33,7 @@ from ingest.mqtt import Frame
 from ingest.quarantine import quarantine
 from ingest.registry import Registry
 from prevenant.clock import Clock, epoch_seconds, from_epoch
-from prevenant.domain import Transition
+from prevenant.domain import Severity, Transition
 from prevenant.errors import ConfigurationError, JournalError, StoreUnavailable
 from prevenant.store import Store
 from prevenant.stream.alarms import write_transitions
@@ -44,6 +44,7 @@ from prevenant.stream.changing import (
     end_alarms_of_types_gone,
     hand_over,
 )
+from prevenant.stream.writing import AlarmWriter
 from prevenant.tables import add_timeline
 from rules.book import RuleBook
 from rules.processor import Processor, in_utc
@@ -53,6 +54,8 @@ log = structlog.get_logger()
 _QUEUED_BATCHES = 64
 """When this many batches wait to be decided, the broker has to hold back."""
 _SNAPSHOT_EVERY = timedelta(seconds=5)
+_POSTPONED_AT_MOST = 12
+"""How often a snapshot is put off while alarms wait to be written, before deciding waits for them."""
 _PAUSE_S = 1.0
 _BACKLOG_S = 2.0
 """How long after the broker is back the messages that it kept are waited for, in real seconds."""
@@ -106,6 +109,8 @@ class EmbeddedHost:
         self._snapshot_due = clock.now()
         self._refusals, self._refusal = 0, ""
         """How many payloads were refused since that was said, and why the last one was."""
+        self._postponed = 0
+        self._writer = AlarmWriter(store, self._retrying)
         self.frames = 0
         """How many frames were decided on since the start."""
 
@@ -201,12 +206,13 @@ class EmbeddedHost:
     def run(self) -> None:
         """Decide until `stop`. `recover` has to come first."""
         self._is_live = True
-        while not self._stopping.is_set():
-            try:
-                batch = self._batches.get(timeout=self._patience())
-            except queue.Empty:
-                batch = None
-            try:
+        self._writer.start()
+        try:
+            while not self._stopping.is_set():
+                try:
+                    batch = self._batches.get(timeout=self._patience())
+                except queue.Empty:
+                    batch = None
                 if batch is None:
                     self._let_time_pass()
                 elif isinstance(batch, Batch):
@@ -214,10 +220,12 @@ class EmbeddedHost:
                 else:
                     self._succeed(batch.change, batch.rules)
                 self._keep_snapshot_if_due()
-            except StoreUnavailable:
-                # Only while stopping: what was not written is decided again from the journal.
-                return
-        self._keep_snapshot()
+        except StoreUnavailable:
+            # Only while stopping: what was not written is decided again from the journal.
+            self._writer.close()
+        else:
+            if self._writer.close():
+                self._keep_snapshot()
 
     def change_book(self, version: Version, rules: RuleBook) -> None:
         """Let another version decide on all that is accepted from now on. Raises JournalError."""
@@ -251,6 +259,7 @@ class EmbeddedHost:
         if books is None:
             return
         self._write(self._processor.advance(change.timers_until))
+        self._writer.wait_until_written()
         if version == self.version:
             self._retrying(lambda session: books.note_taken(session, change))
         else:
@@ -336,14 +345,17 @@ class EmbeddedHost:
         self._write(self._processor.advance(now))
 
     def _write(self, transitions: Sequence[Transition]) -> None:
-        if transitions:
-            self._retrying(lambda session: write_transitions(session, transitions))
+        self._writer.write(transitions)
 
-    def _retrying(self, work: Callable[[Session], object]) -> None:
+    def _retrying(
+        self,
+        work: Callable[[Session], object],
+        urgency: Callable[[], int] = lambda: Severity.LIFE_SAFETY,
+    ) -> None:
         """Write to the store, however long it is away; meanwhile the queue fills and the broker waits."""
         while True:
             try:
-                with self._store.write() as session:
+                with self._store.write(urgency()) as session:
                     work(session)
             except StoreUnavailable as error:
                 log.error("decisions wait", reason=str(error))
@@ -358,9 +370,18 @@ class EmbeddedHost:
             self._name_damages()
             self._name_refusals()
             self._register()
-            self._keep_snapshot()
+            self._keep_snapshot_once_written()
             self._drop_old()
             self._snapshot_due = self._clock.now() + _SNAPSHOT_EVERY
+
+    def _keep_snapshot_once_written(self) -> None:
+        """Keep a snapshot, or put it off while alarms wait: it would forget them."""
+        if not self._writer.is_idle() and self._postponed < _POSTPONED_AT_MOST:
+            self._postponed += 1
+            return
+        self._writer.wait_until_written()
+        self._postponed = 0
+        self._keep_snapshot()
 
     def _register(self) -> None:
         """Write who was heard."""

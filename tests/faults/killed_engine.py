@@ -14,18 +14,19 @@ from ingest.journal import Journal
 from notify.outbox import Outbox
 from prevenant import cli
 from prevenant.book_switch import BookSwitch
-from prevenant.stream import alarms, embedded
+from prevenant.stream import embedded
 from prevenant.stream.embedded import EmbeddedHost
+from prevenant.stream.writing import AlarmWriter
 from workflows.runtime import Runtime
 
 MOMENTS: dict[str, tuple[Any, str, str]] = {
     "journaled, not acknowledged": (Journal, "append", "after"),
     "acknowledged, not decided": (EmbeddedHost, "_decide", "before"),
-    "decided, alarm not written": (alarms, "write_transition", "before"),
+    "decided, alarm not written": (AlarmWriter, "_write_some", "before"),
     "alarm written, case not opened": (Runtime, "_take_alarm", "before"),
     "case opened, not committed": (Runtime, "_take_alarm", "after"),
     "message queued, not handed over": (Outbox, "_attempt", "before"),
-    "handed over, not recorded": (Outbox, "_record_sent", "before"),
+    "handed over, not recorded": (Outbox, "_finish", "before"),
 }
 
 

@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from sqlmodel import Session, col, select
 
 from prevenant.clock import epoch_seconds
+from prevenant.domain import Severity
 from prevenant.store import Store
 from prevenant.tables import CaseEvent, TimelineEntry
 from tests.moved_clock import MovedClock
@@ -41,9 +42,9 @@ class MortalStore(Store):
     _commits = 0
 
     @contextmanager
-    def write(self) -> Iterator[Session]:
+    def write(self, urgency: int = Severity.LIFE_SAFETY) -> Iterator[Session]:
         """Open a session that may never be committed."""
-        with super().write() as session:
+        with super().write(urgency) as session:
             yield session
             self._commits += 1
             if self.is_mortal and self._commits % 2:

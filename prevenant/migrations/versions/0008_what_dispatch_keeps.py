@@ -6,8 +6,8 @@ from alembic import op
 from prevenant import store
 from prevenant.crm.changes import unwatch_technicians
 
-revision = "0010"
-down_revision = "0012"
+revision = "0008"
+down_revision = "0007"
 branch_labels = None
 depends_on = None
 

@@ -1,0 +1,188 @@
+"""What one transaction takes on: events to hear and deadlines that have come, each by one worker alone.
+
+An event is claimed by locking its row, the order of events by claiming what they are about: all events
+of one alarm, and all of one case, are heard in the order in which they came, whichever worker hears them.
+Nobody waits for a lock: what another worker has is left to it, and looked at again in a moment.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import BindParameter, ColumnElement, bindparam, func
+from sqlmodel import Session, col, or_, select
+
+from prevenant.bells import lock_number
+from prevenant.domain import Severity
+from prevenant.store import UtcDateTime
+from prevenant.tables import Alarm, CaseEvent
+from workflows.tables import Case
+
+_SQLITE = "sqlite"
+
+
+class Busy(Exception):
+    """Another worker has what this needs: it is left for later, and nothing of it has been done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What there is to do."""
+
+    urgency: int | None
+    """That of the most urgent thing that can be done now; None where there is nothing."""
+    next_at: datetime | None
+    """When the next deadline or retry comes, or has come; None where there is none."""
+    has_deadlines: bool = False
+    """Whether a deadline has come."""
+    is_shelf_over: bool = False
+    """Whether an alarm has come out from under its shelf."""
+
+
+def look_for_due(session: Session, now: datetime) -> Due:
+    """Return what there is to do now, and when there will be."""
+    event = session.exec(_MOST_URGENT_EVENT, params={"now": now}).first()
+    deadline = session.exec(_FIRST_DEADLINE).one()
+    retry = session.exec(_FIRST_RETRY).first()
+    next_at = min((at for at in (deadline, retry) if at is not None), default=None)
+    if deadline is None or deadline > now:
+        return Due(event, next_at)
+    for severity in reversed(Severity):
+        if event is not None and event >= severity:
+            break
+        due = select(Case.id).where(Case.severity == int(severity), col(Case.due_at) <= now)
+        if session.exec(due.limit(1)).first() is not None:
+            return Due(severity, next_at, has_deadlines=True)
+    return Due(event, next_at, has_deadlines=True)
+
+
+def claim_events(session: Session, severity: int, now: datetime, at_most: int) -> list[CaseEvent]:
+    """Claim events of one urgency, oldest first, and earlier ones about the same, whatever their urgency.
+
+    A later event about what another worker has is left out.
+    """
+    params = {"severity": severity, "now": now, "at_most": at_most}
+    events = list(session.exec(_EVENTS, params=params))
+    if not events:
+        return events
+    waiting = _earlier(session, events, now)
+    if waiting:
+        rows = select(CaseEvent).where(col(CaseEvent.id).in_(waiting), *_can_be_heard(now))
+        earlier = session.exec(rows.order_by(col(CaseEvent.id)).with_for_update(skip_locked=True))
+        events = sorted([*earlier, *events], key=lambda one: one.id or 0)
+    if session.get_bind().dialect.name == _SQLITE:
+        # Whoever writes there is alone.
+        return events
+    taken = waiting - {one.id or 0 for one in events}
+    others = _names_of_events(session, taken) if taken else set()
+    names = _names(session, events)
+    others |= _unclaimed(session, set(names))
+    return [event for event, name in zip(events, names, strict=True) if name not in others]
+
+
+def claim_deadlines(session: Session, severity: int, now: datetime, at_most: int) -> Sequence[Case]:
+    """Claim cases of one severity whose deadline has come, the earliest first."""
+    params = {"severity": severity, "now": now, "at_most": at_most}
+    return session.exec(_DEADLINES, params=params).all()
+
+
+def claim_case(session: Session, case_id: int) -> Case:
+    """Claim a case until the transaction ends. Raises Busy where another worker moves it."""
+    query = select(Case).where(Case.id == case_id)
+    case = session.exec(query.with_for_update(skip_locked=True, key_share=True)).first()
+    if case is None:
+        raise Busy
+    return case
+
+
+def _can_be_heard(now: datetime | BindParameter[datetime]) -> list[ColumnElement[bool]]:
+    retry_at = col(CaseEvent.retry_at)
+    return [col(CaseEvent.heard_at).is_(None), or_(retry_at.is_(None), retry_at <= now)]
+
+
+# What is asked at every step stands ready: to build a statement costs as much as to run it.
+_NOW: BindParameter[datetime] = bindparam("now", type_=UtcDateTime())
+_MOST_URGENT_EVENT = (
+    select(CaseEvent.urgency)
+    .where(*_can_be_heard(_NOW))
+    .order_by(col(CaseEvent.urgency).desc())
+    .limit(1)
+)
+_FIRST_DEADLINE = select(func.min(Case.due_at))
+_FIRST_RETRY = (
+    select(CaseEvent.retry_at)
+    .where(col(CaseEvent.heard_at).is_(None), col(CaseEvent.retry_at).is_not(None))
+    .order_by(col(CaseEvent.retry_at))
+    .limit(1)
+)
+_EVENTS = (
+    select(CaseEvent)
+    .where(CaseEvent.urgency == bindparam("severity"), *_can_be_heard(_NOW))
+    .order_by(col(CaseEvent.id))
+    .limit(bindparam("at_most"))
+    .with_for_update(skip_locked=True)
+)
+_EARLIER = {
+    name: select(CaseEvent.id, column)
+    .where(column.in_(bindparam("about", expanding=True)), *_can_be_heard(_NOW))
+    .where(col(CaseEvent.id) < bindparam("last"))
+    .where(col(CaseEvent.id).not_in(bindparam("ids", expanding=True)))
+    for name, column in (("alarm", col(CaseEvent.alarm_id)), ("case", col(CaseEvent.case_id)))
+}
+_DEADLINES = (
+    select(Case)
+    .where(Case.severity == bindparam("severity"), col(Case.due_at) <= _NOW)
+    .order_by(col(Case.due_at))
+    .limit(bindparam("at_most"))
+    .with_for_update(skip_locked=True, key_share=True)
+)
+
+
+def _earlier(session: Session, events: Sequence[CaseEvent], now: datetime) -> set[int]:
+    """Return which other events came before these, are about the same, and can be heard."""
+    ids = [one.id or 0 for one in events]
+    found: set[int] = set()
+    abouts = {
+        "alarm": [one.alarm_id for one in events],
+        "case": [one.case_id for one in events],
+    }
+    for column, about_each in abouts.items():
+        last = dict(zip(about_each, ids, strict=True))
+        last.pop(None, None)
+        if last:
+            params = {"now": now, "about": list(last), "last": max(ids), "ids": ids}
+            rows = session.exec(_EARLIER[column], params=params)
+            found |= {one or 0 for one, about in rows if (one or 0) < last[about]}
+    return found
+
+
+def _names_of_events(session: Session, ids: Iterable[int]) -> set[str]:
+    query = select(CaseEvent).where(col(CaseEvent.id).in_(list(ids)))
+    return set(_names(session, session.exec(query).all()))
+
+
+def _names(session: Session, events: Sequence[CaseEvent]) -> list[str]:
+    """Return what each event is about, under which its order is claimed.
+
+    Alarms of one rule on one device share a name, since they share a case.
+    """
+    ids = {one.alarm_id for one in events if one.case_id is None}
+    query = select(Alarm).where(col(Alarm.id).in_(ids))
+    alarms = {alarm.id: alarm for alarm in session.exec(query)} if ids else {}
+    session.info["alarms"] = [*session.info.get("alarms", ()), *alarms.values()]
+    names = []
+    for one in events:
+        alarm = alarms.get(one.alarm_id)
+        if one.case_id is not None or alarm is None:
+            names.append(f"case {one.case_id}")
+        else:
+            names.append(f"alarm {alarm.rule} {alarm.device_id}")
+    return names
+
+
+def _unclaimed(session: Session, names: set[str]) -> set[str]:
+    """Claim names until the transaction ends; return those that another worker has."""
+    numbers = {lock_number(name): name for name in names}
+    each = func.unnest(list(numbers)).table_valued("number").render_derived()
+    query = select(each.c.number, func.pg_try_advisory_xact_lock(each.c.number))
+    return {numbers[number] for number, is_ours in session.exec(query) if not is_ours}
