@@ -161,6 +161,8 @@ class Truths(NamedTuple):
     @property
     def highest(self) -> int:
         """The highest level that holds, or -1."""
+        if not self.levels:
+            return _NO_LEVEL
         return max((n for n, truth in enumerate(self.levels) if truth), default=_NO_LEVEL)
 
     @property

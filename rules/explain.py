@@ -47,7 +47,12 @@ def with_values(reason: str, values: Mapping[str, Any]) -> str:
     """Return a reason with the values that decided."""
     if not values:
         return reason
-    return f"{reason} ({', '.join([f'{name} = {shown_value(value)}' for name, value in values.items()])})"
+    # With every transition: most values are numbers, and a call for each would cost as much again.
+    shown = [
+        f"{name} = {value:g}" if type(value) is float else f"{name} = {shown_value(value)}"
+        for name, value in values.items()
+    ]
+    return f"{reason} ({', '.join(shown)})"
 
 
 def reason_of(rule: Rule, kind: str, until: str = "") -> str:

@@ -49,7 +49,7 @@ def answer(moment: NearState, near: Near, this: Reading, neighbours: Iterable[Re
     """Answer with true where one of `neighbours` satisfies `near`; return whether one does."""
     for neighbour in neighbours:
         if (
-            neighbour.device_id != this.device_id
+            (neighbour.device_id, neighbour.type) != (this.device_id, this.type)
             and abs(neighbour.observed_at - moment.observed) <= near.within_s
             and holds(near.condition, neighbour, this) is True
         ):

@@ -58,6 +58,13 @@ def test_a_device_is_no_neighbour_of_its_own() -> None:
     assert {t.device_id for t in processor.process([other], 4.0)} == {"t/1", "t/2"}
 
 
+def test_a_device_of_another_type_may_have_the_same_name() -> None:
+    processor = Processor(BOOK)
+    processor.process([reading(BOOK, "reader", "t/1", 0.0, granted=True)], 0.0)
+    processor.process([reading(BOOK, "door", "t/1", 1.0, open=True)], 1.0)
+    assert processor.advance(100.0) == []
+
+
 def test_what_follows_came_about_at_the_moment_asked_about() -> None:
     book = make_book(FORCED.replace("flapping: never", "flapping: never, for: 10s"))
     processor = Processor(book)
