@@ -6,7 +6,7 @@ it like any other.
 
 from datetime import datetime
 
-from sqlmodel import Session
+from sqlmodel import Session, select
 
 from prevenant.errors import ConfigurationError
 from prevenant.tables import CaseEvent, add_case_event
@@ -25,8 +25,11 @@ def post(session: Session, kind: str, case_id: int, now: datetime, by: str, note
         raise ConfigurationError(message)
     if not by.strip():
         raise ConfigurationError("say who does it")
+    key = f"{kind}:{case_id}:{now.timestamp():.6f}:{by}"
+    if session.exec(select(CaseEvent.id).where(CaseEvent.key == key)).first() is not None:
+        return case
     event = CaseEvent(
-        key=f"{kind}:{case_id}:{now.timestamp():.6f}:{by}",
+        key=key,
         kind=kind,
         at=now,
         urgency=case.severity,
@@ -49,7 +52,7 @@ def find_case(session: Session, case_id: int) -> Case:
 
 def hear(run: RunningCase, event: CaseEvent) -> None:
     """Do with a case what somebody has done at the desk; offers and jobs follow from its end."""
-    by, note = event.data["by"], event.data["note"]
+    by, note = str(event.data.get("by") or "somebody"), str(event.data.get("note") or "")[:300]
     words = f": {note}" if note else ""
     if run.case.state == CLOSED:
         run.note(f"{event.kind}.late", f"{by} comes too late: the case is closed{words}")
