@@ -160,7 +160,7 @@ class Lives(Conditions):
                 alarm.waits = True
                 return
             elif alarm.lower is None or alarm.lower[0] != highest:
-                alarm.lower = (highest, weighed.since)
+                alarm.lower, alarm.last = (highest, weighed.since), weighed.evidence
         elif weighed.when is None or weighed.clear is None:
             alarm.waits = True
             return
