@@ -17,11 +17,11 @@ from workflows.definition import Dispatch
 from workflows.dispatch import (
     SEEN_S,
     Choice,
+    Distance,
     Need,
     Ranking,
     plan_visit,
     position_of,
-    shown_distance,
 )
 from workflows.loads import hold_technicians, open_jobs
 from workflows.office import office_of
@@ -188,7 +188,6 @@ def _take_ways(run: RunningCase, track: Track, step: Dispatch, event: CaseEvent)
 def _offer(run: RunningCase, track: Track, step: Dispatch, choice: Choice) -> Offer:
     person = choice.technician.person
     until = run.now + timedelta(seconds=step.offer_s)
-    distance = shown_distance(choice.distance_km or 0.0)
     redispatch.forget_lost(run, person.contact_id)
     key = run.tell(
         person,
@@ -196,7 +195,7 @@ def _offer(run: RunningCase, track: Track, step: Dispatch, choice: Choice) -> Of
         step.offer_template,
         step.turns,
         Ask("offer", until),
-        {"offer": {"distance": distance, "until": until}},
+        {"offer": {"distance": Distance(choice.distance_km or 0.0), "until": until}},
     )
     offer = Offer(
         case_id=run.case.id or 0,
