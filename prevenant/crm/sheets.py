@@ -53,13 +53,13 @@ class Sheet:
 
 def read_sheets(path: Path, problems: list[Problem]) -> list[Sheet]:
     """Read a folder, a CSV file or a workbook; what is wrong with it as a whole goes to `problems`."""
+    if not path.exists():
+        problems.append(Problem(str(path), 1, 1, "there is no such file or folder: check the path"))
+        return []
     if path.is_dir():
         return list(_read_folder(path, problems))
     if path.suffix.lower() in _WORKBOOKS:
         return list(_read_workbook(path, problems))
-    if not path.is_file():
-        problems.append(Problem(str(path), 1, 1, "there is no such file or folder: check the path"))
-        return []
     entity = ENTITIES.get(path.stem.lower())
     if entity is None:
         hint = f"name it after what it holds, as in {_file_names()}, or give a folder or a workbook"
