@@ -6,7 +6,7 @@ adds to them and replaces them. A language that lacks a template falls back to E
 
 from collections.abc import Mapping
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -29,6 +29,8 @@ _FORMS = ("sms", "voice", "email")
 _EMAIL_PARTS = ("subject", "text")
 _MAX_RENDERED = 20_000
 _SUBJECT_LENGTH = 80
+_COMPILED = 1_000
+"""Texts that stay compiled: reading one takes longer than wording it ten times."""
 
 Worded = dict[str, str | dict[str, str]]
 """One template in one language: a text by channel; for e-mail `subject` and `text`."""
@@ -46,6 +48,7 @@ class Templates:
                 )
         self._environment = make_environment()
         self._environment.filters["phrase"] = self._phrase
+        self._compile = lru_cache(_COMPILED)(self._environment.from_string)
         self._html = self._environment.from_string((_SHIPPED / "email.html.j2").read_text("utf-8"))
 
     @property
@@ -114,7 +117,7 @@ class Templates:
         return str((languages.get(str(context["language"])) or languages["en"])["sms"])
 
     def _text(self, text: Any, context: Mapping[str, Any]) -> str:
-        rendered = self._environment.from_string(str(text)).render(context)
+        rendered = self._compile(str(text)).render(context)
         return rendered.strip()[:_MAX_RENDERED]
 
 

@@ -5,7 +5,6 @@ A folder of CSV files, one CSV file, or a workbook with a sheet for each kind.
 
 import csv
 import io
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, time
@@ -13,8 +12,6 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
-
-import pandas as pd
 
 from prevenant.crm.entities import ENTITIES, Entity
 from prevenant.errors import Problem
@@ -114,6 +111,8 @@ def _read_csv(path: Path, entity: Entity, problems: list[Problem]) -> Sheet | No
 
 
 def _read_workbook(path: Path, problems: list[Problem]) -> Iterator[Sheet]:
+    import pandas as pd  # noqa: PLC0415  half a second, for workbooks alone
+
     try:
         book = pd.read_excel(
             path,
@@ -168,7 +167,7 @@ def _column_name(text: str) -> str:
 
 def cell_text(value: Any) -> str:
     """Return a spreadsheet's cell as CSV would have it: `7.0` is 7, a day has no time."""
-    if value is None or (isinstance(value, float) and math.isnan(value)) or value is pd.NaT:
+    if value is None or value != value:  # noqa: PLR0124  NaN, and pandas' own for times
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
