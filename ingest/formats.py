@@ -6,6 +6,7 @@ its struct. Every other format is parsed into objects, lists and scalars first, 
 
 import csv
 import io
+import re
 from collections.abc import Callable, Iterable
 from operator import attrgetter
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import cbor2
 import msgspec
 
+from ingest.kinds import describe_mismatch, kind_named
 from ingest.mapping import NO_TEXT, NUL, make_mapping
 from prevenant.domain import DeviceType
 from prevenant.errors import Undecodable
@@ -24,6 +26,13 @@ Parser = Callable[[bytes], Any]
 """From a payload to objects, lists and scalars. Raises Undecodable."""
 
 _DEEPEST = 100
+_MISMATCH = re.compile(r"Expected (.+), got (.+)")
+_PARSERS_WORDS = {
+    "Input data was truncated": "it ends too early",
+    "object keys must be strings": "names stand in double quotes",
+    "Number out of range": "the number is too large",
+    "'utf-8' codec can't decode": "it is not written in UTF-8:",
+}
 _ESCAPED_NUL = b"\\u0000"
 """How JSON writes it; as a byte of its own it is no JSON."""
 
@@ -155,7 +164,12 @@ def _why(error: Exception) -> str:
 
 
 def _plain(message: str) -> str:
-    """Turn msgspec's words into ours: `open: expected bool, got str`."""
+    """Turn a parser's words into ours: `open: expected true or false, got text`, with the remedy."""
     text, _, path = message.replace("`", "").partition(" - at $")
+    text = text.removeprefix("JSON is malformed: ")
+    if mismatch := _MISMATCH.fullmatch(text):
+        text = describe_mismatch(kind_named(mismatch[1]), kind_named(mismatch[2]))
+    for theirs, ours in _PARSERS_WORDS.items():
+        text = text.replace(theirs, ours)
     text = text[:1].lower() + text[1:]
     return f"{path.lstrip('.')}: {text}" if path else text

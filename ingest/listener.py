@@ -27,6 +27,7 @@ from prevenant.errors import SettingsError
 log = structlog.get_logger()
 
 _PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
+_WITH_TLS = {"mqtt": "mqtts", "ws": "wss"}
 _SESSION_EXPIRY_S, _KEEPALIVE_S = 7 * 86_400, 30
 _RECEIVE_MAXIMUM, _ALIASES = 5_000, 1_000
 _LARGEST_PACKET = 16 * 1024 * 1024
@@ -56,6 +57,7 @@ class Listener:
         query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
         self._host = parts.hostname or "127.0.0.1"
         self._port = parts.port or _PORTS[parts.scheme]
+        self._scheme = parts.scheme
         self.shown = f"{parts.scheme}://{self._host}:{self._port}"
         """The address without user and password."""
         self._query = query
@@ -266,7 +268,8 @@ class Listener:
             self._note_life()
         else:
             # Under TLS 1.3 a broker refuses a certificate after the handshake.
-            self._complain("broker closes the connection", str(code), _remedy_of_code(""))
+            remedy = _use_tls(self._scheme) or _remedy_of_code("")
+            self._complain("broker closes the connection", str(code), remedy)
 
     def _note_life(self) -> None:
         """Count sessions that end as soon as they begin; several in a row have a reason."""
@@ -284,7 +287,9 @@ class Listener:
         # The error's traceback would keep the failed socket open.
         error, self._client.error = self._client.error, None
         reason = str(error) if error else "no answer"
-        self._complain("broker does not answer", reason, _remedy_of_error(error))
+        is_cut = isinstance(error, ConnectionResetError | BrokenPipeError)
+        remedy = (_use_tls(self._scheme) if is_cut else "") or _remedy_of_error(error)
+        self._complain("broker does not answer", reason, remedy)
 
     def _complain(self, what: str, reason: str, remedy: str) -> None:
         """Say once what is wrong, until we have been connected again."""
@@ -356,6 +361,17 @@ class Listeners:
             else:
                 self.connected.clear()
             self._on_change(is_whole)
+
+
+def _use_tls(scheme: str) -> str:
+    """Return what to do where a broker hangs up on an address without TLS; empty where it has it."""
+    secure = _WITH_TLS.get(scheme)
+    if secure is None:
+        return ""
+    return (
+        f"if this is the broker's TLS port, write {secure}:// in PREVENANT_MQTT_URL; "
+        "else see the broker's own log"
+    )
 
 
 def _remedy_of_code(name: str) -> str:

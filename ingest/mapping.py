@@ -7,6 +7,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
+from ingest.kinds import NUMBER, OBJECT, TEXT, describe_mismatch, kind_named, kind_of
 from ingest.topics import is_name
 from prevenant.domain import DeviceType, FieldType, PayloadPath
 from prevenant.errors import Undecodable
@@ -38,8 +39,8 @@ def make_mapping(device_type: DeviceType) -> Mapping:
 
     def read(root: Any, part: Any) -> tuple[Any, Any]:
         if part is None or not isinstance(part, _PARTS[device_type.format]):
-            message = f"expected {_shown_kind(device_type.format)}, got {_kind_of(part)}"
-            raise Undecodable(message)
+            expected = _EXPECTED.get(device_type.format, OBJECT)
+            raise Undecodable(describe_mismatch(expected, kind_of(part)))
         values = []
         for name, place, convert in getters:
             raw = place(root, part)
@@ -61,7 +62,7 @@ def read_name(what: str, value: Any) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         value = _written_out(what, value)
     if not isinstance(value, str) or not value.strip():
-        message = f"the payload does not name the {what}: {_kind_of(value)}"
+        message = f"the payload does not name the {what}: {kind_of(value)}"
         raise Undecodable(message)
     if not is_name(value) or set(value) & set("/+#"):
         message = (
@@ -81,7 +82,7 @@ def read_word(what: str, value: Any) -> str:
         return _written_out(what, value)
     if isinstance(value, str | float):
         return str(value)
-    message = f"expected {what}, got {_kind_of(value)}"
+    message = f"expected {what}, got {kind_of(value)}"
     raise Undecodable(message)
 
 
@@ -107,8 +108,8 @@ def convert_value(field: FieldType, raw: Any) -> Any:
     if field.kind is float:
         return _number(field, raw)
     if not isinstance(raw, field.kind):
-        message = f"expected {field.kind.__name__}, got {_kind_of(raw)}"
-        raise Undecodable(message)
+        expected = kind_named(field.kind.__name__)
+        raise Undecodable(describe_mismatch(expected, kind_of(raw)))
     if isinstance(raw, str) and NUL in raw:
         raise Undecodable(NO_TEXT)
     return raw
@@ -116,8 +117,7 @@ def convert_value(field: FieldType, raw: Any) -> Any:
 
 def _number(field: FieldType, raw: Any) -> float | None:
     if isinstance(raw, bool) or not isinstance(raw, int | float | Decimal | Fraction):
-        message = f"expected a number, got {_kind_of(raw)}"
-        raise Undecodable(message)
+        raise Undecodable(describe_mismatch(NUMBER, kind_of(raw)))
     number = float(raw) * field.scale + field.offset
     return number if math.isfinite(number) else None
 
@@ -210,14 +210,4 @@ _PARTS: dict[str, type | tuple[type, ...]] = {
     "text": str,
     "csv": list,
 }
-
-
-def _shown_kind(format_name: str) -> str:
-    return {"number": "a number", "text": "text", "csv": "a line"}.get(format_name, "object")
-
-
-def _kind_of(value: Any) -> str:
-    if value is None:
-        return "nothing"
-    names = {"dict": "object", "list": "array"}
-    return names.get(type(value).__name__, type(value).__name__)
+_EXPECTED = {"number": NUMBER, "text": TEXT, "csv": "a line"}

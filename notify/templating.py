@@ -6,12 +6,14 @@ adds to them and replaces them. A language that lacks a template falls back to E
 
 from collections.abc import Mapping
 from datetime import datetime
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from babel import UnknownLocaleError
 from babel.dates import format_date, format_time
+from babel.numbers import get_decimal_symbol
 from jinja2 import StrictUndefined, TemplateError, meta, pass_context
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -120,7 +122,9 @@ class Templates:
 
 def make_environment() -> ImmutableSandboxedEnvironment:
     """Return the sandbox that templates run in; a missing variable is an error."""
-    environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
+    environment = ImmutableSandboxedEnvironment(
+        undefined=StrictUndefined, autoescape=False, finalize=_said
+    )
     environment.filters.update(clock=_clock, day=_day, window=_window, phrase=str)
     return environment
 
@@ -197,8 +201,24 @@ def _zone_of(context: Context) -> ZoneInfo:
 
 
 def _locale_of(context: Context) -> str:
-    language = str(context["language"])
+    language = str(context.get("language", "en"))
     return _LOCALES.get(language, language)
+
+
+@pass_context
+def _said(context: Context, value: Any) -> Any:
+    """28.6 is said as 28,6 where the language writes it so; what is no fraction stays as it is."""
+    if not isinstance(value, float):
+        return value
+    return str(value).replace(".", _decimal_symbol(_locale_of(context)))
+
+
+@cache
+def _decimal_symbol(locale: str) -> str:
+    try:
+        return str(get_decimal_symbol(locale))
+    except (UnknownLocaleError, ValueError):
+        return "."
 
 
 @pass_context

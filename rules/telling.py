@@ -65,12 +65,14 @@ def _reason(lane: Lane, number: int, kind: str, held_until: float) -> str:
 def _seen(
     values: dict[str, Any], traced: Sequence[tuple[Atom, str, Truth]], lookup: Lookup | None
 ) -> dict[str, Any]:
-    """Return the values of the reading with those that the conditions derive."""
-    if lookup is None:
-        return values
-    leaves = (leaf for atom, _, _ in traced for leaf in leaves_of(atom))
-    derived = {describe_quantity(x): lookup(x) for x in leaves if not isinstance(x, Field)}
-    return {**values, **{name: value for name, value in derived.items() if value is not None}}
+    """Return the values that the conditions looked at, as they were read and as they were derived."""
+    leaves = [leaf for atom, _, _ in traced for leaf in leaves_of(atom)]
+    read = {leaf.name for leaf in leaves if isinstance(leaf, Field)}
+    seen = {name: value for name, value in values.items() if name in read}
+    if lookup is not None:
+        derived = {describe_quantity(x): lookup(x) for x in leaves if not isinstance(x, Field)}
+        seen |= {name: value for name, value in derived.items() if value is not None}
+    return seen
 
 
 def tell_orphan(name: str, reading: Reading, alarm: AlarmState, now: float) -> Transition:

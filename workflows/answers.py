@@ -4,6 +4,7 @@ from notify import Ask
 from prevenant.crm.directory import find_person
 from prevenant.tables import CaseEvent
 from workflows import offers, questions, redispatch
+from workflows.definition import Dispatch
 from workflows.recipients import people_of
 from workflows.running import DISPATCHER, RunningCase
 from workflows.tables import OPEN
@@ -94,16 +95,25 @@ def take_visit_answer(run: RunningCase, answer: str, event: CaseEvent) -> None:
 def _acknowledge(run: RunningCase, event: CaseEvent) -> None:
     """Give the case to the first who takes it; tell the second who has it."""
     if "acknowledged" in run.progress.facts or run.case.state != OPEN:
-        person = find_person(run.session, event.data["contact"])
-        if person and run.case.owner and run.case.owner != person.name:
-            run.note("taken.already", f"{person.name} would take it too")
-            extra = {"owner": run.case.owner}
-            run.tell(person, event.data["role"], "taken_already", [["sms"]], extra=extra)
+        _say_owner(run, event)
         return
     run.case.owner = event.data["name"]
     run.set_fact("acknowledged")
     run.stop_asking("acknowledge")
     run.note("acknowledged", f"{event.data['name']} ({event.data['role']}) takes it")
+
+
+def _say_owner(run: RunningCase, event: CaseEvent) -> None:
+    """Say who has the case, once: a key pressed in a call and an SMS are the same answer."""
+    person, owner = find_person(run.session, event.data["contact"]), run.case.owner
+    if person is None or not owner or owner == person.name:
+        return
+    if run.progress.owner_told.get(person.contact_id) == owner:
+        run.note("taken.already", f"{person.name} would take it too, and knows who has it")
+        return
+    run.progress.owner_told[person.contact_id] = owner
+    run.note("taken.already", f"{person.name} would take it too")
+    run.tell(person, event.data["role"], "taken_already", [["sms"]], extra={"owner": owner})
 
 
 def _take_offer_answer(run: RunningCase, event: CaseEvent) -> None:
@@ -114,10 +124,10 @@ def _take_offer_answer(run: RunningCase, event: CaseEvent) -> None:
     order = run.work_order()
     if event.data["intent"] != "accept" or (order and order.contact_id == contact_id):
         return
-    person = find_person(run.session, contact_id)
     run.note("offer.late", f"{event.data['name']} accepts too late")
-    if person:
-        run.tell(person, "technician", "job_gone" if order else "job_over", [["sms"]])
+    step = run.step_at(order.step) if order else None
+    template = step.gone_template if isinstance(step, Dispatch) else "job_over"
+    redispatch.tell_lost(run, contact_id, template)
 
 
 def _call_person(run: RunningCase, event: CaseEvent, wish: str) -> None:

@@ -188,6 +188,16 @@ def travel_seconds(km: float, *, on_foot: bool) -> float:
     return km * ROAD_FACTOR / (FOOT_KMH if on_foot else ROAD_KMH) * 3600
 
 
+class Distance(float):
+    """Kilometres that a template says as people do, with the decimal sign of its language."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        """Return it in words."""
+        return shown_distance(self)
+
+
 def shown_distance(km: float) -> str:
     """Return a distance as people say it: `350 m`, `4.2 km`."""
     return f"{max(10, round(km * 1000, -1)):.0f} m" if km < 1 else f"{km:.1f} km"

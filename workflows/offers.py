@@ -17,11 +17,11 @@ from workflows.definition import Dispatch
 from workflows.dispatch import (
     SEEN_S,
     Choice,
+    Distance,
     Need,
     Ranking,
     plan_visit,
     position_of,
-    shown_distance,
 )
 from workflows.loads import hold_technicians, open_jobs
 from workflows.office import office_of
@@ -188,14 +188,14 @@ def _take_ways(run: RunningCase, track: Track, step: Dispatch, event: CaseEvent)
 def _offer(run: RunningCase, track: Track, step: Dispatch, choice: Choice) -> Offer:
     person = choice.technician.person
     until = run.now + timedelta(seconds=step.offer_s)
-    distance = shown_distance(choice.distance_km or 0.0)
+    redispatch.forget_lost(run, person.contact_id)
     key = run.tell(
         person,
         "technician",
         step.offer_template,
         step.turns,
         Ask("offer", until),
-        {"offer": {"distance": distance, "until": until}},
+        {"offer": {"distance": Distance(choice.distance_km or 0.0), "until": until}},
     )
     offer = Offer(
         case_id=run.case.id or 0,
@@ -238,7 +238,7 @@ def _accept(run: RunningCase, track: Track, step: Dispatch, offer: Offer) -> Out
     if order is None:
         _close_offer(run, offer, "withdrawn")
         run.note("offer.late", f"{offer.technician_name} accepts too late")
-        _tell(run, offer.contact_id, step.gone_template)
+        redispatch.tell_lost(run, offer.contact_id, step.gone_template)
         return Outcome.WAITING
     run.set_fact("technician.accepted")
     run.note(
@@ -251,7 +251,7 @@ def _accept(run: RunningCase, track: Track, step: Dispatch, offer: Offer) -> Out
         run.tell(technician, "technician", step.accepted_template, step.turns, Ask("progress"))
     for other in _open_offers(run, track):
         _close_offer(run, other, "withdrawn")
-        _tell(run, other.contact_id, step.gone_template)
+        redispatch.tell_lost(run, other.contact_id, step.gone_template)
     if track.ends_after:
         redispatch.tell_of_change(run, order)
     if step.arrive_within_s is None:
@@ -347,12 +347,6 @@ def _replace_technician(run: RunningCase, track: Track, step: Dispatch) -> Outco
     redispatch.cancel(run, order)
     run.progress.excluded[order.technician_id] = "accepted but did not arrive"
     run.note("technician.missing", f"{order.technician_name} accepted but did not arrive")
-    _tell(run, order.contact_id, "job_over")
+    redispatch.tell_lost(run, order.contact_id, "job_over")
     track.data = {}
     return _offer_more(run, track, step)
-
-
-def _tell(run: RunningCase, contact_id: str, template: str) -> None:
-    person = find_person(run.session, contact_id)
-    if person:
-        run.tell(person, "technician", template, [["sms"]])

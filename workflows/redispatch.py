@@ -63,7 +63,7 @@ def cancel_job(run: RunningCase, why: str) -> None:
         return
     cancel(run, order)
     run.note("work_order.cancelled", f"{order.technician_name}: {why}")
-    _tell_over(run, order.contact_id)
+    tell_lost(run, order.contact_id, "job_over")
 
 
 def cancel(run: RunningCase, order: WorkOrder) -> None:
@@ -115,7 +115,7 @@ def withdraw_all(run: RunningCase) -> None:
         run.session.flush()
         run.stop_asking("offer", contact_id=offer.contact_id)
         run.note("offer.withdrawn", f"the offer to {offer.technician_name} is withdrawn")
-        _tell_over(run, offer.contact_id)
+        tell_lost(run, offer.contact_id, "job_over")
     waiting = select(WaitingJob).where(
         WaitingJob.case_id == run.case.id, WaitingJob.state != "over"
     )
@@ -134,7 +134,21 @@ def withdraw_all(run: RunningCase) -> None:
             continue
         cancel(run, order)
         run.note("technician.released", f"{order.technician_name} is not needed any more")
-        _tell_over(run, order.contact_id)
+        tell_lost(run, order.contact_id, "job_over")
+
+
+def tell_lost(run: RunningCase, contact_id: str, template: str) -> None:
+    """Tell somebody that the job is not theirs, once, until it is offered to them again."""
+    person = find_person(run.session, contact_id)
+    if person is None or contact_id in run.progress.lost:
+        return
+    run.progress.lost.append(contact_id)
+    run.tell(person, "technician", template, [["sms"]])
+
+
+def forget_lost(run: RunningCase, contact_id: str) -> None:
+    """Let somebody to whom the job is offered again hear of its end again."""
+    run.progress.lost = [one for one in run.progress.lost if one != contact_id]
 
 
 def _tell_person(run: RunningCase) -> None:
@@ -146,12 +160,6 @@ def _tell_person(run: RunningCase) -> None:
         turns = [["sms"], ["voice"]]
         extra = {"why": "technician_unavailable"}
         run.tell(person, _DISPATCHER, "escalation", turns, Ask("acknowledge"), extra)
-
-
-def _tell_over(run: RunningCase, contact_id: str) -> None:
-    person = find_person(run.session, contact_id)
-    if person:
-        run.tell(person, "technician", "job_over", [["sms"]])
 
 
 def _was_promised(run: RunningCase, order: WorkOrder) -> bool:

@@ -70,6 +70,10 @@ class Progress(msgspec.Struct):
     """The key of the latest message to the customer."""
     endings: dict[str, tuple[str, str]] = {}
     """How the tracks that are over have ended, by name: the state and the outcome."""
+    lost: list[str] = []
+    """The contacts who know that the job is not theirs, until it is offered to them again."""
+    owner_told: dict[str, str] = {}
+    """Of whom each contact was told that they have taken the case already."""
     failures: int = 0
     """How often in a row the case could not go on."""
     begins_at: float | None = None

@@ -118,9 +118,10 @@ def _prefixed(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
 def _say_message(run: "RunningCase", language: str, shared: Mapping[str, Any], zone: str) -> str:
     """Return what the rule says is the matter; where that cannot be worded, the rule's name."""
     texts = run.progress.message
-    text = texts.get(language) or texts.get("en") or texts.get("")
-    text = text or next(iter(texts.values()), f"{run.case.rule}.")
+    known = [one for one in (language, "en", "", *texts) if texts.get(one)]
+    spoken = known[0] if known else ""
+    text = texts.get(spoken) or f"{run.case.rule}."
     try:
-        return run.templates.render_text(text, language, shared, zone)
+        return run.templates.render_text(text, spoken or language, shared, zone)
     except WORDING_ERRORS:
         return f"{run.case.rule}."

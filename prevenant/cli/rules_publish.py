@@ -26,14 +26,6 @@ Note = Annotated[str, typer.Option("--note", help="Why, for the history.")]
 Number = Annotated[int, typer.Argument(help="Its number, as `prevenant rules versions` shows it.")]
 
 
-def add_commands(app: typer.Typer) -> None:
-    """Add the commands to `prevenant rules`."""
-    app.command("publish")(publish_rules)
-    app.command("versions")(list_rules)
-    app.command("show")(show_rules)
-    app.command("rollback")(roll_rules_back)
-
-
 def publish_rules(
     book: Annotated[
         Path | None, typer.Argument(help="The rule book.", show_default="the setting")

@@ -5,7 +5,6 @@ A folder of CSV files, one CSV file, or a workbook with a sheet for each kind.
 
 import csv
 import io
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, time
@@ -13,8 +12,6 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
-
-import pandas as pd
 
 from prevenant.crm.entities import ENTITIES, Entity
 from prevenant.errors import Problem
@@ -53,13 +50,13 @@ class Sheet:
 
 def read_sheets(path: Path, problems: list[Problem]) -> list[Sheet]:
     """Read a folder, a CSV file or a workbook; what is wrong with it as a whole goes to `problems`."""
+    if not path.exists():
+        problems.append(Problem(str(path), 1, 1, "there is no such file or folder: check the path"))
+        return []
     if path.is_dir():
         return list(_read_folder(path, problems))
     if path.suffix.lower() in _WORKBOOKS:
         return list(_read_workbook(path, problems))
-    if not path.is_file():
-        problems.append(Problem(str(path), 1, 1, "there is no such file or folder: check the path"))
-        return []
     entity = ENTITIES.get(path.stem.lower())
     if entity is None:
         hint = f"name it after what it holds, as in {_file_names()}, or give a folder or a workbook"
@@ -114,6 +111,8 @@ def _read_csv(path: Path, entity: Entity, problems: list[Problem]) -> Sheet | No
 
 
 def _read_workbook(path: Path, problems: list[Problem]) -> Iterator[Sheet]:
+    import pandas as pd  # noqa: PLC0415  half a second, for workbooks alone
+
     try:
         book = pd.read_excel(
             path,
@@ -168,7 +167,7 @@ def _column_name(text: str) -> str:
 
 def cell_text(value: Any) -> str:
     """Return a spreadsheet's cell as CSV would have it: `7.0` is 7, a day has no time."""
-    if value is None or (isinstance(value, float) and math.isnan(value)) or value is pd.NaT:
+    if value is None or value != value:  # noqa: PLR0124  NaN, and pandas' own for times
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"

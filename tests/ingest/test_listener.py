@@ -328,6 +328,7 @@ def test_what_is_wrong_with_a_certificate_is_said_with_its_remedy(
         start(f"{url}?ca={ca}")
         plain = complaint(start, f"mqtt://127.0.0.1:{running.port}?client_id=x")
         assert plain["event"] in {"broker closes the connection", "broker does not answer"}
+        assert "write mqtts:// in PREVENANT_MQTT_URL" in plain["remedy"]
     with tls_broker(tmp_path / "2", authority, names=["elsewhere.example"]) as running:
         found = complaint(start, f"mqtts://127.0.0.1:{running.port}?ca={ca}")
         assert "is for another name" in found["remedy"]

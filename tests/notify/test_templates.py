@@ -53,6 +53,47 @@ def test_times_are_the_recipients_own() -> None:
     assert "Monday 4 May, 08:30-10:30" in str(text)
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_call_speaks_of_a_camera_only_where_there_is_one(language: str) -> None:
+    def said(**device: str) -> str:
+        variables = {**VARIABLES, "device": {**VARIABLES["device"], **device}}
+        return str(TEMPLATES.render("security_callout", language, "voice", variables)).lower()
+
+    assert ("camera" in said()) or ("caméra" in said())
+    assert "cam" not in said(camera_url="").replace("camille", "")
+    assert said(camera_url="").endswith(".")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("name", [one for one in TEMPLATES.names if not one.startswith("phrase")])
+def test_a_device_without_a_place_of_its_own_is_named_once(name: str, language: str) -> None:
+    device = {**VARIABLES["device"], "label": "D77", "place": "D77"}
+    site = {**VARIABLES["site"], "name": "Hall", "address": "Hall"}
+    variables = {**VARIABLES, "device": device, "site": site}
+    for channel in ("sms", "voice", "email"):
+        worded = TEMPLATES.render(name, language, channel, variables)
+        text = worded["text"] if isinstance(worded, dict) else worded
+        assert "D77, D77" not in text
+        assert "Hall, Hall" not in text
+
+
+@pytest.mark.parametrize(
+    ("language", "expected"),
+    [("en", "28.6 °C, 3.0, 12, 1e-05, yes"), ("fr", "28,6 °C, 3,0, 12, 1e-05, yes")],
+)
+def test_numbers_are_written_as_the_language_has_them(language: str, expected: str) -> None:
+    text = (
+        "{{ values.t | round(1) }} °C, {{ values.x | round }}, {{ values.n }}, {{ values.small }}, "
+        "{{ 'yes' if values.t == 28.64 else 'no' }}"
+    )
+    values = {"t": 28.64, "x": 3.2, "n": 12, "small": 1e-05}
+    assert TEMPLATES.render_text(text, language, {"values": values}) == expected
+
+
+def test_a_language_that_nobody_knows_keeps_the_point() -> None:
+    assert TEMPLATES.render_text("{{ 0.5 }}", "xx", {}) == "0.5"
+
+
 def test_an_unknown_language_falls_back_to_english() -> None:
     assert "Sorry" in str(TEMPLATES.render("reply_unclear", "de", "sms", VARIABLES))
 

@@ -54,7 +54,7 @@ def test_the_shipped_book_is_good_and_passes_its_tests() -> None:
         (["nonsense"], "No such command 'nonsense': see `prevenant --help`"),
         (["rules", "chek"], "Did you mean 'check'?: see `prevenant rules --help`"),
         (["run", "--nonsense"], "No such option: --nonsense: see `prevenant run --help`"),
-        (["crm", "import"], "Missing argument 'folder': see `prevenant crm import --help`"),
+        (["crm", "import"], "Missing argument 'path': see `prevenant crm import --help`"),
         (["demo", "--speed", "0"], "0 is no speed: write a number above 0"),
         (["demo", "--speed", "nan"], "nan is no speed: write a number above 0"),
         (
@@ -290,9 +290,9 @@ def test_who_has_no_public_address_hears_that_no_receipt_comes_in(tmp_path: Path
 def test_crm_import_tries_first_and_then_writes(tmp_path: Path) -> None:
     demo = str(ROOT / "prevenant" / "crm" / "demo")
     assert "would import" in prevenant("crm", "import", demo, "--dry-run", folder=tmp_path)[0]
-    assert "imported 13 customers" in prevenant("crm", "import", demo, folder=tmp_path)[0]
+    assert "imported 2 areas, 13 customers" in prevenant("crm", "import", demo, folder=tmp_path)[0]
     _, errors = prevenant("crm", "import", str(tmp_path / "none"), folder=tmp_path, status=1)
-    assert "holds none of customers.csv" in errors
+    assert "there is no such file or folder" in errors
 
 
 def test_real_data_can_be_replayed(tmp_path: Path, broker: Broker) -> None:

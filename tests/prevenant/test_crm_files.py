@@ -247,7 +247,8 @@ def test_one_file_alone_can_be_imported(store: Store, tmp_path: Path) -> None:
     assert run(store, folder / "customers.csv")["customers"].new == 1
     (folder / "people.csv").write_text("id,name\n")
     assert "it is not clear what this file holds" in problems(store, folder / "people.csv")
-    assert "there is no such file" in problems(store, folder / "nothing.csv")
+    for name in ("nothing.csv", "nothing", "nothing.xlsx"):
+        assert "there is no such file or folder" in problems(store, folder / name)
 
 
 def test_who_is_listed_no_more_works_no_more_and_comes_back(store: Store, tmp_path: Path) -> None:

@@ -25,6 +25,13 @@ BOOK = make_book("""
 END = 2_000.0
 
 
+def test_a_reason_names_the_values_that_decided_and_no_others() -> None:
+    door = reading(BOOK, "door", "t/1", 0.0, 0.0, open=False, battery=10.0)
+    (low,) = Processor(BOOK).process([door], 0.0)
+    assert low.reason == "`battery < 20` holds (battery = 10)"
+    assert low.values == {"open": False, "battery": 10.0}, "the alarm keeps them all"
+
+
 @st.composite
 def streams(draw: st.DrawFn) -> list[Reading]:
     """Draw readings of a few devices, with gaps, bursts, late ones and duplicates."""

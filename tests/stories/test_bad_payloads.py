@@ -15,8 +15,8 @@ DEFIBRILLATOR = "airport/t2/defibrillators/A2"
     ("topic", "payload", "reason"),
     [
         (DOOR, b'{"open": tr', "this is not JSON"),
-        (DOOR, b'{"open": "yes", "battery": 50}', "open: expected bool"),
-        (DOOR, b"[1, 2, 3]", "expected object, got array"),
+        (DOOR, b'{"open": "yes", "battery": 50}', "open: expected true or false, got text"),
+        (DOOR, b"[1, 2, 3]", 'expected an object such as {"field": 1}, got a list'),
         (DOOR, b"", "this is not JSON"),
         (DOOR, b"\xff\xfe\x00", "this is not JSON"),
         (DOOR, b'{"temprature": 22}', "none of the fields of door"),

@@ -26,12 +26,14 @@ def test_the_three_nearest_and_security_are_told_and_the_first_goes(world: World
     world.phone(AMINA).expects_sms("Allez-y", "Gate B12")
     world.phone(LUCAS).expects_sms("Amina Cissé va à Defibrillator 2")
     world.phone(PETER).expects_sms("Amina Cissé goes to Defibrillator 2")
-    world.phone(LUCAS).replies("1").expects_sms("prise par quelqu'un d'autre")
+    world.phone(LUCAS).replies("1")
+    world.expect_story("offer.late", "Lucas")
 
     world.phone(AMINA).replies("2")
     world.expect_story("technician.arrived", "Amina")
     world.publish("airport/t2/defibrillators/A2", in_cabinet=True, battery=92.0)
     world.expect_case("defibrillator-removed", state="closed")
+    world.phone(LUCAS).has_no_sms("prise par quelqu'un d'autre")
 
 
 def test_who_accepts_but_never_arrives_is_replaced(world: World) -> None:

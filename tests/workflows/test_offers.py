@@ -48,7 +48,28 @@ def test_of_several_the_first_to_accept_has_it_and_the_others_are_told(desk: Mak
     assert one.orders() == [("middle", "accepted")]
     assert one.offers() == [("near", "withdrawn"), ("middle", "accepted"), ("far", "withdrawn")]
     assert one.templates_told("far") == ["job_offer", "job_gone"]
-    assert one.templates_told("near") == ["job_offer", "job_gone", "job_gone"]
+    one.pass_time(seconds=1)
+    one.reply("near", "offer", "accept")
+    assert one.templates_told("near") == ["job_offer", "job_gone"], "once, however often they try"
+    assert one.lines("offer.late") == ["Near accepts too late"] * 2
+
+
+def test_who_lost_a_job_and_is_offered_it_again_hears_of_the_end_of_that_offer(desk: Make) -> None:
+    one = desk(URGENT)
+    one.raise_alarm()
+    one.reply("near", "offer", "accept")
+    one.pass_time(minutes=4)
+    one.reply("far", "offer", "accept")
+    assert one.templates_told("middle") == ["job_offer", "job_gone"] * 2
+
+
+def test_who_accepts_after_their_time_hears_it_in_the_words_of_the_step(desk: Make) -> None:
+    one = desk(VISIT.replace("offer: 10m", "offer: 10m, gone_template: life_safety_taken"))
+    one.raise_alarm()
+    one.pass_time(minutes=10)
+    one.reply("middle", "offer", "accept")
+    one.reply("near", "offer", "accept")
+    assert one.templates_told("near") == ["job_offer", "life_safety_taken"]
 
 
 def test_who_accepts_and_does_not_arrive_is_replaced(desk: Make) -> None:

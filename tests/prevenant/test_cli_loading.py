@@ -1,0 +1,52 @@
+"""A command waits for what it needs itself, and for nothing that another one needs."""
+
+import subprocess
+import sys
+
+import pytest
+import typer.main
+
+from prevenant.cli import app
+from prevenant.cli.lazy import LazyGroup
+
+HEAVY = {"fastapi", "numpy", "pandas", "pyarrow", "scipy", "sqlmodel", "twilio"}
+NEEDED: list[tuple[list[str], set[str]]] = [
+    (["version"], set()),
+    (["--version"], set()),
+    (["--help"], set()),
+    (["rules", "--help"], set()),
+    (["settings"], set()),
+    (["rules", "check"], {"sqlmodel"}),
+    (["rules", "import", "--help"], set()),
+]
+
+
+@pytest.mark.parametrize(("typed", "needed"), NEEDED, ids=" ".join)
+def test_what_is_loaded(typed: list[str], needed: set[str]) -> None:
+    code = (
+        "import sys; from prevenant.cli import main; sys.argv = ['prevenant', *sys.argv[1:]]\n"
+        "try: main()\n"
+        f"finally: print('loaded', *sorted({HEAVY} & sys.modules.keys()))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *typed], capture_output=True, text=True, check=True
+    )
+    assert set(done.stdout.splitlines()[-1].split()) == {"loaded", *needed}
+
+
+def groups(group: LazyGroup) -> list[LazyGroup]:
+    """Return a group and those within it."""
+    inner = [one for one in group.commands.values() if isinstance(one, LazyGroup)]
+    return [group, *(found for one in inner for found in groups(one))]
+
+
+def test_the_help_says_of_each_command_what_the_command_says_itself() -> None:
+    whole = typer.main.get_command(app)
+    assert isinstance(whole, LazyGroup)
+    found = groups(whole)
+    assert len(found) == 2
+    for group in found:
+        for name, (_, words) in group.parts.items():
+            command = group.commands[name]
+            assert command.name == name
+            assert (command.help or "").split("\n")[0] == words
