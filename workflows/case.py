@@ -33,7 +33,7 @@ def gather(run: RunningCase, until: datetime | None) -> None:
         run.progress.begins_at = epoch_seconds(until)
     elif not run.has_begun:
         run.progress.begins_at = None
-        run.progress.tracks = [Track("0")]
+        run.progress.tracks.append(Track("0"))
         if not members.count_active(run.session, run.case):
             run.end(CLOSED, "over before anybody was told")
     _advance(run)
@@ -48,7 +48,8 @@ def hear(run: RunningCase, event: CaseEvent) -> None:
         for track in list(run.progress.tracks):
             if track.begun and track in run.progress.tracks:
                 _apply(run, track, steps.hear(run, track, run.step_at(track.path), event))
-    if not run.has_begun and run.case.severity >= Severity.CRITICAL:
+    is_worse = event.kind == "alarm.levelled" and run.case.severity >= Severity.CRITICAL
+    if is_worse and not run.has_begun:
         gather(run, None)
     _advance(run)
 
@@ -61,10 +62,9 @@ def expire(run: RunningCase) -> None:
     if run.case.storm_of:
         storms.expire(run)
         return
-    if not run.has_begun:
-        gather(run, None)
-        return
     now = epoch_seconds(run.now)
+    if run.progress.begins_at is not None and run.progress.begins_at <= now:
+        gather(run, None)
     due = [one for one in run.progress.tracks if one.due_at is not None and one.due_at <= now]
     rescue = [track for track in due if track.path == RESCUE]
     for track in rescue or due:
@@ -82,13 +82,14 @@ def fail(run: RunningCase, why: str, *, instead: bool) -> None:
         return
     run.progress.failures += 1
     run.case.failures = run.progress.failures
-    run.progress.begins_at = None
     run.case.outcome = f"cannot go on: {why}"
     run.note("case.failed", f"the case cannot go on and needs a person: {why}")
     later = epoch_seconds(run.now) + _AGAIN_S
     for track in run.progress.tracks:
         if track.due_at is not None and track.due_at < later and track.path != RESCUE:
             track.due_at = later
+    if run.progress.begins_at is not None:
+        run.progress.begins_at = None if instead else max(later, run.progress.begins_at)
     if instead:
         run.progress.tracks = [one for one in run.progress.tracks if one.path == RESCUE]
     if not any(track.path == RESCUE for track in run.progress.tracks):

@@ -1,7 +1,7 @@
 """What people do with a case at their desk: acknowledge it, take it over, resolve it.
 
 The command line and the API post what was done as an event of the case, wherever they run; the case hears
-it like any other.
+it like any other (`workflows.hearing`).
 """
 
 from datetime import datetime
@@ -10,9 +10,7 @@ from sqlmodel import Session, select
 
 from prevenant.errors import ConfigurationError
 from prevenant.tables import CaseEvent, add_case_event
-from workflows.definition import Wait
-from workflows.running import RunningCase
-from workflows.tables import CLOSED, HANDED_OVER, OPEN, Case
+from workflows.tables import CLOSED, Case
 
 ACKNOWLEDGED, TAKEN, RESOLVED = "case.acknowledged", "case.taken", "case.resolved"
 
@@ -48,41 +46,3 @@ def find_case(session: Session, case_id: int) -> Case:
         message = f"there is no case {case_id}: see `prevenant cases list`"
         raise ConfigurationError(message)
     return case
-
-
-def hear(run: RunningCase, event: CaseEvent) -> None:
-    """Do with a case what somebody has done at the desk; offers and jobs follow from its end."""
-    by, note = str(event.data.get("by") or "somebody"), str(event.data.get("note") or "")[:300]
-    words = f": {note}" if note else ""
-    if run.case.state == CLOSED:
-        run.note(f"{event.kind}.late", f"{by} comes too late: the case is closed{words}")
-        return
-    match event.kind:
-        case "case.acknowledged":
-            _take_note(run, by)
-            run.note(ACKNOWLEDGED, f"{by} has seen it{words}", {"by": by, "note": note})
-        case "case.taken":
-            _take_note(run, by)
-            run.case.owner = by
-            run.set_fact("taken_over")
-            run.note(TAKEN, f"{by} takes it over{words}", {"by": by, "note": note})
-            if run.case.state == OPEN and not _is_waited_for(run, "taken_over"):
-                run.end(HANDED_OVER, f"handed over to {by}")
-        case "case.resolved":
-            run.case.owner = run.case.owner or by
-            run.note(RESOLVED, f"{by} has resolved it{words}", {"by": by, "note": note})
-            run.end(CLOSED, f"resolved by {by}{words}")
-            run.stop_asking("progress")
-
-
-def _is_waited_for(run: RunningCase, fact: str) -> bool:
-    """Return whether the workflow goes on by itself once a fact has come about."""
-    waits = [run.step_at(track.path) for track in run.progress.tracks]
-    return any(isinstance(step, Wait) and fact in step.facts for step in waits)
-
-
-def _take_note(run: RunningCase, by: str) -> None:
-    """Take it that somebody looks after the case; whoever did before goes on doing so."""
-    run.case.owner = run.case.owner or by
-    run.set_fact("acknowledged")
-    run.stop_asking("acknowledge")

@@ -1,14 +1,18 @@
 """What an event means for the case as a whole, before any of its steps hears it."""
 
+from collections.abc import Iterator
+
 from notify import raise_urgency
 from prevenant.domain import Severity
-from prevenant.tables import CaseEvent
-from workflows import answers, deskwork, members, redispatch
+from prevenant.tables import Alarm, CaseEvent
+from workflows import answers, members, redispatch
+from workflows.definition import Step, Wait, walk_steps
 from workflows.running import CUSTOMER_ROLES, RunningCase
+from workflows.tables import CLOSED, HANDED_OVER, OPEN
 
 
 def take(run: RunningCase, event: CaseEvent) -> bool:  # noqa: C901  a line for each kind
-    """Take an event, and return whether its steps are to hear it, too.
+    """Take an event, and return whether the steps are to hear it, too.
 
     One that means nothing to the case as a whole is left to them.
     """
@@ -22,10 +26,15 @@ def take(run: RunningCase, event: CaseEvent) -> bool:  # noqa: C901  a line for 
         case "alarm.cleared":
             return _clear(run, event)
         case "alarm.acknowledged":
-            run.case.owner = run.case.owner or run.alarm.acknowledged_by
+            alarm = run.session.get(Alarm, event.alarm_id)
+            run.case.owner = run.case.owner or (alarm.acknowledged_by if alarm else "")
             run.set_fact("acknowledged")
-        case "case.acknowledged" | "case.taken" | "case.resolved":
-            deskwork.hear(run, event)
+        case "case.acknowledged":
+            _acknowledge(run, event)
+        case "case.taken":
+            _take_over(run, event)
+        case "case.resolved":
+            _resolve(run, event)
         case "reply":
             answers.take(run, event)
         case "work_order.en_route" | "work_order.arrived" | "work_order.done":
@@ -40,20 +49,11 @@ def take(run: RunningCase, event: CaseEvent) -> bool:  # noqa: C901  a line for 
     return True
 
 
-def _clear(run: RunningCase, event: CaseEvent) -> bool:
-    """Take that an alarm is over; the case hears it once all of its alarms are."""
-    member = members.end(run.session, run.case, event)
-    if member is not None:
-        run.note("alarm.over", f"{member.rule} on {member.device_id} is over, others are not")
-        return False
-    run.set_fact("alarm.cleared")
-    return True
-
-
 def _level(run: RunningCase, event: CaseEvent) -> None:
     """Take another severity: what is said from now on goes by it, and what waits to be sent."""
     before = run.case.severity
-    members.level(run.session, run.case, event)
+    if not members.level(run.session, run.case, event):
+        run.case.severity = event.data["severity"]
     after = run.case.severity
     run.set_fact("alarm.levelled")
     words = f"from {Severity(before).word} to {Severity(after).word}"
@@ -62,7 +62,57 @@ def _level(run: RunningCase, event: CaseEvent) -> None:
         raise_urgency(run.session, run.case.id or 0, after)
 
 
+def _clear(run: RunningCase, event: CaseEvent) -> bool:
+    """Take the end of an alarm; the case hears `alarm.cleared` with the last of its alarms."""
+    member = members.end(run.session, run.case, event)
+    if member is None:
+        run.set_fact("alarm.cleared")
+        return True
+    run.note("alarm.over", f"{member.rule} on {member.device_id} is over, others are not")
+    return False
+
+
+def _acknowledge(run: RunningCase, event: CaseEvent) -> None:
+    by = str(event.data.get("by", ""))
+    if "acknowledged" in run.progress.facts or run.case.state != OPEN:
+        return
+    run.case.owner = run.case.owner or by
+    run.set_fact("acknowledged")
+    run.stop_asking("acknowledge")
+    run.note("acknowledged", f"{by or 'somebody'} acknowledges it{_said(event)}")
+
+
+def _take_over(run: RunningCase, event: CaseEvent) -> None:
+    by = str(event.data.get("by", ""))
+    if run.case.state != OPEN:
+        return
+    run.case.owner = by or run.case.owner
+    run.set_fact("acknowledged")
+    run.set_fact("taken_over")
+    run.stop_asking("acknowledge")
+    run.note("taken_over", f"{by or 'somebody'} takes it over{_said(event)}")
+    if not any(isinstance(one, Wait) and "taken_over" in one.facts for one in _steps(run)):
+        # Where the workflow does not say what follows, the machine's part is over.
+        run.end(HANDED_OVER, f"handed over to {run.case.owner or 'somebody'}")
+
+
+def _resolve(run: RunningCase, event: CaseEvent) -> None:
+    by = str(event.data.get("by", "")) or "somebody"
+    if run.case.state in {OPEN, HANDED_OVER}:
+        run.case.owner = run.case.owner or by
+        run.end(CLOSED, f"resolved by {by}{_said(event)}")
+
+
 def _take_receipt(run: RunningCase, event: CaseEvent) -> None:
     """Take what became of the latest message to the customer; others are their steps' own business."""
     if event.data["message"] == run.progress.told and event.data.get("role", "") in CUSTOMER_ROLES:
         run.set_fact(event.kind)
+
+
+def _steps(run: RunningCase) -> Iterator[Step]:
+    return walk_steps(run.workflow.steps)
+
+
+def _said(event: CaseEvent) -> str:
+    note = str(event.data.get("note", "")).strip()[:300]
+    return f": {note}" if note else ""

@@ -45,12 +45,13 @@ def end(session: Session, case: Case, event: CaseEvent) -> CaseAlarm | None:
     return member if count_active(session, case) else None
 
 
-def level(session: Session, case: Case, event: CaseEvent) -> None:
-    """Note that an alarm of a case matters more or less than before."""
+def level(session: Session, case: Case, event: CaseEvent) -> bool:
+    """Note that an alarm of a case matters more or less than before; return whether it is one of its."""
     member = session.get(CaseAlarm, (case.id, event.alarm_id))
     if member is not None:
         member.severity = event.data["severity"]
         _keep(session, case, member)
+    return member is not None
 
 
 def count_active(session: Session, case: Case) -> int:
@@ -58,16 +59,20 @@ def count_active(session: Session, case: Case) -> int:
     return sum(one.ended_at is None for one in find_members(session, case.id or 0))
 
 
-def describe_alarms(session: Session, case: Case) -> tuple[Alarm, dict[str, Any]]:
-    """Return the alarm that a case is told by, and what templates can say of all of them.
+def leading_alarm(session: Session, case: Case) -> Alarm:
+    """Return the alarm that a case is told by.
 
-    It is told by the worst of those that are active, the earliest first; once all are over, by its first.
+    It is the worst of those that are active, of these the earliest; once all are over, its first.
     """
-    members = find_members(session, case.id or 0)
-    active = [one for one in members if one.ended_at is None]
+    active = [one for one in find_members(session, case.id or 0) if one.ended_at is None]
     worst = min(active, key=lambda one: (-one.severity, one.joined_at, one.alarm_id), default=None)
-    leading = session.get_one(Alarm, worst.alarm_id if worst else case.alarm_id)
-    told = active or members
+    return session.get_one(Alarm, worst.alarm_id if worst else case.alarm_id)
+
+
+def describe_alarms(session: Session, case: Case) -> dict[str, Any]:
+    """Return what templates can say of the alarms of a case: those that are active, if any are."""
+    members = find_members(session, case.id or 0)
+    told = [one for one in members if one.ended_at is None] or members
     shown = [
         {
             "rule": one.rule,
@@ -77,7 +82,7 @@ def describe_alarms(session: Session, case: Case) -> tuple[Alarm, dict[str, Any]
         for one in told[:_SHOWN]
     ]
     devices = {one.device_id for one in told}
-    return leading, {"alarms": shown, "others": max(0, len(devices) - 1)}
+    return {"alarms": shown, "others": max(0, len(devices) - 1)}
 
 
 def _keep(session: Session, case: Case, member: CaseAlarm) -> None:

@@ -28,6 +28,7 @@ from prevenant.crm.directory import Person, Place, find_person, find_place
 from prevenant.tables import Alarm, add_timeline
 from workflows.definition import HandOff, Parallel, Step, Turns, Workflow, locate
 from workflows.family import tell_parent
+from workflows.members import leading_alarm
 from workflows.on_call import Schedule
 from workflows.saying import WORDING_ERRORS, say_variables
 from workflows.tables import CLOSED, COMPLETED, HANDED_OVER, Case, WorkOrder
@@ -133,8 +134,8 @@ class RunningCase:
 
     @property
     def alarm(self) -> Alarm:
-        """The alarm that the case is about."""
-        return self.session.get_one(Alarm, self.case.alarm_id)
+        """The alarm that the case is told by."""
+        return leading_alarm(self.session, self.case)
 
     @property
     def has_begun(self) -> bool:

@@ -27,8 +27,7 @@ WORDING_ERRORS = (
 
 def say_variables(run: "RunningCase", language: str, zone: str) -> dict[str, Any]:
     """Return what templates of a case can say, with the rule's message in `language`."""
-    place, order = run.place, run.last_order()
-    alarm, gathered = describe_alarms(run.session, run.case)
+    place, alarm, order = run.place, run.alarm, run.last_order()
     shared: dict[str, Any] = {
         "case": {"number": run.case.id, "owner": run.case.owner},
         "severity": Severity(run.case.severity).word,
@@ -52,24 +51,20 @@ def say_variables(run: "RunningCase", language: str, zone: str) -> dict[str, Any
         "values": alarm.values,
         "prediction": predictions_in(alarm.values),
         "answer": run.progress.answers,
-        **gathered,
+        **describe_alarms(run.session, run.case),
     }
     if order is not None:
         name = order.technician_name
         shared["technician"] = {"name": name, "first_name": name.split()[0]}
         shared["visit"] = {"start": order.visit_start, "end": order.visit_end}
     message = _say_message(run, language, shared, zone)
-    if shared["others"] > 0:
-        told = {**shared, "alarm": {"message": message}}
-        message = str(run.templates.render("with_others", language, "sms", told, zone))
     shared["alarm"] = {"rule": alarm.rule, "message": message, "reason": alarm.reason}
     return shared
 
 
 def condition_values(run: "RunningCase") -> dict[str, Any]:
     """Return what conditions can compare; None is not known."""
-    place, order = run.place, run.work_order()
-    alarm, _ = describe_alarms(run.session, run.case)
+    place, alarm, order = run.place, run.alarm, run.work_order()
     local = run.now.astimezone(local_zone(place.timezone))
     predictions = predictions_in(alarm.values)
     return {
@@ -122,6 +117,10 @@ def _say_message(run: "RunningCase", language: str, shared: Mapping[str, Any], z
     spoken = known[0] if known else ""
     text = texts.get(spoken) or f"{run.case.rule}."
     try:
-        return run.templates.render_text(text, spoken or language, shared, zone)
+        message = run.templates.render_text(text, spoken or language, shared, zone)
+        if not shared["others"]:
+            return message
+        told = {**shared, "alarm": {"message": message}}
+        return str(run.templates.render("with_others", language, "sms", told, zone))
     except WORDING_ERRORS:
         return f"{run.case.rule}."

@@ -20,9 +20,9 @@ from notify import Ask
 from prevenant.clock import epoch_seconds, from_epoch
 from prevenant.crm.directory import Person, find_role_holders
 from prevenant.tables import CaseEvent
-from workflows import answers, deskwork
 from workflows.definition import Workflow
 from workflows.family import STORM_CALM, children_of, has_open_child, storm_of
+from workflows.hearing import take
 from workflows.holding import hold
 from workflows.running import RunningCase, Track
 from workflows.tables import CLOSED, HANDED_OVER, OPEN, Case
@@ -73,10 +73,8 @@ def take_case(run: RunningCase) -> None:
 def hear(run: RunningCase, event: CaseEvent) -> None:
     """Take what people say of a storm, and word that its children have ended."""
     match event.kind:
-        case "reply":
-            answers.take(run, event)
-        case "case.acknowledged" | "case.taken" | "case.resolved":
-            deskwork.hear(run, event)
+        case "reply" | "case.acknowledged" | "case.taken" | "case.resolved":
+            take(run, event)
         case "message.failed":
             _track(run).data["told"] = 0
             _wait(run, _AGAIN_S)

@@ -11,6 +11,7 @@ from notify.message import Delivery, Message
 from notify.replies import Reply
 from prevenant.api.access import require_token
 from prevenant.api.live import main_zone, view_entry
+from prevenant.crm.ages import find_age
 from prevenant.crm.directory import find_place
 from prevenant.domain import Severity
 from prevenant.errors import ConfigurationError
@@ -141,6 +142,7 @@ def view_case(session: Session, case_id: int) -> dict[str, Any] | None:
         "offers": [row.model_dump(exclude={"contact_id"}) for row in rows(Offer)],
         "work_orders": [row.model_dump(exclude={"contact_id"}) for row in rows(WorkOrder)],
         "messages": [view_message(session, row) for row in rows(Message)],
+        "crm_as_of": find_age(session),
         "replies": [row.model_dump(exclude={"address", "provider_id"}) for row in rows(Reply)],
     }
 

@@ -75,7 +75,7 @@ def test_a_case_is_seen_taken_and_resolved_by_command(alarmed: World) -> None:
     assert len(whole["alarms"]) == 1
     cases(alarmed, "ack", number, "--by", "Nora", "--note", "I am on it")
     alarmed.expect_case("defibrillator-removed", owner="Nora", state="open")
-    alarmed.expect_story("case.acknowledged", "Nora has seen it: I am on it")
+    alarmed.expect_story("acknowledged", "Nora acknowledges it: I am on it")
     cases(alarmed, "take", number, "--by", "Nora")
     alarmed.expect_case("defibrillator-removed", owner="Nora", state="handed_over")
 
@@ -91,7 +91,7 @@ def test_a_case_is_seen_taken_and_resolved_by_command(alarmed: World) -> None:
     assert "nothing is lost" in cases(alarmed, "audit")
     replayed = cases(alarmed, "replay", number)
     assert f"case {number} takes the same course" in replayed
-    assert "case.taken" in replayed
+    assert "taken_over" in replayed
 
 
 def test_a_case_is_seen_and_resolved_over_the_api(alarmed: World) -> None:
@@ -101,7 +101,7 @@ def test_a_case_is_seen_and_resolved_over_the_api(alarmed: World) -> None:
     lucas = alarmed.phone("+33639980028").expects_sms("URGENCE").replies("1")
     lucas.expects_sms("Allez-y")
     assert post(alarmed, f"{number}/acknowledge", by="Nora").status_code == 202
-    alarmed.expect_story("case.acknowledged", "Nora has seen it")
+    alarmed.expect_story("acknowledged", "Nora acknowledges it")
     assert post(alarmed, f"{number}/resolve", by="Nora", note="false alarm").status_code == 202
     alarmed.expect_case("defibrillator-removed", state="closed")
     lucas.expects_sms("n'est plus")

@@ -94,7 +94,8 @@ class Watched:
         data = {"contact": "guard", "name": "Guard", "role": "guard", "ask": "acknowledge"}
         data |= {"intent": "accept", "text": "1", "channel": "sms"}
         with self.store.write() as session:
-            key = f"reply-{case_id}-{self.clock.now()}"
+            self.number += 1
+            key = f"reply-{self.number}"
             add_case_event(
                 session,
                 CaseEvent(
@@ -281,7 +282,8 @@ def _let_only_the_audit_work(watched: Watched) -> None:
         case = session.exec(select(Case).where(Case.rule == AUDIT_RULE)).one()
         from workflows import case as cases  # noqa: PLC0415  only here
 
-        cases.expire(watched.runtime._running(session, case, now))
+        later = now + timedelta(seconds=31)
+        cases.expire(watched.runtime._running(session, case, later))
 
 
 def test_what_is_healed_is_cleared_and_its_case_ends(watched: Watched) -> None:

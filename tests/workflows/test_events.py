@@ -36,7 +36,6 @@ def waits_for(fact: str, *, dispatched: bool = False) -> str:
     ("fact", "kind", "data"),
     [
         ("acknowledged", "case.acknowledged", {"by": "Zoe"}),
-        ("acknowledged", "case.taken", {"by": "Zoe"}),
         ("taken_over", "case.taken", {"by": "Zoe", "note": "I go there"}),
         ("customer.confirmed", "customer.confirmed", {}),
         ("customer.moved", "customer.moved", {"note": "tomorrow"}),
@@ -187,10 +186,18 @@ def test_a_case_that_ends_withdraws_the_offers_that_are_out(room: MakeRoom) -> N
     assert one.told("tom")[-1] == "job_over"
 
 
-def test_who_takes_a_case_over_ends_its_escalation(room: MakeRoom) -> None:
+def test_who_takes_a_case_over_has_it_and_ends_its_workflow(room: MakeRoom) -> None:
     one = room("- escalate: [guard, chief]\n- close: on")
     one.raise_alarm()
     one.tell_case("case.taken", by="Zoe")
+    assert one.outcome == ("handed_over", "handed over to Zoe")
+    assert (one.case().owner, one.case().due_at) == ("Zoe", None)
+
+
+def test_who_acknowledges_a_case_ends_its_escalation(room: MakeRoom) -> None:
+    one = room("- escalate: [guard, chief]\n- close: on")
+    one.raise_alarm()
+    one.tell_case("case.acknowledged", by="Zoe")
     assert (one.outcome, one.case().owner) == (("closed", "on"), "Zoe")
 
 
