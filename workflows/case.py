@@ -31,7 +31,9 @@ def gather(run: RunningCase, until: datetime | None) -> None:
     """Let a case that has not begun wait for further alarms until a time; without one begin it now."""
     if not run.has_begun and until is not None:
         run.progress.begins_at = epoch_seconds(until)
-    elif not run.has_begun:
+        keep(run)
+        return
+    if not run.has_begun:
         run.progress.begins_at = None
         run.progress.tracks.append(Track("0"))
         if not members.count_active(run.session, run.case):

@@ -65,7 +65,7 @@ def part_life_safety(session: Session, story: Story, event: CaseEvent, now: date
     if event.kind != "alarm.levelled" or event.data["severity"] < Severity.LIFE_SAFETY:
         return False
     case = find_case(session, event.alarm_id)
-    if case is None or case.state != OPEN or members.count_active(session, case) < 2:  # noqa: PLR2004  itself and another
+    if case is None or case.state != OPEN or not members.is_shared(session, case):
         return False
     alarm = session.get_one(Alarm, event.alarm_id)
     run = running(session, story, case, now)

@@ -59,6 +59,12 @@ def count_active(session: Session, case: Case) -> int:
     return sum(one.ended_at is None for one in find_members(session, case.id or 0))
 
 
+def is_shared(session: Session, case: Case) -> bool:
+    """Return whether a case is about alarms of several rules or devices that are not over."""
+    active = [one for one in find_members(session, case.id or 0) if one.ended_at is None]
+    return len({(one.rule, one.device_id) for one in active}) > 1
+
+
 def leading_alarm(session: Session, case: Case) -> Alarm:
     """Return the alarm that a case is told by.
 
