@@ -74,7 +74,7 @@ def end_waiting(run: RunningCase, track: Track) -> tuple[str, str]:
 
 
 def _is_in_storm(run: RunningCase) -> bool:
-    if getattr(run.case, "parent_id", None) is not None:
+    if run.case.parent_id is not None:
         return True
     since = run.now - _STORM
     latest = (

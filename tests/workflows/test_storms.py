@@ -86,6 +86,7 @@ def test_whom_the_plan_keeps_for_a_job_is_not_given_another_meanwhile(
     for number in (1, 2):
         desk.raise_alarm(number=number)
     desk.clock.advance(seconds=3)
+    monkeypatch.setattr(desk.runtime, "_together", 1)
     assert desk.runtime.work_once(desk.clock.now()), "the first of them assigns for both"
     assert Counter(job.state for job in desk.rows(WaitingJob)) == {"over": 1, "assigned": 1}
     monkeypatch.setattr(desk.office, "gather_s", 0.0)

@@ -157,6 +157,7 @@ def test_a_case_whose_steps_cannot_be_read_any_more_comes_to_a_person(room: Make
         version = session.get_one(WorkflowVersion, one.case().workflow_version)
         version.steps = '[{"type": "unheard_of"}]'
         session.add(version)
+    one.runtime._kept.clear()  # as after a restart
     one.pass_time(hours=1)
     assert one.told() == ["desk case_failed"]
     assert "cannot go on" in one.outcome[1]
