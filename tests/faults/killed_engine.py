@@ -17,14 +17,14 @@ from prevenant.book_switch import BookSwitch
 from prevenant.stream import embedded
 from prevenant.stream.embedded import EmbeddedHost
 from prevenant.stream.writing import AlarmWriter
-from workflows.runtime import Runtime
+from workflows import grouping
 
 MOMENTS: dict[str, tuple[Any, str, str]] = {
     "journaled, not acknowledged": (Journal, "append", "after"),
     "acknowledged, not decided": (EmbeddedHost, "_decide", "before"),
     "decided, alarm not written": (AlarmWriter, "_write_some", "before"),
-    "alarm written, case not opened": (Runtime, "_take_alarm", "before"),
-    "case opened, not committed": (Runtime, "_take_alarm", "after"),
+    "alarm written, case not opened": (grouping, "take_alarm", "before"),
+    "case opened, not committed": (grouping, "take_alarm", "after"),
     "message queued, not handed over": (Outbox, "_attempt", "before"),
     "handed over, not recorded": (Outbox, "_finish", "before"),
 }
