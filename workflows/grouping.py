@@ -233,9 +233,10 @@ def _hear_end(run: RunningCase, alarm: Alarm) -> None:
     """Let a case hear that its alarm is over, where that was heard before there was a case to hear it."""
     if alarm.state != CLEARED or alarm.cleared_at is None:
         return
-    query = select(CaseEvent.id).where(CaseEvent.alarm_id == alarm.id)
-    query = query.where(CaseEvent.kind == "alarm.cleared", col(CaseEvent.heard_at).is_(None))
-    if run.session.exec(query).first() is None:
+    query = select(CaseEvent).where(CaseEvent.alarm_id == alarm.id)
+    ends = run.session.exec(query.where(CaseEvent.kind == "alarm.cleared"))
+    # As this transaction knows them: it may have heard one just now.
+    if all(one.heard_at is not None for one in ends):
         over = CaseEvent(
             key="", kind="alarm.cleared", urgency=0, alarm_id=alarm.id, at=alarm.cleared_at
         )

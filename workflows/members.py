@@ -32,6 +32,12 @@ def join(session: Session, case: Case, alarm: Alarm, at: datetime) -> None:
             severity=alarm.severity,
             joined_at=at,
         )
+    for other in find_members(session, case.id or 0):
+        # A rule has one alarm at a time on a device: the one before is over.
+        is_same = (other.rule, other.device_id) == (alarm.rule, alarm.device_id)
+        if is_same and other.alarm_id != alarm.id and other.ended_at is None:
+            other.ended_at = at
+            session.add(other)
     member.severity, member.joined_at, member.ended_at = alarm.severity, at, None
     _keep(session, case, member)
 

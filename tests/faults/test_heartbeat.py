@@ -164,4 +164,4 @@ def test_a_watch_that_is_away_stops_nothing_and_its_address_is_not_shown(
     heartbeat.beat(clock.now())
     assert len(watch.calls) == 2
     Heartbeat("http://127.0.0.1:1/", timedelta()).beat(clock.now())
-    assert "secret" not in str(Settings(heartbeat_url=SecretStr(watch.url)))
+    assert "ping/secret" not in str(Settings(heartbeat_url=SecretStr(watch.url)))

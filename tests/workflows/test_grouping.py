@@ -251,6 +251,40 @@ def test_an_alarm_of_a_group_that_comes_back_joins_its_open_case_however_late(si
     assert len(site.cases()) == 1
 
 
+def test_an_alarm_in_the_place_of_another_counts_once(site: Site) -> None:
+    """Its end is the end of the case, though nobody said that the one before it is over."""
+    site.write(Raised(0, "s", 1, MINOR))
+    site.work()
+    site.clock.advance(seconds=40)
+    (second,) = site.write(Raised(40, "s", 1, LIFE))
+    site.work()
+    (case,) = site.cases()
+    assert case.severity == LIFE
+    site.change(second, "alarm.cleared")
+    site.work()
+    assert site.cases()[0].outcome == "over"
+
+
+def test_a_group_that_cannot_begin_goes_to_a_person_and_begins_later(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with site.store.write() as session:
+        session.add(RoleHolder(contact_id="guard", role="dispatcher"))
+    site.write(Raised(0, "s", 1, MINOR), Raised(0, "s", 2, MINOR))
+    site.work()
+    with monkeypatch.context() as patched:
+        patched.setattr("workflows.case._STEP_LIMIT", 0)
+        site.clock.advance(seconds=30)
+        site.work()
+    assert len(site.texts()) == 1
+    assert "cannot go on" in site.cases()[0].outcome
+    site.clock.advance(minutes=5)
+    site.work()
+    (case,) = site.cases()
+    assert (case.state, case.outcome) == ("open", "")
+    assert "And 1 more device at s." in site.texts()[-1]
+
+
 def test_what_is_over_before_the_wait_is_tells_nobody(site: Site) -> None:
     (only,) = site.write(Raised(0, "s", 1, MINOR))
     site.work()
@@ -268,6 +302,17 @@ def test_an_end_that_is_more_urgent_than_the_beginning_is_heard_behind_it(site: 
     site.change(only, "alarm.cleared", CRITICAL)
     site.work()
     assert [case.outcome for case in site.cases()] == ["over"]
+
+
+def test_an_end_that_was_heard_before_the_beginning_is_not_forgotten(site: Site) -> None:
+    (only,) = site.write(Raised(0, "s", 1, MINOR))
+    site.change(only, "alarm.cleared", CRITICAL)
+    with site.store.write() as session:
+        end = session.exec(select(CaseEvent).where(CaseEvent.kind == "alarm.cleared")).one()
+        end.heard_at = site.clock.now()
+        session.add(end)
+    site.work()
+    assert [case.outcome for case in site.cases()] == ["over before anybody was told"]
 
 
 ALARMS = st.lists(
