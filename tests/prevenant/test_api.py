@@ -9,6 +9,7 @@ import requests
 from twilio.request_validator import RequestValidator
 
 from notify.replies import Reply
+from prevenant.tables import add_timeline
 from tests.world import World
 
 NADIA = "+33639980001"
@@ -239,11 +240,13 @@ def test_the_console_shows_the_board_to_who_has_the_token(alarmed: World) -> Non
 
 
 def test_what_a_device_says_cannot_script_the_console(world: World) -> None:
-    world.badge("t2", "D14")
     hostile = "<script>alert(1)</script>"
+    world.badge("t2", "D14")
     world.publish("airport/t2/doors/D14", open=True, badge=hostile, battery=80.0)
     world.clock.advance(seconds=60)
     world.expect_case("door-held-open")
+    with world.engine.store.write() as session:
+        add_timeline(session, world.clock.now(), "reply", f"Nadia says {hostile}", case_id=1)
     browser = requests.Session()
     board = browser.get(f"{world.engine.address}/?token=admin", timeout=10).text
     case = browser.get(f"{world.engine.address}/cases/1", timeout=10).text

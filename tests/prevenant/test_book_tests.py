@@ -108,7 +108,11 @@ def test_steps_have_an_order(tmp_path: Path) -> None:
         ("8m Omar Diallo: 1", "Omar: 1", "write TIME NAME: TEXT"),
         ("- 8m offer.accepted", "- soon offer.accepted", "'soon' is no"),
         ("- 8m offer.accepted", "- 8m", "write TIME KIND [WORDS]"),
-        ("by: sms", "by: smoke", "there is no 'smoke': write one of email, sms, voice"),
+        (
+            "by: sms",
+            "by: smoke",
+            "there is no 'smoke': write one of email, mqtt, sms, voice, webhook",
+        ),
         ("says: [", "sais: [", "'sais' is not known here: did you mean 'says'?"),
         ("2026-05-04T10:00+02:00", "monday", "'monday' is no time"),
     ],
