@@ -21,7 +21,17 @@ from uuid import uuid4
 
 import alembic.command
 import alembic.config
-from sqlalchemy import DateTime, Dialect, Engine, create_engine, event, func, make_url, select
+from sqlalchemy import (
+    Connection,
+    DateTime,
+    Dialect,
+    Engine,
+    create_engine,
+    event,
+    func,
+    make_url,
+    select,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
 from sqlalchemy.types import TypeDecorator
@@ -70,6 +80,35 @@ class UtcDateTime(TypeDecorator[datetime]):
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+@contextmanager
+def _unreferenced(connection: Connection) -> Iterator[None]:
+    """Begin a transaction in which tables can be made anew, and commit it when the block ends.
+
+    SQLite changes many things of a table only by making it anew, which rows that refer to it forbid while
+    their references are looked after. They are looked at all together, before the commit.
+    """
+    if connection.dialect.name != "sqlite":
+        with connection.begin():
+            yield
+        return
+    driver = connection.connection.driver_connection
+    if driver is None:
+        raise StoreUnavailable("the database has closed its connection")
+    driver.execute("PRAGMA foreign_keys=OFF")
+    try:
+        with connection.begin():
+            yield
+            broken = connection.exec_driver_sql("PRAGMA foreign_key_check").fetchall()
+            if broken:
+                tables = ", ".join(sorted({str(row[0]) for row in broken}))
+                message = (
+                    f"rows of {tables} refer to what is not there: the tables stay as they are"
+                )
+                raise StoreUnavailable(message)
+    finally:
+        driver.execute("PRAGMA foreign_keys=ON")
 
 
 class Store:
@@ -165,7 +204,7 @@ class Store:
         """Bring the tables to this version's form. Raises StoreUnavailable."""
         config = alembic.config.Config()
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-        with _unavailable_named(), self._writing.begin() as connection:
+        with _unavailable_named(), self._writing.connect() as connection, _unreferenced(connection):
             if self.is_shared:
                 # Of several processes that start together, one changes the tables.
                 connection.execute(select(func.pg_advisory_xact_lock(lock_number("upgrade"))))

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import alembic.command
 import alembic.config
+import pytest
 import sqlalchemy as sa
 from sqlmodel import col, select
 
 import prevenant.app
+from prevenant.crm.tables import Device, Technician
 from prevenant.store import Store
 from prevenant.tables import CaseEvent
 from tests.moved_clock import MovedClock
@@ -60,4 +62,44 @@ def test_cases_from_before_cases_had_several_alarms(database_url: str, clock: Mo
         outcomes = session.exec(select(CaseEvent.outcome).order_by(col(CaseEvent.id))).all()
         assert outcomes == ["", "no workflow"]
         assert find_lost(session, clock.now()) == []
+    store.close()
+
+
+def test_places_people_and_devices_from_before_there_were_areas(database_url: str) -> None:
+    store = Store(database_url)
+    config = alembic.config.Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    rows = (
+        "customer (id, name) VALUES ('c', 'Airport')",
+        (
+            "contact (id, name, phone, email, language, timezone, preferred, customer_id)"
+            " VALUES ('k', 'Kim', '', '', 'en', 'UTC', 'sms', 'c')"
+        ),
+        (
+            "site (id, name, customer_id, contact_id, address, latitude, longitude, timezone)"
+            " VALUES ('s', 'Hall', 'c', 'k', '', 1, 1, 'UTC')"
+        ),
+        (
+            "device (id, site_id, type, label, place, camera_url, loudspeaker_url)"
+            " VALUES ('s/d', 's', 'door', 'Door', '', '', '')"
+        ),
+        (
+            "technician (id, contact_id, latitude, longitude, timezone, capacity, skills, shifts)"
+            " VALUES ('t', 'k', 1, 1, 'UTC', 1, '{}', '[]')"
+        ),
+    )
+    with store.engine.begin() as connection:
+        config.attributes["connection"] = connection
+        alembic.command.upgrade(config, "0005")
+        for row in rows:
+            connection.execute(sa.text(f"INSERT INTO {row}"))
+    store.upgrade()
+    with store.read() as session:
+        device = session.get_one(Device, "s/d")
+        technician = session.get_one(Technician, "t")
+    assert (device.site_id, device.asset_id) == ("s", None)
+    assert (technician.areas, technician.parts, technician.is_active) == ([], {}, True)
+    refused = pytest.raises(sa.exc.IntegrityError)
+    with refused, store.write() as session:
+        session.execute(sa.text("DELETE FROM site"))
     store.close()
