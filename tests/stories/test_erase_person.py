@@ -37,7 +37,7 @@ TECHNICIAN = ("jules perrin", "perrin", "+33639980022", "639980022", "jules-perr
 def served(world: World) -> World:
     """Return a world in which Jules has repaired Camille's refrigerator."""
     warm_up(world, "h01")
-    jules = world.phone(JULES).expects_sms("9.3 °C", "Roux home").replies("oui")
+    jules = world.phone(JULES).expects_sms("9,3 °C", "Roux home").replies("oui")
     camille = world.phone(CAMILLE).expects_sms("Bonjour Camille").replies("1")
     world.expect_story("customer.confirmed", "Camille Roux")
     jules.replies("2")

@@ -19,10 +19,10 @@ def warm_up(world: World, home: str) -> None:
 
 def test_the_customer_is_told_confirms_and_rates(world: World) -> None:
     warm_up(world, "h01")
-    jules = world.phone(JULES).expects_sms("9.3 °C", "Roux home", "Répondez 1").replies("oui")
+    jules = world.phone(JULES).expects_sms("9,3 °C", "Roux home", "Répondez 1").replies("oui")
     jules.expects_sms("Elle est à vous", "11:00-13:00")
     camille = world.phone(CAMILLE).expects_sms(
-        "Bonjour Camille", "9.3 °C", "Jules passe lundi 4 mai, 11:00-13:00"
+        "Bonjour Camille", "9,3 °C", "Jules passe lundi 4 mai, 11:00-13:00"
     )
     camille.replies("1")
     world.expect_story("customer.confirmed", "Camille Roux")

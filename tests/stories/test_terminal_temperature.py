@@ -18,7 +18,7 @@ def test_facilities_get_mail_and_the_nearest_technician_goes(world: World) -> No
     mail = world.expect_mail(FACILITIES, "Thermometer 3", "27.5 °C", "5m")
     assert mail["Content-Language"] == "en"
     assert mail["Message-ID"]
-    omar = world.phone(OMAR).expects_sms("27.5 °C", "Thermometer 3", "Répondez 1").replies("1")
+    omar = world.phone(OMAR).expects_sms("27,5 °C", "Thermometer 3", "Répondez 1").replies("1")
     omar.expects_sms("Elle est à vous", "10:30-12:30")
     omar.replies("en route")
     world.expect_story("technician.en_route", "Omar")
