@@ -18,6 +18,7 @@ from sqlmodel import Session, SQLModel, col, or_, select
 from notify import close_asks
 from notify.consent import OptOut, digest_address
 from prevenant.consent import WITHDRAWN, find_consent
+from prevenant.crm.changes import TechnicianChange
 from prevenant.crm.judging import digest_of
 from prevenant.crm.tables import (
     CRM,
@@ -94,6 +95,9 @@ def erase_person(
     session.add(Erasure(digest=digest_of("contacts", contact_id), erased_at=now))
     for technician_id in subject.technician_ids:
         session.add(Erasure(digest=digest_of("technicians", technician_id), erased_at=now))
+        # What notes who has changed has noted all this, too, by the name.
+        mine = col(TechnicianChange.technician_id) == technician_id
+        session.execute(delete(TechnicianChange).where(mine))
     add_timeline(session, now, "person.erased", f"a person's data was erased ({erased.contact_id})")
     wake(session, CRM)
     session.flush()

@@ -164,7 +164,8 @@ class Store:
             session.begin(),
         ):
             yield session
-            if self.is_shared:
+            # One that its block has rolled back, as a dry run does, has nothing to tell.
+            if self.is_shared and session.in_transaction():
                 self._notify(session)
         for name in session.info.get(_WAKES, ()):
             self.ring(name)

@@ -20,7 +20,7 @@ import workflows.tables
 from prevenant.clock import SystemClock
 from prevenant.errors import StoreUnavailable
 from prevenant.store import Store, wake
-from prevenant.tables import ApiToken
+from prevenant.tables import ApiToken, TimelineEntry, add_timeline
 from tests.servers import wait_until
 
 ALL_TABLES = [
@@ -129,3 +129,11 @@ def test_sqlite_commits_to_the_disk(tmp_path: Path) -> None:
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
     store.close()
+
+
+def test_a_dry_run_writes_nothing_and_fails_nothing(store: Store) -> None:
+    with store.write() as session:
+        add_timeline(session, datetime(2026, 5, 4, tzinfo=UTC), "note", "nothing of this stays")
+        session.rollback()
+    with store.read() as session:
+        assert session.exec(select(TimelineEntry)).all() == []
