@@ -14,7 +14,6 @@ All times are seconds since 1970, UTC.
 
 from dataclasses import dataclass
 from math import inf
-from typing import NamedTuple
 
 import msgspec
 
@@ -93,6 +92,9 @@ class AlarmState(msgspec.Struct, gc=False):
     def phase_ends_at(self, holds: Holds) -> float:
         """Return when the present phase ends if nothing further is received, or infinity."""
         match self.phase:
+            case "active":
+                lowers = self.lower != _NO_LEVEL
+                return self._ends_at(self.lower_since, holds.lower_s) if lowers else inf
             case "pending":
                 due = self._ends_at(self.since, holds.for_s)
                 if holds.hours is not None:
@@ -105,8 +107,6 @@ class AlarmState(msgspec.Struct, gc=False):
                 return self._real(holds.hours.changes_at(self.closed_at))
             case "clearing":
                 return self._ends_at(self.since, holds.clear_for_s)
-            case "active" if self.lower != _NO_LEVEL:
-                return self._ends_at(self.lower_since, holds.lower_s)
         return inf
 
     @property
@@ -122,7 +122,7 @@ class AlarmState(msgspec.Struct, gc=False):
         return self.received + max(0.0, observed - self.observed)
 
 
-class Change(NamedTuple):
+class Change(msgspec.Struct, frozen=True, gc=False):
     """What a step did to the alarm, if anything: `raised`, `levelled`, `cleared` or `passed`."""
 
     kind: str
@@ -134,7 +134,7 @@ class Change(NamedTuple):
 Step = tuple[AlarmState | None, Change | None]
 
 
-class Evidence(NamedTuple):
+class Evidence(msgspec.Struct, frozen=True, gc=False):
     """A reading's times, and the moment at which it is weighed: its arrival, or a timer's end."""
 
     observed: float
@@ -151,7 +151,7 @@ class Evidence(NamedTuple):
         return self.observed if self.began is None else self.began
 
 
-class Truths(NamedTuple):
+class Truths(msgspec.Struct, frozen=True, gc=False):
     """What a reading makes of a rule: its `when`, its `clear`, and its levels, the lowest first."""
 
     when: Truth
@@ -210,7 +210,7 @@ def _begin(
     at, received = evidence.onset, evidence.received
     phase = PENDING if holds.hours is None or holds.hours.is_open(at) else CLOSED
     onsets = state.onsets if state else None
-    level = max(0, truths.highest)
+    level = max(0, truths.highest) if truths.levels else 0
     return AlarmState(phase, at, at, at, received, level=level, onsets=onsets)
 
 
@@ -224,8 +224,9 @@ def _take_pending(state: AlarmState, truths: Truths, evidence: Evidence, holds: 
             if change is not None:
                 return None, Change("passed", state.onset, evidence.now, state.level)
         return _count(state), None
-    state.level = max(0, truths.highest)
-    _take_rule(state, evidence, holds)
+    state.level = max(0, truths.highest) if truths.levels else 0
+    if state.phase != PENDING or holds.hours is not None:
+        _take_rule(state, evidence, holds)
     if holds.hours is not None and state.phase in {PENDING, CLOSED}:
         _take_hours(state, evidence, holds, holds.hours)
     _agree(state, evidence)
@@ -305,7 +306,7 @@ def _count(state: AlarmState) -> AlarmState | None:
 
 def _take_active(state: AlarmState, truths: Truths, evidence: Evidence, holds: Holds) -> Step:
     change = None
-    if truths.highest > state.level:
+    if truths.levels and truths.highest > state.level:
         state.level, state.lower = truths.highest, _NO_LEVEL
         change = Change("levelled", state.onset, evidence.now, state.level)
     if truths.when or truths.clear is False:

@@ -1,9 +1,8 @@
 """Why an alarm was raised or cleared: in a sentence, and comparison by comparison."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
-from prevenant.domain import TraceLine
 from prevenant.durations import format_duration
 from rules.expression import (
     Age,
@@ -17,6 +16,7 @@ from rules.expression import (
     Field,
     Flag,
     Last,
+    Leaf,
     Near,
     Not,
     Quantity,
@@ -26,7 +26,7 @@ from rules.expression import (
     Some,
     Truth,
     Windowed,
-    quantity_value,
+    leaves_of,
 )
 from rules.rule import Rule
 
@@ -70,14 +70,34 @@ def reason_of(rule: Rule, kind: str, until: str = "") -> str:
     return text
 
 
-def trace_line(atom: Atom, words: str, truth: Truth, value_of: Callable[[Any], Any]) -> TraceLine:
-    """Return an atom in `words`, with what it compared, and its truth."""
-    value: Any = None
-    if isinstance(atom, Comparison):
-        value = quantity_value(atom.quantity, value_of)
-    elif isinstance(atom, Same | Flag | Changed):
-        value = value_of(atom.field)
-    return TraceLine(words, value, truth)
+class Asked(NamedTuple):
+    """What a rule's conditions look at: found once, and told with every change of its alarms."""
+
+    atoms: tuple[tuple[str, Quantity | None, Callable[[Any], Truth]], ...]
+    """Each comparison in words, what it compares, and how to find its truth."""
+    fields: frozenset[str]
+    """What is read."""
+    derived: tuple[tuple[Leaf, str], ...]
+    """What is derived from more than one reading, in words."""
+
+
+def asked_of(truths: Mapping[Atom, Callable[[Any], Truth]]) -> Asked:
+    """Return what a rule looks at whose atoms have these truths."""
+    leaves = [leaf for atom in truths for leaf in leaves_of(atom)]
+    return Asked(
+        tuple([(describe_condition(one), _compared(one), truth) for one, truth in truths.items()]),
+        frozenset(leaf.name for leaf in leaves if isinstance(leaf, Field)),
+        tuple([(leaf, describe_quantity(leaf)) for leaf in leaves if not isinstance(leaf, Field)]),
+    )
+
+
+def _compared(atom: Atom) -> Quantity | None:
+    match atom:
+        case Comparison(quantity):
+            return quantity
+        case Same(field) | Flag(field) | Changed(field):
+            return field
+    return None
 
 
 def describe_condition(condition: Condition) -> str:  # noqa: PLR0911  one for each kind

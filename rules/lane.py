@@ -33,7 +33,7 @@ class DeviceState(msgspec.Struct, gc=False):
     nears: list[nearby.NearState] | None = None
     """One for each `near` of the type."""
     ended: dict[str, float] | None = None
-    """Onsets of alarms, by rule, that began and ended at the present observed time."""
+    """Onsets of the alarms, by rule, that ended last: what begins again there is another alarm."""
     raised: dict[str, list[float]] | None = None
     """By rule, when its alarm was raised lately."""
     shelved: dict[str, float] | None = None
@@ -98,7 +98,7 @@ class Lane:
     @property
     def needs_every_reading(self) -> bool:
         """Whether a reading matters also where its signature is that of the one before."""
-        return self.is_kept or bool(self.shares) or self.plan.is_derived
+        return self.plan.is_derived or self.is_kept or bool(self.shares)
 
     def holds(self, number: int, site: str) -> Holds:
         """Return what a rule asks of time on a device of `site`."""
@@ -128,12 +128,14 @@ class Lane:
 
     def settle(self, state: DeviceState) -> None:
         """Find out which readings of a device will change nothing."""
-        is_restless = state.timed or state.ended or state.is_holding or state.is_silent
-        looks_at_each = self.needs_every_reading or self.plan.remembers
+        is_restless = state.timed or state.is_holding or state.is_silent
+        looks_at_each = self.plan.remembers or self.needs_every_reading
         state.at_rest = None if is_restless or looks_at_each else state.weighed
 
     def whole_signature(self, state: DeviceState, lookup: Lookup | None) -> Signature:
         """Return the signature of all that is known of a device; `lookup` where something is derived."""
+        if not self.plan.goes_on:
+            return state.weighed
         if state.is_silent:
             return self.plan.silent
         nears = tuple([near.truth for near in state.nears]) if state.nears else ()

@@ -13,15 +13,17 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from math import inf
 
+import msgspec
+
 from prevenant.domain import Reading, Transition
 from rules import nearby
-from rules.alarm import RAISED, Change, Evidence, Step, take_evidence, take_time
+from rules.alarm import RAISED, AlarmState, Change, Evidence, Step, take_evidence, take_time
 from rules.deadlines import DERIVED, HELD, HOLD, NEAR, SILENT, Deadlines, Timer
 from rules.derived import Lookup, share_of
 from rules.expression import Near, SiteNumber
 from rules.flood import Flood
 from rules.lane import DeviceState, Lane
-from rules.rule import RuleBook
+from rules.rule import Rule, RuleBook
 from rules.saving import Saved, load_state, save_state
 from rules.signature import Signature
 from rules.sites import SiteNumbers
@@ -241,17 +243,17 @@ class Processor:
         state.judged = signature
         timed = (state.timed or ()) if is_reading else ()
         for number in sorted({*touched, *timed} if timed else touched):
-            truths = lane.plan.truths(number, signature)
             rule = lane.rules[number]
             alarm = state.alarms.get(rule.name) if state.alarms else None
-            if alarm is None and truths.when is not True:
+            if alarm is None and not lane.plan.holds(number, signature):
                 continue
+            truths = lane.plan.truths(number, signature)
             weighed = evidence
             if alarm is None and state.ended and rule.name in state.ended:
                 # The onset is part of an alarm's identity: the next one at the same time is another.
                 onset = max(evidence.onset, state.ended[rule.name] + _MICROSECOND)
                 observed = max(evidence.observed, onset)
-                weighed = evidence._replace(observed=observed, began=onset)
+                weighed = msgspec.structs.replace(evidence, observed=observed, began=onset)
             step = take_evidence(alarm, truths, weighed, lane.holds(number, state.reading.site_id))
             self._settle(lane, number, state, step, evidence.now, transitions)
         if lane.plan.is_derived and not state.is_silent:
@@ -268,7 +270,7 @@ class Processor:
     ) -> None:
         """Keep the alarm's new state, its timer, and what has to be told of it."""
         alarm, change = step
-        rule, device_id = lane.rules[number], state.reading.device_id
+        rule = lane.rules[number]
         if state.timed:
             state.timed.discard(number)
         if alarm is None:
@@ -279,22 +281,30 @@ class Processor:
         else:
             state.alarms = state.alarms or {}
             state.alarms[rule.name] = alarm
-        shelved = False
+        flaps = False
         if change is not None and change.kind == "raised" and alarm is not None:
-            key = AlarmKey(lane.name, device_id, rule.name)
-            shelved = hold_back(rule, state, alarm, self._inhibitions, now)
-            self._inhibitions.note_raised(rule, state.reading.site_id, key, alarm)
+            flaps = self._hold_back(lane, rule, state, alarm, now)
         if alarm is not None:
             self._set_timer(lane, number, state)
         if change is None:
             return
         lookup = self._lookup(lane, state, now)
         transitions.append(tell_change(lane, number, state, change, alarm, lookup))
-        if shelved:
+        if flaps:
             change = Change("shelved", change.onset, change.at, change.level)
             transitions.append(tell_change(lane, number, state, change, alarm, lookup))
-        if change.kind == "cleared":
+        if change.kind == "cleared" and not self._inhibitions.are_none:
             self._free(lane, state, rule.name, now)
+
+    def _hold_back(
+        self, lane: Lane, rule: Rule, state: DeviceState, alarm: AlarmState, now: float
+    ) -> bool:
+        """Find out who keeps a raised alarm from being told; return whether it flaps from now on."""
+        flaps = hold_back(rule, state, alarm, self._inhibitions, now)
+        if not self._inhibitions.are_none:
+            key = AlarmKey(lane.name, state.reading.device_id, rule.name)
+            self._inhibitions.note_raised(rule, state.reading.site_id, key, alarm)
+        return flaps
 
     def _set_timer(self, lane: Lane, number: int, state: DeviceState) -> None:
         rule = lane.rules[number]

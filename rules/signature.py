@@ -18,7 +18,7 @@ from typing import Any
 from prevenant.domain import DeviceType, Reading
 from rules.alarm import Truths
 from rules.derived import Derived, Lookup, has_derived, value_lookup
-from rules.explain import describe_condition
+from rules.explain import Asked, asked_of
 from rules.expression import (
     Age,
     All,
@@ -121,8 +121,14 @@ class Plan:
         self._can_be_silent = Silent() in atoms
         if self._can_be_silent:
             self._add_entry(Silent())
-        self._atoms: dict[int, list[tuple[Atom, str, TruthAt]]] = {}
-        """By rule, once it was asked for."""
+        self.is_derived = bool(self._derived_slots)
+        """Whether a signature needs more than the last reading."""
+        self.remembers = bool(self._derived_slots or self.nears)
+        """Whether more is kept of a device than its last reading."""
+        self.goes_on = self.remembers or self._can_be_silent
+        """Whether the whole signature is more than that of the last reading."""
+        self._asked: dict[int, Asked] = {}
+        """By rule, once an alarm of it was told."""
         self._rests = [self._beside(near) for near in self.nears]
         self._every_rule = range(len(conditions))
         self._whens = [compile_condition(one.when, self._truth_of) for one in conditions]
@@ -138,16 +144,6 @@ class Plan:
     def domains(self) -> list[Sequence[Any]]:
         """For each entry of the whole signature, every position or truth that can be known."""
         return [range(len(crossed) + 1) if crossed else (False, True) for crossed in self._crossed]
-
-    @property
-    def is_derived(self) -> bool:
-        """Whether a signature needs more than the last reading."""
-        return bool(self._derived_slots)
-
-    @property
-    def remembers(self) -> bool:
-        """Whether more is kept of a device than its last reading."""
-        return bool(self._derived_slots or self.nears)
 
     @property
     def entries(self) -> int:
@@ -167,8 +163,6 @@ class Plan:
 
     def whole(self, signature: Signature, lookup: Lookup | None, nears: Signature) -> Signature:
         """Return `signature` with what is derived, the truths of `near`, and that it is not silent."""
-        if not (lookup or nears or self._can_be_silent):
-            return signature
         derived = [slot(lookup) for slot in self._derived_slots] if lookup else ()
         return (*signature, *derived, *nears, *((False,) if self._can_be_silent else ()))
 
@@ -192,6 +186,10 @@ class Plan:
                 rules.update(*crossed[min(old, new) : max(old, new)])
         return rules
 
+    def holds(self, rule: int, signature: Signature) -> bool:
+        """Return whether it is known that a rule's `when` holds at a whole signature."""
+        return self._whens[rule](signature) is True
+
     def truths(self, rule: int, signature: Signature) -> Truths:
         """Return the truths of a rule's conditions at a whole signature."""
         when = self._whens[rule](signature)
@@ -206,14 +204,13 @@ class Plan:
         """Return the truths beside a `near`, by number: its moment is their last change."""
         return [truth_at(signature) for truth_at in self._rests[near]]
 
-    def trace(self, rule: int, signature: Signature) -> list[tuple[Atom, str, Truth]]:
-        """Return every atom of a rule's conditions, in words, with its truth at a whole signature."""
-        atoms = self._atoms.get(rule)
-        if atoms is None:
-            every = _distinct(a for part in self.conditions[rule].every for a in atoms_of(part))
-            atoms = [(atom, describe_condition(atom), self._truth_of[atom]) for atom in every]
-            self._atoms[rule] = atoms
-        return [(atom, words, truth_at(signature)) for atom, words, truth_at in atoms]
+    def asked(self, rule: int) -> Asked:
+        """Return what a rule's conditions look at; its truths are those at a whole signature."""
+        asked = self._asked.get(rule)
+        if asked is None:
+            atoms = _distinct(a for part in self.conditions[rule].every for a in atoms_of(part))
+            asked = self._asked[rule] = asked_of({atom: self._truth_of[atom] for atom in atoms})
+        return asked
 
     def _beside(self, near: Near) -> list[TruthAt]:
         """Return what stands beside `near` in its conditions."""

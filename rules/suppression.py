@@ -29,6 +29,8 @@ class Inhibitions:
 
     def __init__(self, rules: Iterable[Rule]) -> None:
         self._inhibitors = frozenset(name for rule in rules for name in rule.inhibited_by)
+        self.are_none = not self._inhibitors
+        """Whether no rule inhibits another."""
         self._raised: dict[tuple[str, str], set[tuple[str, str]]] = defaultdict(set)
         """By (site, inhibiting rule): the devices, as (type, device), on which it is raised."""
         self._inhibited: dict[str, dict[AlarmKey, Rule]] = defaultdict(dict)
@@ -50,8 +52,6 @@ class Inhibitions:
 
     def note_ended(self, rule: str, site: str, key: AlarmKey) -> list[AlarmKey]:
         """Take note that an alarm is over; return those that nothing inhibits any more."""
-        if not self._inhibitors:
-            return []
         self.note_released(site, key)
         raised = self._raised.get((site, rule))
         if not raised:
@@ -75,7 +75,8 @@ def hold_back(
     rule: Rule, state: DeviceState, alarm: AlarmState, inhibitions: Inhibitions, now: float
 ) -> bool:
     """Find out who keeps an alarm just raised from being told; return whether it flaps from now on."""
-    alarm.held_by = inhibitions.inhibitor_of(rule, state.reading.site_id)
+    if rule.inhibited_by:
+        alarm.held_by = inhibitions.inhibitor_of(rule, state.reading.site_id)
     flapping = rule.flapping
     if alarm.held_by or flapping is None or rule.severity_at(alarm.level) == Severity.LIFE_SAFETY:
         return False

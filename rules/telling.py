@@ -1,17 +1,17 @@
 """From a change of an alarm to the transition that tells of it, with what decided."""
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
-from prevenant.domain import Reading, Transition
+from prevenant.domain import Reading, TraceLine, Transition
 from rules.alarm import AlarmState, Change
 from rules.derived import Lookup, value_lookup
-from rules.explain import describe_quantity, reason_of, trace_line, with_values
-from rules.expression import Atom, Field, Truth, leaves_of
+from rules.explain import Asked, reason_of, with_values
+from rules.expression import quantity_value
 from rules.lane import DeviceState, Lane
+from rules.signature import Signature
 from rules.suppression import FLAPPING
 
 
@@ -29,8 +29,7 @@ def tell_change(
     values = msgspec.structs.asdict(reading.values)
     if None in values.values():
         values = {name: value for name, value in values.items() if value is not None}
-    traced = lane.plan.trace(number, state.judged)
-    value_of = lookup or value_lookup(reading)
+    asked = lane.plan.asked(number)
     held_by, held_until = "", 0.0
     if alarm is not None and alarm.held_by and kind in {"raised", "shelved"}:
         held_by = alarm.held_by
@@ -45,10 +44,10 @@ def tell_change(
         change.onset,
         change.at,
         values,
-        with_values(_reason(lane, number, kind, held_until), _seen(values, traced, lookup)),
+        with_values(_reason(lane, number, kind, held_until), _seen(values, asked, lookup)),
         held_by,
         held_until,
-        tuple([trace_line(atom, words, truth, value_of) for atom, words, truth in traced]),
+        _trace(asked, state.judged, lookup or value_lookup(reading)),
     )
 
 
@@ -62,15 +61,21 @@ def _reason(lane: Lane, number: int, kind: str, held_until: float) -> str:
     return reason
 
 
-def _seen(
-    values: dict[str, Any], traced: Sequence[tuple[Atom, str, Truth]], lookup: Lookup | None
-) -> dict[str, Any]:
+def _trace(asked: Asked, judged: Signature, lookup: Lookup) -> tuple[TraceLine, ...]:
+    """Return every comparison with what it compared, and its truth."""
+    return tuple(
+        [
+            TraceLine(words, None if of is None else quantity_value(of, lookup), truth_at(judged))
+            for words, of, truth_at in asked.atoms
+        ]
+    )
+
+
+def _seen(values: dict[str, Any], asked: Asked, lookup: Lookup | None) -> dict[str, Any]:
     """Return the values that the conditions looked at, as they were read and as they were derived."""
-    leaves = [leaf for atom, _, _ in traced for leaf in leaves_of(atom)]
-    read = {leaf.name for leaf in leaves if isinstance(leaf, Field)}
-    seen = {name: value for name, value in values.items() if name in read}
+    seen = {name: value for name, value in values.items() if name in asked.fields}
     if lookup is not None:
-        derived = {describe_quantity(x): lookup(x) for x in leaves if not isinstance(x, Field)}
+        derived = {words: lookup(leaf) for leaf, words in asked.derived}
         seen |= {name: value for name, value in derived.items() if value is not None}
     return seen
 
