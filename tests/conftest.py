@@ -1,6 +1,7 @@
 """Fixtures: servers for the session, and a world for a story."""
 
 import itertools
+import shutil
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -18,7 +19,14 @@ from simulators.broker import free_port
 from simulators.carrier import Carrier
 from simulators.mailbox import Mailbox
 from tests.moved_clock import MovedClock
-from tests.servers import Broker, make_database, running_broker, running_postgres
+from tests.servers import (
+    Broker,
+    Databases,
+    make_database,
+    make_tables,
+    running_broker,
+    running_postgres,
+)
 from tests.world import World
 
 settings.register_profile("untimed", deadline=None)
@@ -51,12 +59,42 @@ def postgres() -> Iterator[str]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def databases(postgres: str) -> Databases:
+    """Return the databases of that PostgreSQL."""
+    return Databases(postgres)
+
+
+@pytest.fixture(scope="session")
+def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a SQLite file with all tables, to copy: to make them takes a quarter of a second."""
+    path = tmp_path_factory.mktemp("tables") / "prevenant.db"
+    make_tables(f"sqlite:///{path}")
+    return path
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Return an empty database, once of each kind."""
+def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Return a database without tables, once of each kind."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'prevenant.db'}"
     return make_database(request.getfixturevalue("postgres"), next(_NAMES))
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Lend a database with all tables, once of each kind."""
+    if request.param == "sqlite":
+        yield request.getfixturevalue("sqlite_url")
+        return
+    with request.getfixturevalue("databases").lent() as url:
+        yield url
+
+
+@pytest.fixture
+def sqlite_url(tables: Path, tmp_path: Path) -> str:
+    """Return a SQLite store with all tables."""
+    return f"sqlite:///{shutil.copy(tables, tmp_path / 'prevenant.db')}"
 
 
 @pytest.fixture

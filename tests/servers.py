@@ -1,5 +1,6 @@
 """Real servers for tests: mosquitto and PostgreSQL, on free ports of 127.0.0.1."""
 
+import itertools
 import os
 import shutil
 import socket
@@ -16,6 +17,7 @@ from typing import Self
 import psycopg
 import pytest
 
+from prevenant.store import Store
 from simulators.broker import find_mosquitto, free_port, start_broker
 
 _PATIENCE_S = 30.0
@@ -193,6 +195,55 @@ def make_database(server: str, name: str) -> str:
     with psycopg.connect(f"{plain}/postgres", autocommit=True) as connection:
         connection.execute(f'CREATE DATABASE "{name}"')
     return f"{server}/{name}"
+
+
+class Databases:
+    """Databases of a PostgreSQL with all tables, emptied and lent again: to make one takes longer."""
+
+    def __init__(self, server: str) -> None:
+        self._server = server
+        self._names = itertools.count()
+        self._free: list[str] = []
+
+    @contextmanager
+    def lent(self) -> Iterator[str]:
+        """Lend a database without rows; yield its address."""
+        url = self._free.pop() if self._free else self._make()
+        yield url
+        with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
+            connection.execute(_EMPTY)
+        self._free.append(url)
+
+    def _make(self) -> str:
+        url = make_database(self._server, f"lent_{next(self._names)}")
+        make_tables(url)
+        return url
+
+
+_EMPTY = """
+DO $$ DECLARE name text; has_rows bool; filled text[] := '{}';
+BEGIN
+  PERFORM pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid();
+  FOR name IN SELECT quote_ident(tablename) FROM pg_tables
+    WHERE schemaname = 'public' AND tablename <> 'alembic_version' LOOP
+    EXECUTE format('SELECT EXISTS (SELECT FROM %s)', name) INTO has_rows;
+    IF has_rows THEN filled := filled || name; END IF;
+  END LOOP;
+  IF filled <> '{}' THEN
+    EXECUTE format('TRUNCATE %s CASCADE', array_to_string(filled, ', '));
+  END IF;
+  PERFORM setval(format('%I', sequencename)::regclass, 1, false) FROM pg_sequences
+    WHERE schemaname = 'public' AND last_value IS NOT NULL;
+END $$
+"""
+
+
+def make_tables(url: str) -> None:
+    """Make all tables in an empty database."""
+    store = Store(url)
+    store.upgrade()
+    store.close()
 
 
 def wait_until(found: object, what: str, timeout_s: float = 15.0) -> object:

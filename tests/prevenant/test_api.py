@@ -22,9 +22,9 @@ def get(world: World, path: str, token: str = "admin", **options: Any) -> reques
 
 
 @pytest.fixture
-def database_url(tmp_path: object) -> str:
+def database_url(sqlite_url: str) -> str:
     """Use SQLite alone: the stories run on both."""
-    return f"sqlite:///{tmp_path}/prevenant.db"
+    return sqlite_url
 
 
 @pytest.fixture

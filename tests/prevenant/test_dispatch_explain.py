@@ -1,7 +1,6 @@
 """`prevenant dispatch explain` says why this technician and not the others."""
 
 import json
-from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -14,11 +13,10 @@ from tests.workflows.dispatching import DispatchDesk
 
 
 @pytest.fixture
-def database_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def database_url(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """Use SQLite, where the command finds it."""
-    url = f"sqlite:///{tmp_path / 'prevenant.db'}"
-    monkeypatch.setenv("PREVENANT_DATABASE_URL", url)
-    return url
+    monkeypatch.setenv("PREVENANT_DATABASE_URL", sqlite_url)
+    return sqlite_url
 
 
 @pytest.fixture

@@ -20,8 +20,10 @@ MIGRATIONS = Path(prevenant.app.__file__).parent / "migrations"
 AT = "2026-05-04 08:00:00"
 
 
-def test_cases_from_before_cases_had_several_alarms(database_url: str, clock: MovedClock) -> None:
-    store = Store(database_url)
+def test_cases_from_before_cases_had_several_alarms(
+    empty_database_url: str, clock: MovedClock
+) -> None:
+    store = Store(empty_database_url)
     config = alembic.config.Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     with store.engine.begin() as connection:
@@ -65,8 +67,8 @@ def test_cases_from_before_cases_had_several_alarms(database_url: str, clock: Mo
     store.close()
 
 
-def test_places_people_and_devices_from_before_there_were_areas(database_url: str) -> None:
-    store = Store(database_url)
+def test_places_people_and_devices_from_before_there_were_areas(empty_database_url: str) -> None:
+    store = Store(empty_database_url)
     config = alembic.config.Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     rows = (

@@ -64,9 +64,9 @@ def test_a_mistake_is_one_line(folder: Path, arguments: list[str], error: str) -
 
 
 @pytest.fixture
-def database_url(tmp_path: Path) -> str:
+def database_url(sqlite_url: str) -> str:
     """Use SQLite alone."""
-    return f"sqlite:///{tmp_path}/prevenant.db"
+    return sqlite_url
 
 
 def test_the_api_shows_schedules_and_lets_somebody_stand_in(world: World) -> None:

@@ -15,9 +15,9 @@ from workflows.tables import Offer, WorkOrder
 
 
 @pytest.fixture
-def database_url(tmp_path: object) -> str:
+def database_url(sqlite_url: str) -> str:
     """Use SQLite alone: there a command of another process rings no bell."""
-    return f"sqlite:///{tmp_path}/prevenant.db"
+    return sqlite_url
 
 
 def cases(world: World, *arguments: str, status: int = 0) -> str:
