@@ -5,6 +5,7 @@ import sqlite3
 import struct
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,8 @@ CREATE TABLE IF NOT EXISTS book_change (
 
 _FRAMES = msgspec.msgpack.Decoder(list[tuple[bytes, bytes, int]])
 _BROKEN = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_UNREADABLE_IN_A_ROW = 2_000
+"""After so many numbers it is found out whether anything further on can be read."""
 _UNREADABLE_AT_MOST = 200_000
 """So many numbers in a row are tried in a damaged part of the file."""
 _ROW = "SELECT seq, received_at, timers_until, count, checksum, frames FROM batch"
@@ -256,6 +259,8 @@ def read_one_by_one(connection: sqlite3.Connection, after: int, last: int) -> li
                 row = connection.execute(f"{_ROW} WHERE {order} LIMIT 1", (seq,)).fetchone()
             except sqlite3.Error:
                 seq, failed = seq + step, failed + 1
+                if failed == _UNREADABLE_IN_A_ROW and not _goes_on(connection, order, seq, step):
+                    break
                 continue
             if row is None or not after < row[0] <= last:
                 break
@@ -264,6 +269,16 @@ def read_one_by_one(connection: sqlite3.Connection, after: int, last: int) -> li
             if frames is not None:
                 saved[row[0]] = Batch(row[0], row[1], row[2], frames)
     return [saved[seq] for seq in sorted(saved)]
+
+
+def _goes_on(connection: sqlite3.Connection, order: str, seq: int, step: int) -> bool:
+    """Return whether anything can be read further on, looked for at distances that double."""
+    for distance in (2**power for power in range(40)):
+        with suppress(sqlite3.Error, OverflowError):
+            query = f"{_ROW} WHERE {order} LIMIT 1"
+            if connection.execute(query, (seq + step * distance,)).fetchone():
+                return True
+    return False
 
 
 def _read_frames(row: Sequence[Any]) -> list[Frame] | None:
