@@ -9,8 +9,7 @@ import gc
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 
 import structlog
@@ -365,17 +364,6 @@ def make_worker(settings: Settings) -> Worker:
     except ConfigurationError:
         store.close()
         raise
-
-
-@contextmanager
-def open_store(settings: Settings) -> Iterator[Store]:
-    """Open the store for a command, with its tables up to date."""
-    store = Store(settings.database_url)
-    try:
-        store.upgrade()
-        yield store
-    finally:
-        store.close()
 
 
 def _bind(settings: Settings) -> socket.socket:

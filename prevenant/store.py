@@ -19,8 +19,6 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import alembic.command
-import alembic.config
 from sqlalchemy import (
     Connection,
     DateTime,
@@ -29,8 +27,10 @@ from sqlalchemy import (
     create_engine,
     event,
     func,
+    inspect,
     make_url,
     select,
+    text,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
@@ -41,6 +41,7 @@ from prevenant.bells import CHANNEL, KEEPALIVE, Bells, lock_number
 from prevenant.clock import Wakeup
 from prevenant.domain import Severity
 from prevenant.errors import StoreUnavailable, mask_addresses
+from prevenant.settings import Settings
 from prevenant.turns import Gate, Order, Turns
 
 # Constraints get names, without which a later migration could not change them on SQLite.
@@ -52,6 +53,7 @@ SQLModel.metadata.naming_convention = {
     "pk": "pk_%(table_name)s",
 }
 
+_MIGRATIONS = Path(__file__).parent / "migrations"
 _BUSY_S = 30
 STALLED_S = 15.0
 """After so long without a word a process has lost its transaction on PostgreSQL."""
@@ -80,6 +82,15 @@ class UtcDateTime(TypeDecorator[datetime]):
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def _is_current(connection: Connection) -> bool:
+    """Return whether the tables have this version's form: the newest migration has been made."""
+    newest = max(path.name.partition("_")[0] for path in _MIGRATIONS.glob("versions/[0-9]*.py"))
+    if not inspect(connection).has_table("alembic_version"):
+        return False
+    found = connection.execute(text("SELECT version_num FROM alembic_version")).scalars().all()
+    return found == [newest]
 
 
 @contextmanager
@@ -203,20 +214,39 @@ class Store:
 
     def upgrade(self) -> None:
         """Bring the tables to this version's form. Raises StoreUnavailable."""
-        config = alembic.config.Config()
-        config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-        with _unavailable_named(), self._writing.connect() as connection, _unreferenced(connection):
-            if self.is_shared:
-                # Of several processes that start together, one changes the tables.
-                connection.execute(select(func.pg_advisory_xact_lock(lock_number("upgrade"))))
+        with _unavailable_named(), self._writing.connect() as connection:
+            if _is_current(connection):
+                return
+            connection.rollback()
+            # Few commands find tables to change, and of all they need this takes longest to import.
+            import alembic.command  # noqa: PLC0415
+            import alembic.config  # noqa: PLC0415
+
+            config = alembic.config.Config()
+            config.set_main_option("script_location", str(_MIGRATIONS))
             config.attributes["connection"] = connection
-            alembic.command.upgrade(config, "head")
+            with _unreferenced(connection):
+                if self.is_shared:
+                    # Of several processes that start together, one changes the tables.
+                    connection.execute(select(func.pg_advisory_xact_lock(lock_number("upgrade"))))
+                alembic.command.upgrade(config, "head")
 
     def close(self) -> None:
         """Give back all connections."""
         if self._bells is not None:
             self._bells.close()
         self._engine.dispose()
+
+
+@contextmanager
+def open_store(settings: Settings) -> Iterator[Store]:
+    """Open the store for a command, with its tables up to date. Raises StoreUnavailable."""
+    store = Store(settings.database_url)
+    try:
+        store.upgrade()
+        yield store
+    finally:
+        store.close()
 
 
 def claim_name(session: Session, name: str) -> bool:

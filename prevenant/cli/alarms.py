@@ -6,7 +6,6 @@ from typing import Annotated, Any
 import typer
 
 from prevenant.api.alarms import NewShelf, explain_alarm, find_alarms, find_shelves, put_shelf
-from prevenant.app import open_store
 from prevenant.cli.moments import read_time
 from prevenant.cli.shown import out, printable, show_json, show_table, shown_time
 from prevenant.domain import Severity
@@ -20,6 +19,7 @@ from prevenant.shelving import (
     find_alarm,
     reset,
 )
+from prevenant.store import open_store
 from prevenant.tables import Alarm
 
 app = typer.Typer(help="Alarms, and what people say of them.", no_args_is_help=True)

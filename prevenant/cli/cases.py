@@ -1,21 +1,23 @@
 """`prevenant cases`: what is being done, the whole of one case, and what people do at their desk."""
 
 import getpass
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from prevenant.api.cases import Wanted, find_cases, view_case, view_row
-from prevenant.app import open_store
-from prevenant.case_replay import Retold, retell
 from prevenant.cli.moments import read_moment
 from prevenant.cli.shown import out, printable, show_json, show_table, shown_time
 from prevenant.clock import from_epoch
 from prevenant.domain import Severity
 from prevenant.settings import load_settings
+from prevenant.store import open_store
 from workflows import deskwork
 from workflows.audit import find_lost
 from workflows.tables import Case
+
+if TYPE_CHECKING:
+    from prevenant.case_replay import Retold
 
 app = typer.Typer(help="Cases: what is done about alarms.", no_args_is_help=True)
 
@@ -150,6 +152,8 @@ def replay(case: Number, *, as_json: AsJson = False) -> None:
     It runs its own version of its workflow on a store of its own, and nothing is sent. Wordings may differ
     where texts were changed since; they are shown, and are no difference.
     """
+    from prevenant.case_replay import retell  # noqa: PLC0415  the whole runtime comes with it
+
     with open_store(load_settings()) as store:
         retold = retell(store, case)
     if as_json:
@@ -159,7 +163,7 @@ def replay(case: Number, *, as_json: AsJson = False) -> None:
     raise typer.Exit(1 if retold.differs else 0)
 
 
-def _show_retold(case: int, retold: Retold) -> None:
+def _show_retold(case: int, retold: "Retold") -> None:
     for line in retold.lines:
         _say(line)
     if retold.differs:

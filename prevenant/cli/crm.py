@@ -10,7 +10,6 @@ import typer
 from sqlmodel import Session
 
 from prevenant.api.crm import find_row, take_leave
-from prevenant.app import open_store
 from prevenant.cli.moments import read_time
 from prevenant.cli.shown import out, show_json, show_table, shown_time
 from prevenant.crm.ages import view_crm
@@ -25,6 +24,7 @@ from prevenant.erasing import erase_person
 from prevenant.errors import ConfigurationError
 from prevenant.person import export_person
 from prevenant.settings import load_settings
+from prevenant.store import open_store
 from workflows.absence import announce_absences
 
 app = typer.Typer(help="Customers, sites, devices and technicians.", no_args_is_help=True)

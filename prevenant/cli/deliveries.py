@@ -16,11 +16,10 @@ from notify.message import (
     Delivery,
     Message,
 )
-from prevenant.app import open_store
 from prevenant.cli.shown import out, show_json, show_table, shown_time
 from prevenant.errors import ConfigurationError
 from prevenant.settings import load_settings
-from prevenant.store import wake
+from prevenant.store import open_store, wake
 
 app = typer.Typer(help="What was to be handed over, and how it went.", no_args_is_help=True)
 

@@ -15,10 +15,10 @@ from prevenant.api.devices import (
     find_refused,
     view_refused,
 )
-from prevenant.app import open_store
 from prevenant.cli.shown import out, show_json, show_table, shown_time
 from prevenant.errors import ConfigurationError
 from prevenant.settings import load_settings
+from prevenant.store import open_store
 
 devices_app = typer.Typer(help="Devices that were heard.", no_args_is_help=True)
 quarantine_app = typer.Typer(help="Payloads that could not be read.", no_args_is_help=True)

@@ -5,10 +5,10 @@ from typing import Annotated, Any
 import typer
 
 from prevenant.api.dispatch import explain_dispatch
-from prevenant.app import open_store
 from prevenant.cli.shown import out, printable, show_json, show_table, shown_time
 from prevenant.errors import ConfigurationError
 from prevenant.settings import load_settings
+from prevenant.store import open_store
 
 app = typer.Typer(help="Whom dispatch sent, and why.", no_args_is_help=True)
 

@@ -12,11 +12,11 @@ from prevenant.api.on_call import (
     put_override,
     schedules_in_force,
 )
-from prevenant.app import open_store
 from prevenant.cli.alarms import AsJson, By
 from prevenant.cli.moments import read_time
 from prevenant.cli.shown import out, show_json, show_table, shown_time
 from prevenant.settings import load_settings
+from prevenant.store import open_store
 from workflows.on_call import end_override
 
 app = typer.Typer(help="Who is on call.", no_args_is_help=True)

@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from prevenant.app import open_store
 from prevenant.book_texts import describe_differences
 from prevenant.cli.shown import out, printable, show_json, show_table, shown_time
 from prevenant.publishing import (
@@ -21,6 +20,7 @@ from prevenant.publishing import (
     view_version,
 )
 from prevenant.settings import load_settings
+from prevenant.store import open_store
 
 Note = Annotated[str, typer.Option("--note", help="Why, for the history.")]
 Number = Annotated[int, typer.Argument(help="Its number, as `prevenant rules versions` shows it.")]

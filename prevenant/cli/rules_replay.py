@@ -10,7 +10,6 @@ from typing import Annotated, Any
 import typer
 from sqlmodel import Session
 
-from prevenant.app import open_store
 from prevenant.book import Book, load_book
 from prevenant.cli.moments import read_moment
 from prevenant.cli.shown import out, show_json, show_table, shown_time
@@ -31,7 +30,7 @@ from prevenant.replay import (
     follow,
 )
 from prevenant.settings import load_settings
-from prevenant.store import Store
+from prevenant.store import Store, open_store
 
 People = Callable[[Session], None]
 

@@ -6,7 +6,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from openpyxl import Workbook
 from sqlmodel import Session, select
 
 from prevenant.crm.entities import ENTITIES, Entity
@@ -101,6 +100,8 @@ def _cell(name: str, value: Any) -> str:
 
 
 def _write_workbook(path: Path, found: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    from openpyxl import Workbook  # noqa: PLC0415  few commands need it, and it takes long
+
     book = Workbook()
     for name, rows in found.items():
         sheet = book.create_sheet(name)
