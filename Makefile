@@ -24,7 +24,7 @@ demo: $(VENV)/.demo broker
 	@$(BIN)/prevenant demo $(ARGS)
 
 test: $(VENV)/.dev servers
-	$(BIN)/pytest --cov --cov-report=term --cov-fail-under=88 $(ARGS)
+	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist worksteal --cov --cov-report=term --cov-fail-under=88 $(ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

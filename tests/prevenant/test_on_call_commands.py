@@ -18,9 +18,10 @@ on_call:
 """
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Prepare a store with the demo's people and a book with a schedule in force."""
+    tmp_path = tmp_path_factory.mktemp("on_call")
     (tmp_path / "rules.yaml").write_text((ROOT / "rules.yaml").read_text() + SCHEDULES)
     prevenant("crm", "import", str(ROOT / "prevenant/crm/demo"), folder=tmp_path)
     prevenant("rules", "publish", folder=tmp_path)

@@ -61,7 +61,7 @@ def decide(
     [(5, NIGHT_IN_SPRING), (300, NIGHT_IN_SPRING), (300, NIGHT_IN_AUTUMN)],
     ids=["seconds", "spring", "autumn"],
 )
-@settings(max_examples=120, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_the_processor_decides_as_the_reference(
     step_s: int, begin: float, data: st.DataObject
@@ -79,7 +79,7 @@ def test_the_processor_decides_as_the_reference(
     assert happened(decided) == Reference(types, rules, ZONE, step_s).run(readings, until)
 
 
-@settings(max_examples=150, suppress_health_check=list(HealthCheck))
+@settings(max_examples=50, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_any_split_and_any_crash_give_the_same(data: st.DataObject) -> None:
     grid = Grid(5)

@@ -385,7 +385,7 @@ ACTIONS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(actions=ACTIONS)
 def test_it_is_silent_on_everything_that_may_happen(actions: list[tuple[str, int]]) -> None:
     with fresh_store() as store:

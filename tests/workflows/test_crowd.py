@@ -46,7 +46,7 @@ def assert_same(
     )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(crowds(), needs(), loads, refusals, st.sampled_from([NOON, VICTORY_DAY]))
 def test_the_crowd_proposes_whom_judging_everybody_finds(
     people: list[TechnicianView],

@@ -368,7 +368,7 @@ def fresh_store() -> Iterator[Store]:
         store.close()
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(alarms=ALARMS, cuts=st.sets(st.integers(0, 14)), late=st.integers(0, 25))
 @example(
     alarms=[Raised(0, "s", 1, MINOR), Raised(25, "s", 2, CRITICAL), Raised(50, "s", 3, MINOR)],
