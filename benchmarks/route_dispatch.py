@@ -26,10 +26,10 @@ from benchmarks.figures import Figure, median_of, percentile, report
 from prevenant.crm.directory import Person, TechnicianView
 from prevenant.crm.duty import judge_duty
 from prevenant.crm.shifts import parse_shifts
+from prevenant.globe import EARTH_KM
 from workflows.assignment import Job, assign, assign_greedily
 from workflows.crowd import Crowd
 from workflows.dispatch import (
-    EARTH_KM,
     LOAD_MINUTES,
     OVERQUALIFIED_MINUTES,
     SEEN_S,

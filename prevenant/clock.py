@@ -8,10 +8,18 @@ import threading
 import time
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Protocol, Self
+from zoneinfo import available_timezones
 
 _SLEW = 0.001
 _ADOPT_S = 86_400.0
+
+
+@cache
+def timezones() -> frozenset[str]:
+    """Return the names of all time zones."""
+    return frozenset(available_timezones())
 
 
 class Clock(Protocol):

@@ -45,13 +45,12 @@ from prevenant.person import (
 )
 from prevenant.store import wake
 from prevenant.tables import add_timeline, wake_cases
-from workflows.tables import HANDED_OVER, OPEN, Case, Offer, WorkOrder
+from workflows.tables import ACTIVE_JOBS, HANDED_OVER, OPEN, Case, Offer, WorkOrder
 
 GONE = "(erased)"
 _CHANNELS = ("sms", "voice", "email")
 _WORDS = frozenset({"text", "texts", "said", "note", "body", "subject", "html", "proof", "address"})
 """Under these keys stands what was said to somebody or by somebody."""
-_JOBS = ("accepted", "en_route", "arrived")
 
 
 @dataclass(slots=True)
@@ -119,7 +118,7 @@ def _needs(session: Session, case: Case, subject: Subject) -> bool:
     job = select(WorkOrder.id).where(
         WorkOrder.case_id == case.id,
         WorkOrder.contact_id == subject.contact_id,
-        col(WorkOrder.state).in_(_JOBS),
+        col(WorkOrder.state).in_(ACTIVE_JOBS),
     )
     offer = select(Offer.id).where(
         Offer.case_id == case.id, Offer.contact_id == subject.contact_id, Offer.state == "open"
@@ -145,7 +144,7 @@ def _hand_over(session: Session, case: Case, subject: Subject, now: datetime, by
         select(WorkOrder).where(
             WorkOrder.case_id == case.id,
             WorkOrder.contact_id == subject.contact_id,
-            col(WorkOrder.state).in_(_JOBS),
+            col(WorkOrder.state).in_(ACTIVE_JOBS),
         )
     ):
         order.state, order.updated_at = "cancelled", now

@@ -22,6 +22,7 @@ from prevenant.crm.tables import Contact, Customer, Site, Technician
 from prevenant.errors import ConfigurationError
 from workflows.tables import Case, Offer, WorkOrder
 
+from prevenant.store import in_chunks
 APART = ("book_version", "workflow_version")
 """Tables whose texts are sealed by a digest: a rule book that names a person has to be published anew."""
 _OF_CONTACTS = ("contact_id",)
@@ -132,8 +133,7 @@ def find_subject(session: Session, contact_id: str) -> Subject:
     shared = session.exec(others.where(Contact.phone == contact.phone, Contact.phone != "")).first()
     addresses = {contact.email, "" if shared else contact.phone}
     ids = [one.id for one in messages]
-    for start in range(0, len(ids), 500):
-        some = ids[start : start + 500]
+    for some in in_chunks(ids):
         query = select(Delivery.address).where(col(Delivery.message_id).in_(some))
         addresses |= set(session.exec(query))
     if shared:

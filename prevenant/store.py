@@ -11,12 +11,12 @@ more urgent.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 from sqlalchemy import (
@@ -55,9 +55,13 @@ SQLModel.metadata.naming_convention = {
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _BUSY_S = 30
+_AT_ONCE = 500
+"""So many ids or rows stand in one statement."""
 STALLED_S = 15.0
 """After so long without a word a process has lost its transaction on PostgreSQL."""
 _WAKES = "wakes"
+
+_One = TypeVar("_One")
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -247,6 +251,12 @@ def open_store(settings: Settings) -> Iterator[Store]:
         yield store
     finally:
         store.close()
+
+
+def in_chunks(values: Sequence[_One]) -> Iterator[Sequence[_One]]:
+    """Yield as many of `values` at a time as one statement takes."""
+    for start in range(0, len(values), _AT_ONCE):
+        yield values[start : start + _AT_ONCE]
 
 
 def claim_name(session: Session, name: str) -> bool:

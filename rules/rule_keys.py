@@ -2,8 +2,8 @@
 
 import difflib
 import re
-from zoneinfo import available_timezones
 
+from prevenant.clock import timezones
 from prevenant.document import Value
 from prevenant.durations import parse_duration
 from rules.alarm import Repeat
@@ -70,8 +70,8 @@ def read_schedule(value: Value | None) -> Schedule | None:
             one.fail(str(error))
     zone_value = keys.get("timezone")
     zone = (zone_value.raw() or OF_SITE) if zone_value else OF_SITE
-    if zone_value is not None and zone != OF_SITE and zone not in available_timezones():
-        close = difflib.get_close_matches(zone, available_timezones(), 1)
+    if zone_value is not None and zone != OF_SITE and zone not in timezones():
+        close = difflib.get_close_matches(zone, sorted(timezones()), 1)
         hint = f"did you mean {close[0]!r}?" if close else "write site, or a name as Europe/Paris"
         zone_value.fail(f"there is no time zone {zone!r}: {hint}")
         zone = OF_SITE

@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from zoneinfo import available_timezones
 
+from prevenant.clock import timezones
 from prevenant.document import Mapping as Pairs
 from prevenant.document import Value, read_document, suggest
 from prevenant.domain import DeviceType, FieldType, Reading, Severity, Transition
@@ -179,7 +179,7 @@ def _read_zones(value: Value | None) -> dict[str, str]:
     zones = {}
     for site, zone_value in (value.mapping() if value else None) or ():
         zone = zone_value.raw()
-        if zone is not None and zone not in available_timezones():
+        if zone is not None and zone not in timezones():
             zone_value.fail(f"there is no time zone {zone!r}: write a name such as Europe/Paris")
         elif zone is not None:
             zones[site] = zone

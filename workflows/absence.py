@@ -6,9 +6,7 @@ from sqlmodel import Session, col, select
 
 from prevenant.crm.tables import Leave, Technician
 from prevenant.tables import CaseEvent, add_case_event, add_timeline
-from workflows.tables import Case, WorkOrder
-
-_OPEN = ("accepted", "en_route", "arrived")
+from workflows.tables import ACTIVE_JOBS, Case, WorkOrder
 
 
 def announce_absences(session: Session, now: datetime, technician_id: str = "") -> int:
@@ -21,7 +19,7 @@ def announce_absences(session: Session, now: datetime, technician_id: str = "") 
         .join(Case, col(Case.id) == col(WorkOrder.case_id))
         .join(Technician, col(Technician.id) == col(WorkOrder.technician_id))
         .join(Leave, col(Leave.technician_id) == col(WorkOrder.technician_id), isouter=True)
-        .where(col(WorkOrder.state).in_(_OPEN))
+        .where(col(WorkOrder.state).in_(ACTIVE_JOBS))
     )
     if technician_id:
         query = query.where(WorkOrder.technician_id == technician_id)

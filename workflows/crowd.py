@@ -14,6 +14,7 @@ import numpy as np
 
 from prevenant.crm.directory import TechnicianView
 from prevenant.crm.duty import HOLIDAY, judge_duty
+from prevenant.globe import distance_km
 from workflows.dispatch import (
     FILTERS,
     LOAD_MINUTES,
@@ -21,7 +22,6 @@ from workflows.dispatch import (
     SEEN_S,
     SHOWN,
     Need,
-    distance_km,
     in_order,
     travel_seconds,
 )

@@ -6,7 +6,6 @@ at stake only the way counts. Filters stand in the order in which they are appli
 several is counted under the first.
 """
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,8 +14,8 @@ from datetime import datetime, timedelta
 from prevenant.crm.directory import TechnicianView
 from prevenant.crm.duty import HOLIDAY, judge_duty
 from prevenant.durations import format_duration
+from prevenant.globe import distance_km
 
-EARTH_KM = 6371.0088
 ROAD_FACTOR = 1.3
 """How much longer a road is than the great circle, about."""
 ROAD_KMH, FOOT_KMH = 45.0, 6.0
@@ -171,16 +170,6 @@ def plan_visit(now: datetime, travel_s: float, window_s: float) -> tuple[datetim
     )
     start = earliest - past + _SLOT if past else earliest
     return start, start + timedelta(seconds=window_s)
-
-
-def distance_km(first: tuple[float, float], second: tuple[float, float]) -> float:
-    """Return the great-circle distance of two positions in degrees (haversine)."""
-    lat1, lon1, lat2, lon2 = (math.radians(x) for x in (*first, *second))
-    half = (
-        math.sin((lat2 - lat1) / 2) ** 2
-        + math.cos(lat1) * math.cos(lat2) * math.sin((lon2 - lon1) / 2) ** 2
-    )
-    return 2 * EARTH_KM * math.asin(math.sqrt(min(1.0, half)))
 
 
 def travel_seconds(km: float, *, on_foot: bool) -> float:

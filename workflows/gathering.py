@@ -13,6 +13,7 @@ from sqlmodel import Session, col, func, or_, select
 
 from prevenant.clock import epoch_seconds
 from prevenant.domain import Severity
+from prevenant.store import in_chunks
 from workflows.assignment import Assigned, Job, assign
 from workflows.choosing import need_of
 from workflows.crowd import Crowd
@@ -119,8 +120,7 @@ def _assign_all(run: RunningCase) -> None:
 
 def _open_cases(session: Session, ids: list[int]) -> set[int]:
     found: set[int] = set()
-    for first in range(0, len(ids), 500):
-        some = ids[first : first + 500]
+    for some in in_chunks(ids):
         query = select(Case.id).where(col(Case.id).in_(some), Case.state == OPEN)
         found.update(one for one in session.exec(query) if one is not None)
     return found

@@ -19,7 +19,7 @@ from prevenant.clock import Clock
 from prevenant.crm.changes import changed_since, read_mark
 from prevenant.crm.directory import Person, TechnicianView
 from prevenant.crm.tables import Contact, Exclusion, Leave, Technician
-from prevenant.store import Store
+from prevenant.store import Store, in_chunks
 from prevenant.tables import CaseEvent, add_case_event
 from workflows.crowd import Crowd
 from workflows.loads import open_jobs
@@ -30,7 +30,6 @@ SMALL = 2_000
 """Up to how many technicians everybody is judged: the crowd gains nothing there."""
 GATHER_S = 3.0
 _MANY_CHANGES = 5_000
-_AT_ONCE = 500
 
 
 class Office:
@@ -89,8 +88,7 @@ class Office:
             self._crowd = Crowd()
             self._crowd.put(list(read_views(session, None)), open_jobs(session))
         else:
-            for first in range(0, len(changed), _AT_ONCE):
-                some = changed[first : first + _AT_ONCE]
+            for some in in_chunks(changed):
                 views = list(read_views(session, some))
                 self._crowd.put(views, open_jobs(session, some))
                 self._crowd.drop(set(some) - {view.id for view in views})

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial import KDTree
 
-from workflows.dispatch import EARTH_KM
+from prevenant.globe import EARTH_KM
 
 Indices = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]

@@ -6,7 +6,7 @@ from prevenant.crm.directory import (
     find_role_holders,
     find_role_positions,
 )
-from workflows.dispatch import distance_km
+from prevenant.globe import distance_km
 from workflows.on_call import who_is_on_call
 from workflows.running import RunningCase
 

@@ -4,7 +4,7 @@ They stand in the order in which they have to be written.
 """
 
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -241,8 +241,3 @@ def find_entity(name: str) -> Entity:
         message = f"the CRM has no {name!r}: {suggest(name, ENTITIES)}"
         raise ConfigurationError(message)
     return entity
-
-
-def names_of(values: Sequence[str], what: str = "") -> str:
-    """Return names as a sentence has them."""
-    return ", ".join(f"{value}{what}" for value in values)

@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Annotated, Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import phonenumbers
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from prevenant.clock import timezones
 from prevenant.crm.public_holidays import judge_region
 from prevenant.crm.shifts import parse_shifts
 
@@ -56,13 +56,10 @@ def _email(text: str) -> str:
     return text
 
 
-@lru_cache(1_000)
 def _zone(text: str) -> str:
-    try:
-        ZoneInfo(text)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
+    if text not in timezones():
         message = "this is no time zone: write one such as Europe/Paris"
-        raise ValueError(message) from None
+        raise ValueError(message)
     return text
 
 

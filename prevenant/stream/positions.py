@@ -5,7 +5,7 @@ latest is kept in memory and written every few seconds.
 """
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -16,14 +16,14 @@ from ingest.mqtt import Frame
 from prevenant.clock import Clock, Wakeup, from_epoch
 from prevenant.crm.positions import Heard, Verdict, record_positions
 from prevenant.errors import StoreUnavailable
-from prevenant.store import Store
+from prevenant.store import Store, in_chunks
 
 log = structlog.get_logger()
 
 _EVERY = timedelta(seconds=5)
 _MOST = 200_000
 """So many technicians wait at most; more would be somebody inventing names."""
-_AT_ONCE = 500
+_MOST_NAMED = 500
 _NAMED_AGAIN = timedelta(hours=1)
 _MAX_BYTES = 4_096
 _SPARED = ("will", "session_expiry", "qos")
@@ -117,7 +117,8 @@ class Positions:
         with self._changing:
             latest, self._latest = self._latest, {}
         taken = 0
-        for some in _some(latest):
+        for names in in_chunks(list(latest)):
+            some = {name: latest[name] for name in names}
             now = self._clock.now()
             try:
                 with self._store.write() as session:
@@ -142,7 +143,7 @@ class Positions:
         kind = (name[:100], reason.split(":", maxsplit=1)[0][:20])
         named_at = self._named.get(kind)
         if named_at is None or now - named_at >= _NAMED_AGAIN:
-            if len(self._named) >= _AT_ONCE:
+            if len(self._named) >= _MOST_NAMED:
                 self._named.clear()
             self._named[kind] = now
             log.warning("a position is not believed", technician=name[:100], reason=reason)
@@ -190,9 +191,3 @@ def _own_url(url: str) -> str:
     options["client_id"] = f"{query.get('client_id', 'prevenant')}-positions"
     options |= {"qos": "0", "session_expiry": "1m"}
     return urlunsplit(parts._replace(query=urlencode(options)))
-
-
-def _some(latest: dict[str, Heard]) -> Iterator[dict[str, Heard]]:
-    names = list(latest)
-    for start in range(0, len(names), _AT_ONCE):
-        yield {name: latest[name] for name in names[start : start + _AT_ONCE]}

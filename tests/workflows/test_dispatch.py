@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from prevenant.crm.directory import Person, TechnicianView
 from prevenant.crm.duty import judge_duty
 from prevenant.crm.shifts import is_on_shift, parse_shifts
+from prevenant.globe import distance_km
 from tests.workflows.people import crowds, loads, needs, refusals
 from workflows.dispatch import (
     Need,
-    distance_km,
     plan_visit,
     rank_candidates,
     shown_counts,
