@@ -7,12 +7,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from sqlalchemy import inspect, make_url
-from sqlmodel import Session, select
+from sqlmodel import Session, col, select
 
 from prevenant.book import Book
 from prevenant.book_advice import in_order, problem_at
 from prevenant.crm.importing import import_folder
-from prevenant.crm.tables import RoleHolder, Technician
+from prevenant.crm.tables import Contact, RoleHolder, Technician
 from prevenant.document import suggest
 from prevenant.errors import Problem, StoreUnavailable
 from prevenant.store import Store
@@ -93,9 +93,13 @@ def _existing(url: str) -> Iterator[Store | None]:
 def _read(session: Session) -> People:
     skills: dict[str, int] = {}
     learned: Sequence[Mapping[str, int]] = session.exec(
-        select(Technician.skills).where(Technician.is_active)
+        select(Technician.skills)
+        .where(Technician.contact_id == Contact.id)
+        .where(col(Technician.is_active), col(Contact.is_active))
     ).all()
     for one in learned:
         for skill, level in one.items():
             skills[skill] = max(level, skills.get(skill, 0))
-    return People(frozenset(session.exec(select(RoleHolder.role).distinct())), skills)
+    roles = select(RoleHolder.role).where(RoleHolder.contact_id == Contact.id)
+    held = session.exec(roles.where(col(Contact.is_active)).distinct())
+    return People(frozenset(held), skills)

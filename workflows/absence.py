@@ -4,6 +4,7 @@ from datetime import datetime
 
 from sqlmodel import Session, col, select
 
+from prevenant.crm.directory import find_present
 from prevenant.crm.tables import Leave, Technician
 from prevenant.tables import CaseEvent, add_case_event, add_timeline
 from workflows.tables import ACTIVE_JOBS, Case, WorkOrder
@@ -25,7 +26,8 @@ def announce_absences(session: Session, now: datetime, technician_id: str = "") 
         query = query.where(WorkOrder.technician_id == technician_id)
     told = 0
     for order, case, technician, leave in session.exec(query).all():
-        reason, cause = _reason(order, technician, leave, now)
+        works = technician.is_active and find_present(session, technician.contact_id) is not None
+        reason, cause = _reason(order, leave, now, works=works)
         key = f"technician.unavailable:{order.id}:{cause}"
         if not reason or _is_told(session, key):
             continue
@@ -51,10 +53,10 @@ def announce_absences(session: Session, now: datetime, technician_id: str = "") 
 
 
 def _reason(
-    order: WorkOrder, technician: Technician, leave: Leave | None, now: datetime
+    order: WorkOrder, leave: Leave | None, now: datetime, *, works: bool
 ) -> tuple[str, str]:
     """Return why a technician cannot do a job, and what that is called; nothing where it can be done."""
-    if not technician.is_active:
+    if not works:
         return "works for us no more", "inactive"
     if leave is None or order.state == "arrived":
         return "", ""

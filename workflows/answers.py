@@ -1,7 +1,7 @@
 """What people's replies mean for a case, beside the step that may be waiting for them."""
 
 from notify import Ask
-from prevenant.crm.directory import find_person
+from prevenant.crm.directory import find_present
 from prevenant.tables import CaseEvent
 from workflows import offers, questions, redispatch
 from workflows.definition import Dispatch
@@ -105,7 +105,7 @@ def _acknowledge(run: RunningCase, event: CaseEvent) -> None:
 
 def _say_owner(run: RunningCase, event: CaseEvent) -> None:
     """Say who has the case, once: a key pressed in a call and an SMS are the same answer."""
-    person, owner = find_person(run.session, event.data["contact"]), run.case.owner
+    person, owner = find_present(run.session, event.data["contact"]), run.case.owner
     if person is None or not owner or owner == person.name:
         return
     if run.progress.owner_told.get(person.contact_id) == owner:
@@ -143,7 +143,7 @@ def _call_person(run: RunningCase, event: CaseEvent, wish: str) -> None:
     ask, turns = Ask("acknowledge"), [["sms"], ["email"]]
     for person in people:
         run.tell(person, DISPATCHER, "customer_needs_person", turns, ask, extra)
-    customer = find_person(run.session, str(answer.get("contact", "")))
+    customer = find_present(run.session, str(answer.get("contact", "")))
     if customer and people:
         turns = [[answer.get("channel", "preferred")], ["sms"]]
         run.tell(customer, str(answer.get("role", "customer")), "person_will_call", turns)

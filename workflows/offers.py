@@ -10,7 +10,7 @@ from sqlmodel import Session, col, select, update
 
 from notify import Ask
 from prevenant.clock import epoch_seconds
-from prevenant.crm.directory import find_person
+from prevenant.crm.directory import find_present
 from prevenant.tables import CaseEvent
 from workflows import choosing, gathering, redispatch
 from workflows.definition import Dispatch
@@ -246,7 +246,7 @@ def _accept(run: RunningCase, track: Track, step: Dispatch, offer: Offer) -> Out
         f"{offer.technician_name} accepts",
         {"visit_start": order.visit_start.isoformat(), "visit_end": order.visit_end.isoformat()},
     )
-    technician = find_person(run.session, offer.contact_id)
+    technician = find_present(run.session, offer.contact_id)
     if technician:
         run.tell(technician, "technician", step.accepted_template, step.turns, Ask("progress"))
     for other in _open_offers(run, track):

@@ -114,7 +114,11 @@ def read_views(session: Session, ids: Sequence[str] | None) -> Iterator[Technici
         Technician.areas,
         Technician.parts,
     )
-    query = select(*columns).where(Technician.contact_id == Contact.id, col(Technician.is_active))
+    query = (
+        select(*columns)
+        .where(Technician.contact_id == Contact.id)
+        .where(col(Technician.is_active), col(Contact.is_active))
+    )
     leave: dict[str, list[tuple[Any, Any, str]]] = defaultdict(list)
     refused: dict[str, dict[str, str]] = defaultdict(dict)
     away, refusals = select(Leave), select(Exclusion)

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from sqlmodel import Field, Session, SQLModel, col, select
 
-from prevenant.crm.directory import Person, find_person
+from prevenant.crm.directory import Person, find_person, find_present
 from prevenant.crm.public_holidays import holiday_on
 from prevenant.crm.shifts import is_on_shift
 from prevenant.errors import ConfigurationError, Problem
@@ -219,9 +219,12 @@ def who_is_on_call(session: Session, schedule: Schedule, at: datetime) -> tuple[
     duty = find_duty(schedule, at, find_overrides(session, at, schedule.name))
     if duty is None:
         return None, f"nobody is on call for {schedule.name}: a gap in its schedule"
-    person = find_person(session, duty.contact_id)
+    person = find_present(session, duty.contact_id)
     if person is None:
-        return None, f"{duty.contact_id} is on call for {schedule.name} and not in the CRM"
+        known = find_person(session, duty.contact_id)
+        where = "is not there any more" if known else "not in the CRM"
+        who = known.name if known else duty.contact_id
+        return None, f"{who} is on call for {schedule.name} and {where}"
     return person, duty.reason
 
 
@@ -230,8 +233,12 @@ def give_override(session: Session, override: OnCallOverride) -> OnCallOverride:
     if override.ends_at <= override.starts_at:
         message = "it ends before it begins: name a later end"
         raise ConfigurationError(message)
-    if find_person(session, override.contact_id) is None:
+    person = find_person(session, override.contact_id)
+    if person is None:
         message = f"the CRM has no contact {override.contact_id!r}: import it first"
+        raise ConfigurationError(message)
+    if find_present(session, override.contact_id) is None:
+        message = f"{person.name} is not active in the CRM, and is told nothing: name somebody else"
         raise ConfigurationError(message)
     session.add(override)
     session.flush()

@@ -4,7 +4,7 @@ from sqlmodel import col, select
 
 from notify import Ask, Message
 from prevenant.clock import epoch_seconds
-from prevenant.crm.directory import find_person, find_role_holders
+from prevenant.crm.directory import find_present, find_role_holders
 from prevenant.tables import CaseEvent
 from workflows.definition import Wait
 from workflows.running import RunningCase, Track
@@ -139,7 +139,7 @@ def withdraw_all(run: RunningCase) -> None:
 
 def tell_lost(run: RunningCase, contact_id: str, template: str) -> None:
     """Tell somebody that the job is not theirs, once, until it is offered to them again."""
-    person = find_person(run.session, contact_id)
+    person = find_present(run.session, contact_id)
     if person is None or contact_id in run.progress.lost:
         return
     run.progress.lost.append(contact_id)

@@ -24,7 +24,7 @@ from notify import (
     queue_message,
 )
 from prevenant.clock import epoch_seconds
-from prevenant.crm.directory import Person, Place, find_person, find_place
+from prevenant.crm.directory import Person, Place, find_place, find_present
 from prevenant.tables import Alarm, add_timeline
 from workflows.definition import HandOff, Parallel, Step, Turns, Workflow, locate
 from workflows.family import tell_parent
@@ -256,9 +256,9 @@ class RunningCase:
         return self.session.exec(query.order_by(col(WorkOrder.id).desc())).first()
 
     def technician(self) -> Person | None:
-        """Return the technician who has the job, or None."""
+        """Return the technician who has the job and is still there, or None."""
         order = self.work_order()
-        return find_person(self.session, order.contact_id) if order else None
+        return find_present(self.session, order.contact_id) if order else None
 
     def stop_asking(self, *kinds: str, contact_id: str = "") -> None:
         """Expect no more answers to these kinds of questions."""

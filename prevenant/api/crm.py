@@ -11,7 +11,7 @@ from sqlmodel import Session
 
 from prevenant.api.access import require_token
 from prevenant.crm.ages import view_crm
-from prevenant.crm.entities import Entity, find_entity
+from prevenant.crm.entities import OF_JOBS, Entity, find_entity
 from prevenant.crm.exporting import find_rows
 from prevenant.crm.judging import judge
 from prevenant.crm.leave import record_leave
@@ -24,7 +24,6 @@ from workflows.absence import announce_absences
 router = APIRouter(prefix="/api/v1", dependencies=[Depends(require_token)])
 
 Limit = Annotated[int, Query(ge=1, le=1000)]
-_OF_JOBS = ("technicians", "leave")
 
 
 class Position(BaseModel):
@@ -97,7 +96,7 @@ def put_row(request: Request, entity: str, record_id: str, row: dict[str, Any]) 
         except CrmImportError as error:
             problems = [{"place": x.place, "message": x.message} for x in error.problems]
             raise HTTPException(status.HTTP_422_UNPROCESSABLE_CONTENT, problems) from None
-        if kind.name in _OF_JOBS:
+        if kind.name in OF_JOBS:
             announce_absences(session, _now(request))
         return _known(session, kind, record_id)
 
@@ -107,9 +106,9 @@ def delete_row(request: Request, entity: str, record_id: str) -> dict[str, int]:
     """Remove a row: a person is inactive from now on, a role ends, other rows are marked."""
     kind = _entity(entity)
     with request.app.state.store.write() as session:
-        _known(session, kind, record_id)
-        removed = remove_rows(session, kind, [record_id], _now(request))
-        if kind.name in _OF_JOBS:
+        found = _known(session, kind, record_id)
+        removed = remove_rows(session, kind, [kind.key_of(found)], _now(request))
+        if kind.name in OF_JOBS:
             announce_absences(session, _now(request))
         return {"removed": removed}
 

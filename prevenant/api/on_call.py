@@ -10,7 +10,7 @@ from sqlmodel import Session
 
 from prevenant.api.access import require_token
 from prevenant.api.alarms import Person
-from prevenant.crm.directory import find_person
+from prevenant.crm.directory import find_person, find_present
 from prevenant.document import suggest
 from prevenant.errors import ConfigurationError
 from prevenant.publishing import find_active
@@ -112,12 +112,15 @@ def describe_schedules(
         duties = []
         for at, duty in find_duties(schedule, start, end, overrides):
             person = find_person(session, duty.contact_id) if duty else None
+            reason = duty.reason if duty else "a gap in the schedule"
+            if person and not find_present(session, person.contact_id):
+                reason += "; is not there any more, so that nobody is told"
             duties.append(
                 {
                     "from": at,
                     "contact": duty.contact_id if duty else None,
                     "name": person.name if person else None,
-                    "reason": duty.reason if duty else "a gap in the schedule",
+                    "reason": reason,
                 }
             )
         gaps = find_gaps(schedule, start, end, overrides)

@@ -171,15 +171,15 @@ _HOLDERS = (
 
 def find_customer(session: Session, customer_id: str) -> Person | None:
     """Return whom to tell as a customer whose site names nobody: the first contact, by id."""
-    query = select(Contact).where(Contact.customer_id == customer_id).order_by(col(Contact.id))
-    contact = session.exec(query).first() if customer_id else None
+    query = select(Contact).where(Contact.customer_id == customer_id, col(Contact.is_active))
+    contact = session.exec(query.order_by(col(Contact.id))).first() if customer_id else None
     return view_person(contact) if contact else None
 
 
 def find_role_positions(
     session: Session, role: str
 ) -> list[tuple[Person, list[tuple[float, float]]]]:
-    """Return everybody who has a role anywhere, by id, each with where they may be.
+    """Return everybody who is there and has a role anywhere, by id, each with where they may be.
 
     A technician is where last seen, or else at the base; anybody else at the sites of the role.
     """
@@ -188,7 +188,7 @@ def find_role_positions(
         .join(RoleHolder, col(RoleHolder.contact_id) == Contact.id)
         .join(Technician, col(Technician.contact_id) == Contact.id, isouter=True)
         .join(Site, col(Site.id) == RoleHolder.site_id, isouter=True)
-        .where(RoleHolder.role == role)
+        .where(RoleHolder.role == role, col(Contact.is_active))
         .order_by(col(Contact.id))
     )
     found: dict[str, tuple[Person, list[tuple[float, float]]]] = {}
@@ -203,16 +203,26 @@ def find_role_positions(
 
 
 def find_person(session: Session, contact_id: str) -> Person | None:
-    """Return a contact by id."""
+    """Return a contact by id, also one who is not there any more: what they did has their name."""
     contact = session.get(Contact, contact_id)
     return view_person(contact) if contact else None
 
 
+def find_present(session: Session, contact_id: str) -> Person | None:
+    """Return a contact who is still there, and can be told something."""
+    contact = session.get(Contact, contact_id)
+    return view_person(contact) if contact and contact.is_active else None
+
+
 def find_technicians(session: Session, ids: Sequence[str] | None = None) -> list[TechnicianView]:
-    """Return the technicians who work for us, by id; with `ids`, those of them alone."""
+    """Return the technicians who work for us, by id; with `ids`, those of them alone.
+
+    A technician whose contact is not there any more does not.
+    """
     query = (
         select(Technician, Contact)
-        .where(Technician.contact_id == Contact.id, col(Technician.is_active))
+        .where(Technician.contact_id == Contact.id)
+        .where(col(Technician.is_active), col(Contact.is_active))
         .order_by(col(Technician.id))
     )
     away, refused = select(Leave), select(Exclusion)

@@ -123,6 +123,8 @@ _KEYS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "positions": lambda given: str(given["technician"]),
 }
 
+OF_JOBS = frozenset({"contacts", "technicians", "leave"})
+"""Kinds of rows that can take a technician away from a job."""
 ENTITIES: Mapping[str, Entity] = {
     one.name: one
     for one in (

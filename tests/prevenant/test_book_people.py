@@ -4,12 +4,14 @@ import shutil
 from pathlib import Path
 
 import pytest
+from sqlmodel import select
 from typer.testing import CliRunner
 
 from prevenant.book import load_book
 from prevenant.book_people import advise_on_people, people_in_folder, people_in_store
 from prevenant.cli import app
 from prevenant.crm.importing import import_folder
+from prevenant.crm.tables import Contact
 from prevenant.errors import CrmImportError
 from prevenant.store import Store
 
@@ -61,11 +63,17 @@ def test_a_store_is_asked_only_where_there_is_one_with_people(tmp_path: Path) ->
     assert people_in_store(url) is None
     with store.write() as session:
         import_folder(session, DEMO)
-    store.close()
     people = people_in_store(url)
     assert people is not None
     assert "security" in people.roles
     assert people.skills["refrigeration"] == 3
+    # Who is not there any more has no role, and is not sent.
+    with store.write() as session:
+        for one in session.exec(select(Contact)):
+            one.is_active = False
+            session.add(one)
+    store.close()
+    assert people_in_store(url) is None
 
 
 def test_the_command_takes_a_folder(book: Path, tmp_path: Path) -> None:

@@ -14,9 +14,15 @@ from notify.consent import find_objection, record_start, record_stop
 from notify.message import Delivery
 from prevenant.clock import from_epoch
 from prevenant.consent import Consent, find_consent, record_consent
-from prevenant.crm.directory import find_role_holders
+from prevenant.crm.adopting import adopt_device
+from prevenant.crm.directory import (
+    find_customer,
+    find_role_holders,
+    find_role_positions,
+    find_technicians,
+)
 from prevenant.crm.positions import Heard, judge_position
-from prevenant.crm.tables import CRM, Contact, RoleHolder, Technician
+from prevenant.crm.tables import CRM, Contact, Customer, RoleHolder, Technician
 from prevenant.store import Store
 from prevenant.stream.positions import Positions, position_urls, read_position
 from prevenant.tables import CaseEvent
@@ -25,6 +31,7 @@ from tests.servers import wait_until
 from tests.stories.test_refrigerator_warming import CAMILLE, JULES, warm_up
 from tests.world import World
 from workflows.absence import announce_absences
+from workflows.office import read_views
 
 NOW = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)
 HERE = Heard(47.30, 5.00, NOW)
@@ -103,6 +110,29 @@ def test_who_is_not_there_any_more_is_not_told(store: Store) -> None:
             session.add(RoleHolder(contact_id=name, role="guard"))
         session.flush()
         assert [one.contact_id for one in find_role_holders(session, "guard", "s1")] == ["bob"]
+        assert [one.contact_id for one, _ in find_role_positions(session, "guard")] == ["bob"]
+        # The first by id would be told where a site names nobody, were she there.
+        session.add(Customer(id="acme", name="ACME"))
+        session.flush()
+        for name in ("ann", "bob"):
+            session.get_one(Contact, name).customer_id = "acme"
+        session.flush()
+        customer = find_customer(session, "acme")
+        assert customer is not None
+        assert customer.contact_id == "bob"
+        session.get_one(Contact, "bob").is_active = False
+        assert find_customer(session, "acme") is None
+
+
+def test_a_technician_who_is_told_nothing_is_not_sent(store: Store) -> None:
+    with store.write() as session:
+        add_technician(session)
+        add_technician(session, "t2")
+        session.get_one(Contact, "c-t1").is_active = False
+        session.flush()
+        assert [one.id for one in find_technicians(session)] == ["t2"]
+        assert [one.id for one in read_views(session, None)] == ["t2"]
+        assert [one.id for one in read_views(session, ["t1"])] == []
 
 
 @pytest.mark.parametrize(
@@ -248,6 +278,14 @@ def test_an_illness_frees_the_jobs_and_each_case_hears_it_once(world: World) -> 
     body["ends_at"] = "2026-05-01T00:00:00Z"
     wrong = ask(world, "POST", "/technicians/jules-perrin/leave", json=body)
     assert (wrong.status_code, "before it begins" in wrong.text) == (422, True)
+
+
+def test_a_technician_whose_contact_is_removed_has_the_jobs_no_more(world: World) -> None:
+    warm_up(world, "h01")
+    world.phone(JULES).expects_sms("Roux home").replies("1")
+    world.phone(CAMILLE).expects_sms("Bonjour Camille")
+    assert ask(world, "DELETE", "/crm/contacts/jules-perrin").json() == {"removed": 1}
+    world.expect_story("technician.unavailable", "Jules Perrin cannot come: works for us no more")
 
 
 def test_the_api_judges_rows_as_files_are_judged(world: World) -> None:

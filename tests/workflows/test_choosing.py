@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from prevenant.crm.shifts import parse_shifts
-from prevenant.crm.tables import Leave, Technician
+from prevenant.crm.tables import Contact, Leave, Technician
 from prevenant.store import Store
 from tests.moved_clock import MovedClock
 from tests.workflows.dispatching import VISIT, DispatchDesk
@@ -39,13 +39,15 @@ def change(desk: DispatchDesk, seed: int) -> None:
     with other.write() as session:
         for number in chance.sample(range(60), 12):
             one = session.get_one(Technician, f"t{number:02}")
-            match chance.randrange(4):
+            match chance.randrange(5):
                 case 0:
                     one.is_active = False
                 case 1:
                     one.position_latitude, one.position_longitude = 47.4, 5.1
                     one.position_at = desk.clock.now() - timedelta(minutes=chance.randrange(120))
                 case 2:
+                    session.get_one(Contact, one.contact_id).is_active = False
+                case 3:
                     one.skills = {"hvac": 3}
                 case _:
                     now, day = desk.clock.now(), timedelta(days=1)
@@ -96,6 +98,7 @@ def test_a_technician_who_changed_since_the_crowd_was_read_is_judged_as_they_are
         for who, _ in desk.offers():
             technician = session.get_one(Technician, who)
             assert technician.is_active
+            assert session.get_one(Contact, technician.contact_id).is_active
             assert technician.skills["hvac"] >= 2
 
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from prevenant.api.on_call import describe_schedules
 from prevenant.crm.shifts import parse_shifts
 from prevenant.crm.tables import Contact
 from prevenant.document import read_yaml
@@ -259,3 +260,16 @@ def test_a_schedule_of_people_who_are_gone_says_so(staffed: Store, clock: MovedC
             None,
             "bob is on call for desk and not in the CRM",
         )
+
+
+def test_who_is_not_there_any_more_is_not_on_call(staffed: Store, clock: MovedClock) -> None:
+    with staffed.write() as session:
+        session.get_one(Contact, "tom").is_active = False
+        person, reason = who_is_on_call(session, WEEKLY, clock.now())
+        assert (person, reason) == (None, "Tom is on call for desk and is not there any more")
+        (described,) = describe_schedules(
+            session, [WEEKLY], clock.now(), clock.now() + timedelta(hours=1)
+        )
+        assert "not there any more" in described["duties"][0]["reason"]
+    with pytest.raises(ConfigurationError, match="Tom is not active"), staffed.write() as session:
+        give_override(session, _override("tom", clock, 1))
