@@ -216,7 +216,7 @@ class _Taker:
         values, gone = self._sort(page)
         batch = _Rows(name, entity, values)
         judgement = judge(session, [batch], whole=False)
-        tally = write_lines(session, judgement, name)[entity.name]
+        tally = write_lines(session, judgement, name, now=now)[entity.name]
         good = [line.ref for line in judgement.lines[entity.name]]
         self._listed.update(line.key for line in judgement.lines[entity.name])
         self._listed.update(ref for _, ref in judgement.refused)

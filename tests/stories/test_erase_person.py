@@ -168,7 +168,7 @@ def test_stop_outlives_the_person_and_the_crm_cannot_bring_them_back(served: Wor
         pytest.raises(CrmImportError, match=r"contacts\.csv:23:1: this person was erased on 2026"),
         served.engine.store.write() as session,
     ):
-        import_files(session, DEMO_DATA)
+        import_files(session, DEMO_DATA, served.clock.now())
 
 
 def test_an_open_case_keeps_its_people_unless_somebody_takes_it(world: World) -> None:
