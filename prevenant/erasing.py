@@ -19,7 +19,6 @@ from notify import close_asks
 from notify.consent import OptOut, digest_address
 from prevenant.consent import WITHDRAWN, find_consent
 from prevenant.crm.changes import TechnicianChange
-from prevenant.crm.judging import digest_of
 from prevenant.crm.tables import (
     CRM,
     ERASED,
@@ -91,9 +90,9 @@ def erase_person(
     session.flush()
     traces = list(find_traces(session, subject))
     _Scrubber(session, subject, erased).scrub(traces, now)
-    session.add(Erasure(digest=digest_of("contacts", contact_id), erased_at=now))
+    for digest in subject.digests:
+        session.merge(Erasure(digest=digest, erased_at=now))
     for technician_id in subject.technician_ids:
-        session.add(Erasure(digest=digest_of("technicians", technician_id), erased_at=now))
         # What notes who has changed has noted all this, too, by the name.
         mine = col(TechnicianChange.technician_id) == technician_id
         session.execute(delete(TechnicianChange).where(mine))
@@ -229,6 +228,9 @@ class _Scrubber:
                 kind = trace.table.replace("_", " ")
                 self._erased.left.append(f"{kind} {name} names the person: publish it without")
                 continue
+            if trace.table == "crm_skipped" and trace.reason == "own":
+                self._drop_skipped(trace.key)
+                continue
             self._scrub_row(table, trace)
 
     def _replace_people(self, now: datetime) -> None:
@@ -284,17 +286,18 @@ class _Scrubber:
     def _drop_records(self) -> None:
         kinds = {"contacts": [self._subject.contact_id], "technicians": self._technicians}
         for kind, ids in kinds.items():
-            for table in (CrmRecord, CrmSkipped):
-                self._session.execute(
-                    delete(table).where(
-                        col(table.entity) == kind, col(table.record_id).in_(list(ids))
-                    )
-                )
+            mine = col(CrmRecord.entity) == kind, col(CrmRecord.record_id).in_(list(ids))
+            self._session.execute(delete(CrmRecord).where(*mine))
         begins = (
             col(CrmRecord.record_id).startswith(f"{one}/", autoescape=True) for one in self._ids
         )
         kept = delete(CrmRecord).where(col(CrmRecord.entity).in_(_NAMED_AFTER_PEOPLE))
         self._session.execute(kept.where(or_(*begins)))
+
+    def _drop_skipped(self, key: tuple[Any, ...]) -> None:
+        """Let a row that an outside CRM has, and that was kept to be tried again, go."""
+        self._session.delete(self._session.get_one(CrmSkipped, key))
+        self._erased.rows["crm_skipped"] += 1
 
     def _scrub_row(self, table: Table, trace: Any) -> None:
         keys = [column.name for column in table.primary_key]

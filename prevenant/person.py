@@ -6,7 +6,7 @@ person's contact or technician, and every text, list and payload with the name, 
 
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -15,14 +15,16 @@ from typing import Any
 import phonenumbers
 from sqlalchemy import JSON, LargeBinary, String, Table
 from sqlalchemy import select as select_columns
-from sqlmodel import Session, SQLModel, col, or_, select
+from sqlmodel import Session, SQLModel, col, func, or_, select
 
 from notify.message import Delivery, Message
+from prevenant.crm.entities import ENTITIES
+from prevenant.crm.erased_rows import digest_of, digests_of
 from prevenant.crm.tables import Contact, Customer, Site, Technician
 from prevenant.errors import ConfigurationError
+from prevenant.store import in_chunks
 from workflows.tables import Case, Offer, WorkOrder
 
-from prevenant.store import in_chunks
 APART = ("book_version", "workflow_version")
 """Tables whose texts are sealed by a digest: a rule book that names a person has to be published anew."""
 _OF_CONTACTS = ("contact_id",)
@@ -50,6 +52,10 @@ class Subject:
     """The name as it is and as it was, in messages and jobs."""
     homes: tuple[str, ...] = ()
     """Names and addresses of the person's home, where nobody else lives by our book."""
+    message_ids: frozenset[int | None] = frozenset()
+    """What the person was told."""
+    digests: frozenset[str] = frozenset()
+    """By which rows of the person and of the home are known when they come again."""
 
     @cached_property
     def everywhere(self) -> "re.Pattern[str] | None":
@@ -97,6 +103,11 @@ class Subject:
         if table == "crm_record":
             kind = {"contacts": (self.contact_id,), "technicians": self.technician_ids}
             return row["record_id"] in kind.get(row["entity"], ())
+        if table == "crm_skipped":
+            entity = ENTITIES[row["entity"]]
+            return not self.digests.isdisjoint(digests_of(entity, row["record_id"], row["values"]))
+        if table in {"delivery", "reply"} and row["message_id"] in self.message_ids:
+            return True
         return (
             any(row.get(name) == self.contact_id for name in _OF_CONTACTS)
             or any(row.get(name) in self.technician_ids for name in _OF_TECHNICIANS)
@@ -130,14 +141,11 @@ def find_subject(session: Session, contact_id: str) -> Subject:
     ).all()
     messages = session.exec(select(Message).where(Message.contact_id == contact_id)).all()
     others = select(Contact).where(Contact.id != contact_id)
-    shared = session.exec(others.where(Contact.phone == contact.phone, Contact.phone != "")).first()
-    addresses = {contact.email, "" if shared else contact.phone}
+    addresses = {contact.email, contact.phone}
     ids = [one.id for one in messages]
     for some in in_chunks(ids):
         query = select(Delivery.address).where(col(Delivery.message_id).in_(some))
         addresses |= set(session.exec(query))
-    if shared:
-        addresses.discard(contact.phone)
     names = {contact.name, *(one.name for one in messages)}
     jobs = session.exec(select(WorkOrder).where(WorkOrder.contact_id == contact_id)).all()
     names |= {one.technician_name for one in jobs}
@@ -145,12 +153,37 @@ def find_subject(session: Session, contact_id: str) -> Subject:
         contact_id=contact_id,
         name=contact.name,
         technician_ids=tuple(technicians),
-        addresses=frozenset(addresses - {""}),
+        addresses=frozenset(addresses - {""} - _of_others(session, contact_id, addresses)),
         case_ids=_find_cases(session, contact, messages, jobs),
         has_namesake=session.exec(others.where(Contact.name == contact.name)).first() is not None,
         names=tuple(sorted(name for name in names if name)),
         homes=tuple(_home_words(session, contact_id)),
+        message_ids=frozenset(ids),
+        digests=frozenset(_digests(session, contact, technicians)),
     )
+
+
+def _of_others(session: Session, contact_id: str, addresses: Iterable[str]) -> set[str]:
+    """Return those of some addresses that somebody else has too: what went there may be theirs."""
+    lowered = sorted({one.lower() for one in addresses if one})
+    theirs = select(Contact.phone, Contact.email).where(
+        Contact.id != contact_id,
+        col(Contact.erased_at).is_(None),
+        or_(col(Contact.phone).in_(lowered), func.lower(Contact.email).in_(lowered)),
+    )
+    held = {one.lower() for pair in session.exec(theirs) for one in pair}
+    return {one for one in addresses if one.lower() in held}
+
+
+def _digests(session: Session, contact: Contact, technician_ids: Iterable[str]) -> Iterator[str]:
+    yield digest_of("contacts", contact.id)
+    for technician_id in technician_ids:
+        yield digest_of("technicians", technician_id)
+    if contact.customer_id and is_private(session, contact.customer_id, contact.id):
+        yield digest_of("customers", contact.customer_id)
+    for site in private_sites(session, contact.id):
+        yield digest_of("sites", site.id)
+        yield digest_of("customers", site.customer_id)
 
 
 def _home_words(session: Session, contact_id: str) -> Iterator[str]:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, status
-from pydantic import AwareDatetime, BaseModel
+from pydantic import AwareDatetime, BaseModel, ValidationError
 from sqlmodel import Session
 
 from prevenant.api.access import require_token
@@ -16,7 +16,7 @@ from prevenant.crm.exporting import find_rows
 from prevenant.crm.judging import judge
 from prevenant.crm.leave import record_leave
 from prevenant.crm.positions import Heard, record_positions
-from prevenant.crm.tables import ERASED, Technician
+from prevenant.crm.tables import ERASED, Device, Technician
 from prevenant.crm.writing import remove_rows, write_lines
 from prevenant.errors import ConfigurationError, CrmImportError, Problem
 from workflows.absence import announce_absences
@@ -92,7 +92,7 @@ def put_row(request: Request, entity: str, record_id: str, row: dict[str, Any]) 
     kind = _entity(entity)
     with request.app.state.store.write() as session:
         try:
-            save_row(session, kind, record_id, row)
+            save_row(session, kind, record_id, row, _now(request))
         except CrmImportError as error:
             problems = [{"place": x.place, "message": x.message} for x in error.problems]
             raise HTTPException(status.HTTP_422_UNPROCESSABLE_CONTENT, problems) from None
@@ -146,9 +146,13 @@ def add_leave(request: Request, technician_id: str, absence: Absence) -> dict[st
             raise HTTPException(status.HTTP_422_UNPROCESSABLE_CONTENT, str(error)) from None
 
 
-def save_row(session: Session, entity: Entity, record_id: str, row: Mapping[str, Any]) -> None:
+def save_row(
+    session: Session, entity: Entity, record_id: str, row: Mapping[str, Any], now: datetime
+) -> None:
     """Write one row, whose identity is `record_id`. Raises CrmImportError with everything wrong."""
     identity = _identity(entity, record_id)
+    if entity.name == "devices":
+        identity = _identify_device(session, record_id, row)
     batch = _One(entity, record_id, {**row, **identity})
     unknown = sorted(set(batch.given) - set(entity.row.model_fields))
     if unknown:
@@ -157,7 +161,9 @@ def save_row(session: Session, entity: Entity, record_id: str, row: Mapping[str,
     judgement = judge(session, [batch])
     if judgement.problems:
         raise CrmImportError(judgement.problems)
-    write_lines(session, judgement, "")
+    tally = write_lines(session, judgement, "", now=now)[entity.name]
+    if tally.unbelieved:
+        raise CrmImportError([batch.problem(record_id, "", x) for x in tally.unbelieved.values()])
 
 
 def take_leave(
@@ -179,6 +185,7 @@ def find_row(session: Session, entity: Entity, record_id: str) -> dict[str, Any]
     first = record_id
     if len(entity.match) > 1:
         first = record_id.partition("/")[0]
+        record_id = _in_one_form(entity, record_id)
     rows = find_rows(session, entity, only=first)
     return next((row for row in rows if entity.key_of(row) == record_id), None)
 
@@ -186,6 +193,27 @@ def find_row(session: Session, entity: Entity, record_id: str) -> dict[str, Any]
 def _identity(entity: Entity, record_id: str) -> dict[str, str]:
     names = ("id",) if entity.name == "leave" else entity.identity
     return dict(zip(names, record_id.split("/", len(names) - 1), strict=False))
+
+
+def _identify_device(session: Session, record_id: str, row: Mapping[str, Any]) -> dict[str, str]:
+    """Return which device it is: one may be at another site than that of its topic."""
+    known = session.get(Device, record_id)
+    site, _, name = record_id.rpartition("/")
+    site = row.get("site") or (known.site_id if known else site)
+    return {"id": record_id, "site": site, "device": name}
+
+
+def _in_one_form(entity: Entity, record_id: str) -> str:
+    """Return an id as the store's own rows have it: times in UTC, also an empty last part."""
+    parts = _identity(entity, record_id)
+    try:
+        row = entity.partial.model_validate(parts)
+    except ValidationError:
+        return record_id
+    given = {name: getattr(row, name) for name in parts}
+    return (
+        entity.key_of(given) if {*entity.identity} & {*entity.required} <= {*given} else record_id
+    )
 
 
 def _known(session: Session, entity: Entity, record_id: str) -> dict[str, Any]:

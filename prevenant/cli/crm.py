@@ -50,8 +50,7 @@ def import_crm(
     current = load_settings()
     now = current.make_clock().now()
     with open_store(current) as store, store.write() as session:
-        removed_at = now if remove_missing else None
-        tallies = import_files(session, path, source=source, removed_at=removed_at)
+        tallies = import_files(session, path, now, source=source, remove_missing=remove_missing)
         told = announce_absences(session, now)
         if dry_run:
             session.rollback()
@@ -60,6 +59,7 @@ def import_crm(
     for name, tally in tallies.items():
         if what := _shown_tally(tally):
             out.print(f"  {name}: {what}")
+        _show_unbelieved(f"{name}/", tally)
     if told and not dry_run:
         out.print(f"  {told} open jobs are given to others, since their technicians are away")
 
@@ -215,6 +215,7 @@ def _show_outcomes(name: str, outcomes: Mapping[str, Outcome]) -> bool:
     for kind, outcome in outcomes.items():
         what = _shown_tally(outcome.tally) or "nothing new"
         out.print(f"{name}: {outcome.tally.listed} {kind}: {what}", markup=False)
+        _show_unbelieved(f"{name}/{kind}/", outcome.tally)
         for ref, reason in outcome.skipped.items():
             out.print(f"  {name}/{kind}/{ref}: {reason}", markup=False)
         if outcome.error:
@@ -223,5 +224,15 @@ def _show_outcomes(name: str, outcomes: Mapping[str, Outcome]) -> bool:
 
 
 def _shown_tally(tally: Tally) -> str:
-    counts = (("new", tally.new), ("changed", tally.changed), ("removed", tally.removed))
+    counts = (
+        ("new", tally.new),
+        ("changed", tally.changed),
+        ("removed", tally.removed),
+        ("not believed", len(tally.unbelieved)),
+    )
     return ", ".join(f"{count} {what}" for what, count in counts if count)
+
+
+def _show_unbelieved(place: str, tally: Tally) -> None:
+    for who, reason in tally.unbelieved.items():
+        out.print(f"  {place}{who}: {reason}", markup=False)

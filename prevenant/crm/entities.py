@@ -115,7 +115,7 @@ _KEYS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "sites": _id_key,
     "roles": _joined("contact", "role", "site"),
     "assets": _id_key,
-    "devices": lambda given: device_key(given["site"], given["device"]),
+    "devices": lambda given: given.get("id") or device_key(given["site"], given["device"]),
     "technicians": _id_key,
     "leave": _leave_key,
     "exclusions": _joined("technician", "customer"),

@@ -9,16 +9,28 @@ from typing import Any
 from sqlmodel import Session, select
 
 from prevenant.crm.entities import ENTITIES, Entity
+from prevenant.crm.erased_rows import digests_of
 from prevenant.crm.rows import shown_counts
 from prevenant.crm.shifts import show_shifts
-from prevenant.crm.tables import ERASED, RoleHolder
+from prevenant.crm.tables import ERASED, Erasure, RoleHolder
 
 _COUNTS = ("skills", "parts")
 
 
 def export_files(session: Session, path: Path) -> dict[str, int]:
-    """Write a workbook where `path` ends in .xlsx, else CSV files into the folder; return rows by kind."""
-    found = {name: list(find_rows(session, one)) for name, one in ENTITIES.items()}
+    """Write a workbook where `path` ends in .xlsx, else CSV files into the folder; return rows by kind.
+
+    What was erased is left out: an import would refuse it.
+    """
+    erased = set(session.exec(select(Erasure.digest)))
+    found = {
+        name: [
+            row
+            for row in find_rows(session, one)
+            if erased.isdisjoint(digests_of(one, one.key_of(row), row))
+        ]
+        for name, one in ENTITIES.items()
+    }
     found = {name: rows for name, rows in found.items() if rows}
     if path.suffix.lower() == ".xlsx":
         _write_workbook(path, found)

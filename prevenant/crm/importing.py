@@ -10,38 +10,47 @@ from pathlib import Path
 from sqlmodel import Session
 
 from prevenant.crm.entities import ENTITIES
-from prevenant.crm.judging import judge_sheets
+from prevenant.crm.judging import Judgement, judge_sheets
 from prevenant.crm.sheets import read_sheets
-from prevenant.crm.writing import Tally, remove_missing, write_lines
+from prevenant.crm.writing import Tally, write_lines
+from prevenant.crm.writing import remove_missing as take_out_missing
 from prevenant.errors import ConfigurationError, CrmImportError, Problem
 
 
 def import_files(
-    session: Session, path: Path, *, source: str = "", removed_at: datetime | None = None
+    session: Session, path: Path, now: datetime, *, source: str = "", remove_missing: bool = False
 ) -> dict[str, Tally]:
     """Import a folder, a CSV file or a workbook, in the transaction of `session`.
 
-    `source` says whose rows they are; where `removed_at` is given, rows of that source that its files
-    list no more are taken out then. Raises CrmImportError with every problem; then nothing was written.
+    `source` says whose rows they are; with `remove_missing` rows of that source that its files list no
+    more are taken out. Raises CrmImportError with every problem; then nothing was written.
     """
-    if removed_at is not None and not source:
+    if remove_missing and not source:
         message = "say whose rows may be removed with --source NAME, as when they were imported"
         raise ConfigurationError(message)
-    problems: list[Problem] = []
-    sheets = read_sheets(path, problems)
-    judgement = judge_sheets(session, sheets, problems)
-    if judgement.problems:
-        raise CrmImportError(judgement.problems)
-    tallies = write_lines(session, judgement, source or None)
-    if removed_at is not None:
+    judgement = _judge_files(session, path)
+    tallies = write_lines(session, judgement, source or None, now=now)
+    if remove_missing:
         # Who refers to others goes first.
         for name in reversed(list(tallies)):
             keys = [line.key for line in judgement.lines[name]]
-            removed = remove_missing(session, ENTITIES[name], source, keys, removed_at)
-            tallies[name].removed = removed
+            tallies[name].removed = take_out_missing(session, ENTITIES[name], source, keys, now)
     return tallies
 
 
 def import_folder(session: Session, folder: Path) -> dict[str, int]:
-    """Import a folder and return rows by kind. Raises CrmImportError."""
-    return {name: tally.listed for name, tally in import_files(session, folder).items()}
+    """Import a folder into a store of its own, for whatever time; return rows by kind.
+
+    Raises CrmImportError.
+    """
+    tallies = write_lines(session, _judge_files(session, folder), now=None)
+    return {name: tally.listed for name, tally in tallies.items()}
+
+
+def _judge_files(session: Session, path: Path) -> Judgement:
+    """Return what is good of files of which all is good. Raises CrmImportError."""
+    problems: list[Problem] = []
+    judgement = judge_sheets(session, read_sheets(path, problems), problems)
+    if judgement.problems:
+        raise CrmImportError(judgement.problems)
+    return judgement

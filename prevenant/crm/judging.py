@@ -3,15 +3,15 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from hashlib import sha256
 from typing import Any, Protocol
 
 from pydantic import ValidationError
 from sqlmodel import Session, SQLModel, col, select
 
 from prevenant.crm.entities import ENTITIES, Entity
+from prevenant.crm.erased_rows import find_erased
 from prevenant.crm.sheets import Sheet
-from prevenant.crm.tables import Erasure, Technician
+from prevenant.crm.tables import Technician
 from prevenant.document import suggest
 from prevenant.errors import Problem
 
@@ -265,22 +265,11 @@ def _check_unique(session: Session, batch: Batch, judgement: Judgement) -> None:
 
 
 def _check_erased(session: Session, batch: Batch, judgement: Judgement) -> None:
-    if batch.entity.name not in {"contacts", "technicians"}:
-        return
-    erased = dict(session.exec(select(Erasure.digest, Erasure.erased_at)).all())
-    for line in judgement.lines[batch.entity.name] if erased else ():
-        at = erased.get(digest_of(batch.entity.name, line.key))
-        if at is not None:
-            message = (
-                f"this person was erased on {at:%Y-%m-%d}: remove the row where it comes from; "
-                "who comes back is given another id"
-            )
-            judgement.refuse(batch, line.ref, batch.entity.identity[0], message)
-
-
-def digest_of(kind: str, text: str) -> str:
-    """Return what is kept of an erased person: a row can be compared with it, not read from it."""
-    return sha256(f"{kind}:{text}".encode()).hexdigest()
+    lines = judgement.lines[batch.entity.name]
+    erased = find_erased(session, batch.entity, {line.key: line.given for line in lines})
+    for line in lines if erased else ():
+        if line.key in erased:
+            judgement.refuse(batch, line.ref, batch.entity.identity[0], erased[line.key])
 
 
 def find_known(session: Session, entity: Entity, keys: Sequence[str]) -> set[str]:

@@ -3,22 +3,24 @@
 Only the last position is kept. It comes from the API, from a file, or over MQTT.
 """
 
-import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sqlmodel import Session, col, select
 
 from prevenant.crm.tables import CRM, Technician
+from prevenant.globe import distance_km
 from prevenant.store import wake
 
 _AHEAD = timedelta(minutes=1)
 _OLD = timedelta(hours=24)
 _COARSE_M = 5_000.0
 _FAST_KMH = 1_000.0
-_EARTH_KM = 6371.0088
 _LEAST = timedelta(seconds=10)
 """Two fixes closer together than this say nothing of speed."""
+
+
+KNOWN = "it is known already"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,8 @@ def judge_position(heard: Heard, known: Heard | None, now: datetime) -> Verdict:
         reason = "it is older than 24 hours"
     elif heard.accuracy_m > _COARSE_M:
         reason = f"it is good to {heard.accuracy_m:.0f} m only; {_COARSE_M:.0f} is the most"
+    elif known is not None and replace(heard, accuracy_m=known.accuracy_m) == known:
+        reason = KNOWN
     elif known is not None and heard.observed_at <= known.observed_at:
         reason = "a newer one is known"
     elif known is not None:
@@ -61,33 +65,29 @@ def judge_position(heard: Heard, known: Heard | None, now: datetime) -> Verdict:
 
 def _judge_speed(heard: Heard, known: Heard) -> str:
     span = max(heard.observed_at - known.observed_at, _LEAST)
-    km = _distance_km(known, heard)
+    km = distance_km((known.latitude, known.longitude), (heard.latitude, heard.longitude))
     kmh = km / (span / timedelta(hours=1))
     return f"nobody moves {km:.0f} km at {kmh:.0f} km/h" if kmh > _FAST_KMH else ""
 
 
-def _distance_km(one: Heard, other: Heard) -> float:
-    """Return the great-circle distance, by the haversine formula."""
-    lat1, lat2 = math.radians(one.latitude), math.radians(other.latitude)
-    turn = math.radians(other.longitude - one.longitude)
-    half = math.sin((lat2 - lat1) / 2) ** 2
-    half += math.cos(lat1) * math.cos(lat2) * math.sin(turn / 2) ** 2
-    return 2 * _EARTH_KM * math.asin(math.sqrt(min(1.0, half)))
-
-
 def record_positions(
-    session: Session, heard: dict[str, Heard], now: datetime
+    session: Session, heard: dict[str, Heard], now: datetime | None
 ) -> dict[str, Verdict]:
-    """Keep the positions that are believed, by technician; return what was thought of each."""
+    """Keep the positions that are believed, by technician; return what was thought of each.
+
+    Without `now`, as in a rehearsal of the past, each is judged at the moment of which it tells.
+    """
     query = select(Technician).where(col(Technician.id).in_(list(heard)))
-    technicians = {one.id: one for one in session.exec(query)}
+    # Rows may have been written beneath the session.
+    found = session.exec(query.execution_options(populate_existing=True))
+    technicians = {one.id: one for one in found}
     verdicts = {}
     for name, position in heard.items():
         technician = technicians.get(name)
         if technician is None:
             verdicts[name] = Verdict(taken=False, reason="the CRM has no such technician")
             continue
-        verdict = judge_position(position, _known(technician), now)
+        verdict = judge_position(position, _known(technician), now or position.observed_at)
         verdicts[name] = verdict
         if verdict.taken:
             technician.position_latitude = position.latitude

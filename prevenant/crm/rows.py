@@ -163,7 +163,7 @@ def _sane(at: datetime) -> datetime:
 
 
 def _in_utc(at: datetime) -> datetime:
-    return _sane(at if at.tzinfo else at.replace(tzinfo=UTC))
+    return (_sane(at) if at.tzinfo else _sane(at).replace(tzinfo=UTC)).astimezone(UTC)
 
 
 def _end(value: Any) -> Any:
@@ -275,8 +275,12 @@ class AssetRow(Row):
 
 
 class DeviceRow(Row):
-    """Something that speaks MQTT; `device` is the name in the topic."""
+    """Something that speaks MQTT; `device` is the name in the topic.
 
+    `id` tells it where it was adopted under a site that its topic does not name.
+    """
+
+    id: str = ""
     site: Id
     device: Id
     type: Id

@@ -17,9 +17,10 @@ from sqlmodel import Session, col, delete, select
 
 from prevenant.clock import Clock, Wakeup
 from prevenant.crm.entities import Entity
-from prevenant.crm.judging import digest_of, judge
+from prevenant.crm.erased_rows import find_erased
+from prevenant.crm.judging import judge
 from prevenant.crm.source import CrmSource, Feed, Page, is_deleted
-from prevenant.crm.tables import CrmSkipped, CrmSync, Erasure
+from prevenant.crm.tables import CrmSkipped, CrmSync
 from prevenant.crm.writing import Tally, remove_missing, remove_rows, write_lines
 from prevenant.errors import CrmUnavailable, Problem, StoreUnavailable, mask_addresses
 from prevenant.store import Store
@@ -290,10 +291,11 @@ class _Taker:
         now: datetime,
     ) -> None:
         name, entity = self._source.name, self._feed.entity.name
+        erased = find_erased(session, self._feed.entity, values)
         for ref, cells in values.items():
             self._outcome.skipped[ref] = reasons[ref]
             # Of somebody who was erased nothing is kept again, not even to say so.
-            if session.get(Erasure, digest_of(entity, ref)) is not None:
+            if ref in erased:
                 continue
             known = session.get(CrmSkipped, (name, entity, ref))
             if known is None and len(self._outcome.skipped) > _MOST_SKIPPED:

@@ -196,8 +196,8 @@ class CrmSkipped(SQLModel, table=True):
 
 
 class Erasure(SQLModel, table=True):
-    """A person who was erased, as a digest that a row can be compared with."""
+    """A person, or a person's home, that was erased: a digest that a row can be compared with."""
 
     digest: str = Field(primary_key=True)
-    """SHA-256 of what the person was: `contacts:ID`, `technicians:ID`."""
+    """SHA-256 of what it was: `contacts:ID`, `technicians:ID`, `customers:ID`, `sites:ID`."""
     erased_at: datetime = utc_column()

@@ -1,7 +1,7 @@
 """Writing rows that were judged: those alone that differ, many at a time."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -12,6 +12,7 @@ from sqlmodel import Session, col, select
 
 from prevenant.crm.entities import ENTITIES, Entity
 from prevenant.crm.judging import Judgement, Line
+from prevenant.crm.positions import KNOWN, Heard, record_positions
 from prevenant.crm.tables import (
     CRM,
     Contact,
@@ -21,9 +22,9 @@ from prevenant.crm.tables import (
     RoleHolder,
     Technician,
 )
-from prevenant.store import wake
+from prevenant.store import in_chunks, wake
 
-_AT_ONCE = 500
+_POSITION = ("latitude", "longitude", "observed_at")
 
 
 @dataclass(slots=True)
@@ -34,11 +35,13 @@ class Tally:
     changed: int = 0
     same: int = 0
     removed: int = 0
+    unbelieved: dict[str, str] = field(default_factory=dict)
+    """Positions that were not taken, by technician, each with the reason."""
 
     @property
     def listed(self) -> int:
         """How many rows there were."""
-        return self.new + self.changed + self.same
+        return self.new + self.changed + self.same + len(self.unbelieved)
 
     def add(self, other: "Tally") -> None:
         """Count another's rows in."""
@@ -46,13 +49,15 @@ class Tally:
         self.changed += other.changed
         self.same += other.same
         self.removed += other.removed
+        self.unbelieved |= other.unbelieved
 
 
 def write_lines(
-    session: Session, judgement: Judgement, source: str | None = None
+    session: Session, judgement: Judgement, source: str | None = None, *, now: datetime | None
 ) -> dict[str, Tally]:
     """Write all that is good, in the transaction of `session`; return what became of it, by kind.
 
+    `now` judges positions; without it, as in a rehearsal of the past, each is new when it is observed.
     `source` says whose the rows are from now on; None leaves that as it is.
     """
     session.flush()
@@ -62,8 +67,12 @@ def write_lines(
         if lines is None:
             continue
         tally = tallies[entity.name] = Tally()
-        for some in _some(lines):
-            _write(session, entity, some, source, tally)
+        for some in in_chunks(lines):
+            if entity.name == "positions":
+                _note_records(session, entity, some, source)
+                _take_positions(session, some, now, tally)
+            else:
+                _write(session, entity, some, source, tally)
     if any(tally.new or tally.changed for tally in tallies.values()):
         wake(session, CRM)
     # What the session holds may have been changed beneath it.
@@ -112,10 +121,30 @@ def _write(
         _write_roles(session, [line for line in lines if "roles" in line.given])
 
 
+def _take_positions(
+    session: Session, lines: Sequence[Line], now: datetime | None, tally: Tally
+) -> None:
+    """Take those positions that are believed, as if they had been heard."""
+    heard = {}
+    for line in lines:
+        missing = [name for name in _POSITION if name not in line.given]
+        if missing:
+            tally.unbelieved[line.key] = f"{', '.join(missing)}: this is missing: add it"
+        else:
+            heard[line.key] = Heard(*(line.given[name] for name in _POSITION))
+    for key, verdict in record_positions(session, heard, now).items():
+        if not verdict.taken and verdict.reason != KNOWN:
+            tally.unbelieved[key] = verdict.reason
+        else:
+            tally.changed += verdict.taken
+            tally.same += not verdict.taken
+    session.flush()
+
+
 def _match(entity: Entity, line: Line, given: Mapping[str, Any]) -> tuple[Any, ...]:
     if len(entity.match) == 1:
         return (line.key,)
-    return entity.match_of(_columns(entity, line, given))
+    return entity.match_of(_columns(entity, line, {**entity.defaults, **given}))
 
 
 def _find_known(
@@ -245,7 +274,7 @@ def remove_rows(
     What cases have had to do with them stays. Returns how many rows were removed that were not before.
     """
     count = 0
-    for some in _some(keys):
+    for some in in_chunks(keys):
         query = select(CrmRecord).where(
             CrmRecord.entity == entity.name, col(CrmRecord.record_id).in_(some)
         )
@@ -303,8 +332,3 @@ def _by_columns(rows: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]
     for row in rows:
         groups.setdefault(frozenset(row), []).append(row)
     yield from groups.values()
-
-
-def _some(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    for start in range(0, len(values), _AT_ONCE):
-        yield values[start : start + _AT_ONCE]

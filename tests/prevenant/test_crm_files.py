@@ -12,8 +12,10 @@ from openpyxl import Workbook, load_workbook
 from sqlmodel import col, func, select
 
 from prevenant.consent import Consent
+from prevenant.crm.adopting import adopt_device
 from prevenant.crm.exporting import export_files
 from prevenant.crm.importing import import_files
+from prevenant.crm.positions import Heard, record_positions
 from prevenant.crm.sheets import cell_text
 from prevenant.crm.shifts import parse_shifts, show_shifts
 from prevenant.crm.tables import (
@@ -77,7 +79,7 @@ def book(path: Path, **sheets: list[list[Any]]) -> Path:
 def run(store: Store, path: Path, **options: Any) -> dict[str, Tally]:
     """Import."""
     with store.write() as session:
-        return import_files(session, path, **options)
+        return import_files(session, path, NOW, **options)
 
 
 def problems(store: Store, path: Path) -> str:
@@ -260,7 +262,7 @@ def test_who_is_listed_no_more_works_no_more_and_comes_back(store: Store, tmp_pa
         (folder / f"{name}.csv").write_text(BASE[name].partition("\n")[0] + "\n")
     for name in ("contacts", "sites", "assets", "devices", "consents", "positions"):
         (folder / f"{name}.csv").unlink()
-    tallies = run(store, folder, source="erp", removed_at=NOW)
+    tallies = run(store, folder, source="erp", remove_missing=True)
     assert {n: t.removed for n, t in tallies.items() if t.removed} == {
         "technicians": 1,
         "leave": 1,
@@ -277,7 +279,9 @@ def test_who_is_listed_no_more_works_no_more_and_comes_back(store: Store, tmp_pa
         record = session.get_one(CrmRecord, ("customers", "acme"))
         assert (record.removed_at, record.source) == (NOW, "erp")
         assert session.get_one(CrmRecord, ("customers", "own")).removed_at is None
-    assert not any(t.removed for t in run(store, folder, source="erp", removed_at=NOW).values())
+    assert not any(
+        t.removed for t in run(store, folder, source="erp", remove_missing=True).values()
+    )
     run(store, write(tmp_path / "a", **BASE), source="erp")
     with store.read() as session:
         assert session.get_one(Technician, "t1").is_active
@@ -287,7 +291,58 @@ def test_who_is_listed_no_more_works_no_more_and_comes_back(store: Store, tmp_pa
 def test_rows_are_removed_only_where_it_is_said_whose(store: Store, tmp_path: Path) -> None:
     folder = write(tmp_path / "a", **BASE)
     with pytest.raises(ConfigurationError, match="--source NAME"):
-        run(store, folder, removed_at=NOW)
+        run(store, folder, remove_missing=True)
+
+
+def test_a_file_changes_no_position_that_was_heard_later(store: Store, tmp_path: Path) -> None:
+    run(store, write(tmp_path / "a", **BASE))
+    with store.write() as session:
+        live = Heard(47.26, 5.06, NOW)
+        assert record_positions(session, {"t1": live}, NOW)["t1"].taken
+    tally = run(store, write(tmp_path / "b", positions=BASE["positions"]))["positions"]
+    assert (tally.changed, tally.same, tally.listed) == (0, 0, 1)
+    assert tally.unbelieved == {"t1": "a newer one is known"}
+    head, line = BASE["positions"].splitlines()
+    for text, reason in (
+        (line.replace("2026-05-04T07:59Z", "2026-05-04T12:00Z"), "it is from the future"),
+        ("t1,0,0,2026-05-04T08:00:30Z", "0, 0 is what a device says that does not know"),
+        ("t1,60,5,2026-05-04T08:00:30Z", "nobody moves"),
+    ):
+        folder = write(tmp_path / "c", positions=f"{head}\n{text}\n")
+        assert reason in run(store, folder)["positions"].unbelieved["t1"]
+    with store.read() as session:
+        one = session.get_one(Technician, "t1")
+        assert (one.position_latitude, one.position_at) == (47.26, NOW)
+    newer = write(tmp_path / "d", positions=f"{head}\nt1,47.27,5.06,2026-05-04T08:00:30Z\n")
+    assert run(store, newer)["positions"].changed == 1
+    with store.read() as session:
+        assert session.get_one(Technician, "t1").position_latitude == 47.27
+
+
+def test_a_device_at_another_site_than_its_topic_says_comes_back_as_itself(
+    store: Store, tmp_path: Path
+) -> None:
+    sites = BASE["sites"] + "s2,Site 2,acme,,47.4,5.1,Europe/Paris,\n"
+    run(store, write(tmp_path / "a", **{**BASE, "sites": sites}))
+    with store.write() as session:
+        adopt_device(session, "s1/D1", "refrigerator", "s2", "Moved fridge")
+        adopt_device(session, "D9", "door", "s2", "A door whose topic names no site")
+    for name in ("out", "out.xlsx"):
+        with store.read() as session:
+            export_files(session, tmp_path / name)
+        tally = run(store, tmp_path / name)["devices"]
+        assert (tally.new, tally.changed, tally.same) == (0, 0, 2)
+    named = write(tmp_path / "b", devices="id,site,device,label\ns1/D1,s2,D1,Fridge again\n")
+    assert run(store, named)["devices"].changed == 1
+    with store.read() as session:
+        assert sorted(session.exec(select(Device.id))) == ["D9", "s1/D1"]
+        assert session.get_one(Device, "s1/D1").label == "Fridge again"
+
+
+def test_a_role_without_a_site_is_one_everywhere(store: Store, tmp_path: Path) -> None:
+    run(store, write(tmp_path / "a", **{**BASE, "roles": "contact,role\nann,guard\n"}))
+    with store.read() as session:
+        assert session.exec(select(RoleHolder)).one().site_id == ""
 
 
 def test_two_technicians_are_not_one_person(store: Store, tmp_path: Path) -> None:

@@ -341,6 +341,88 @@ def test_a_position_over_the_api_says_why_it_is_not_believed(world: World) -> No
     assert ask(world, "PUT", "/technicians/nobody/position", json=far).status_code == 404
 
 
+@pytest.mark.parametrize(
+    ("path", "form"),
+    [
+        ("roles/camille-roux/guard", "roles/camille-roux/guard/"),
+        ("roles/camille-roux/guard/", "roles/camille-roux/guard/"),
+        ("roles/camille-roux/guard/t1", "roles/camille-roux/guard/t1"),
+        (
+            "consents/camille-roux/sms/granted/2026-05-04T10:00:00+02:00",
+            "consents/camille-roux/sms/granted/2026-05-04T08:00:00+00:00",
+        ),
+        (
+            "consents/camille-roux/any/withdrawn/2026-05-04",
+            "consents/camille-roux/any/withdrawn/2026-05-04T00:00:00+00:00",
+        ),
+    ],
+)
+def test_a_row_is_found_again_however_its_id_is_written(world: World, path: str, form: str) -> None:
+    more = {"proof": "page 3"} if path.startswith("consents") else {}
+    made = ask(world, "PUT", f"/crm/{path}", json=more)
+    assert made.status_code == 200, made.text
+    kind = path.partition("/")[0]
+    (found,) = [
+        one for one in ask(world, "GET", f"/crm/{kind}?limit=1000").json() if one == made.json()
+    ]
+    for one in (path, form):
+        again = ask(world, "GET", f"/crm/{one}")
+        assert (again.status_code, again.json()) == (200, found)
+    assert ask(world, "PUT", f"/crm/{path}", json={}).json() == found, "the same row, and no other"
+    listed = ask(world, "GET", f"/crm/{kind}?limit=1000").json()
+    assert listed.count(found) == 1
+    assert ask(world, "DELETE", f"/crm/{path}").json() == {"removed": 1}
+    # A role ends; what somebody has said of being told stays said.
+    gone = ask(world, "GET", f"/crm/{path}").status_code
+    assert gone == (404 if kind == "roles" else 200)
+
+
+@pytest.mark.parametrize(
+    "path", ["roles/camille-roux", "consents/camille-roux/sms", "consents/x/y/z/no"]
+)
+def test_an_id_without_all_its_parts_names_nothing(world: World, path: str) -> None:
+    assert ask(world, "GET", f"/crm/{path}").status_code == 404
+    assert ask(world, "PUT", f"/crm/{path}", json={}).status_code == 422
+
+
+def test_a_device_at_another_site_than_its_topic_says_has_its_own_id(world: World) -> None:
+    with world.engine.store.write() as session:
+        adopt_device(session, "t1/D77", "door", "h01", "Spare", "cellar")
+    row = ask(world, "GET", "/crm/devices/t1/D77").json()
+    assert (row["id"], row["site"], row["device"]) == ("t1/D77", "h01", "D77")
+    changed = ask(world, "PUT", "/crm/devices/t1/D77", json={"label": "Side door"}).json()
+    assert changed == {**row, "label": "Side door"}
+    moved = ask(world, "PUT", "/crm/devices/t1/D77", json={"site": "t2"}).json()
+    assert (moved["id"], moved["site"]) == ("t1/D77", "t2")
+    assert ask(world, "GET", "/crm/devices/t2/D77").status_code == 404
+    assert ask(world, "DELETE", "/crm/devices/t1/D77").json() == {"removed": 1}
+    # One whose topic names no site.
+    lone = {"site": "t1", "type": "door", "label": "Lone"}
+    assert ask(world, "PUT", "/crm/devices/D88", json=lone).json()["id"] == "D88"
+    assert (
+        ask(world, "PUT", "/crm/devices/D89", json={"type": "door", "label": "L"}).status_code
+        == 422
+    )
+
+
+def test_a_position_put_as_a_row_is_judged_as_one_that_was_heard(world: World) -> None:
+    path = "/crm/positions/lea-moreau"
+    first = {"latitude": 47.33, "longitude": 5.05, "observed_at": "2026-05-04T07:59:00Z"}
+    assert ask(world, "PUT", path, json=first).json()["latitude"] == 47.33
+    assert ask(world, "PUT", path, json=first).status_code == 200
+    for changes, reason in (
+        ({"latitude": 47.34, "observed_at": "2026-05-04T07:58:00Z"}, "a newer one is known"),
+        ({"latitude": 60.0, "observed_at": "2026-05-04T08:00:00Z"}, "nobody moves"),
+        ({"observed_at": "2027-05-04T08:00:00Z"}, "from the future"),
+        ({"latitude": 0.0, "longitude": 0.0}, "does not know"),
+    ):
+        refused = ask(world, "PUT", path, json={**first, **changes})
+        assert (refused.status_code, reason in refused.text) == (422, True), refused.text
+    partly = ask(world, "PUT", path, json={"latitude": 47.4})
+    assert (partly.status_code, "longitude, observed_at" in partly.text) == (422, True)
+    assert ask(world, "GET", path).json()["observed_at"] == "2026-05-04T07:59:00Z"
+
+
 @pytest.mark.parametrize("path", ["/crm", "/crm/contacts", "/crm/contacts/camille-roux"])
 def test_the_crm_tells_nobody_without_the_token(world: World, path: str) -> None:
     url = f"{world.engine.address}/api/v1{path}"
