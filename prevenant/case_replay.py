@@ -1,11 +1,13 @@
 """A case takes its course again: from what it heard, by its own workflow, on a store of its own.
 
 What it heard is given to the runtime at the moments at which it was heard; deadlines are acted on at the
-moments at which the case did something. Customers, technicians and sites are those of today, and so are
-the offers and jobs of other cases those of then. Nothing is sent.
+moments at which the case did something. Customers, technicians and sites are those of today; the offers
+and jobs of other cases, the texts, and who was on call are those of then. Nothing is sent.
 """
 
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from difflib import SequenceMatcher
@@ -16,6 +18,7 @@ from sqlmodel import Session, col, delete, or_, select
 
 from notify import Templates
 from notify.message import Message
+from prevenant.book import Book
 from prevenant.clock import epoch_seconds
 from prevenant.errors import BookError, ConfigurationError
 from prevenant.publishing import BookVersion
@@ -63,7 +66,8 @@ class _Record:
     events: Sequence[CaseEvent]
     lines: Sequence[_Line]
     version: WorkflowVersion
-    templates: Templates
+    books: Sequence[tuple[datetime, Book]]
+    """The rule books that were in force meanwhile, each with since when."""
     offers: Sequence[Offer]
     orders: Sequence[WorkOrder]
 
@@ -116,7 +120,7 @@ def _read(session: Session, case_id: int) -> _Record:
         _read_events(session, case, ids),
         _read_lines(session, case_id),
         version,
-        _find_templates(session, begin),
+        _find_books(session, begin, end),
         list(session.exec(offers)),
         list(session.exec(orders)),
     )
@@ -165,14 +169,21 @@ def _text_of(message: Message) -> str:
     return msgspec.json.encode(message.texts, order="sorted").decode()
 
 
-def _find_templates(session: Session, at: datetime) -> Templates:
-    """Return the texts that were in force at a time, else those that are shipped."""
-    query = select(BookVersion).where(col(BookVersion.in_force_at) <= at)
-    version = session.exec(query.order_by(col(BookVersion.id).desc())).first()
-    try:
-        return version.load().templates if version else Templates()
-    except BookError:
-        return Templates()
+def _find_books(
+    session: Session, begin: datetime, end: datetime | None
+) -> list[tuple[datetime, Book]]:
+    """Return the book that was in force at the beginning, and those that took over until the end."""
+    in_force_at = col(BookVersion.in_force_at)
+    query = select(BookVersion).where(in_force_at <= begin).order_by(col(BookVersion.id).desc())
+    versions = list(session.exec(query.limit(1)))
+    later = select(BookVersion).where(in_force_at > begin).order_by(in_force_at)
+    versions += session.exec(later if end is None else later.where(in_force_at <= end))
+    books = []
+    for version in versions:
+        # What this release finds fault with could not be gone by now.
+        with suppress(BookError):
+            books.append((version.in_force_at or begin, version.load()))
+    return books
 
 
 def _write_alarms(session: Session, record: _Record) -> None:
@@ -199,12 +210,16 @@ def _run(scratch: Store, record: _Record, *, deadlines_first: bool) -> list[_Lin
         workflow = msgspec.structs.replace(workflow, group_wait_s=0.0)
     message = case.progress.get("message", {})
     routes = {alarm.rule: Route(case.workflow, message) for alarm in record.alarms}
-    runtime = Runtime(scratch, clock, {case.workflow: workflow}, routes, record.templates)
+    runtime = Runtime(scratch, clock, {case.workflow: workflow}, routes, Templates())
+    books = deque(record.books)
     moments = {one.heard_at for one in record.events if one.heard_at}
     moments |= {line.at for line in record.lines}
     waiting = list(record.events)
     for moment in sorted(moments):
         clock.at = epoch_seconds(moment)
+        while books and books[0][0] <= moment:
+            _, book = books.popleft()
+            runtime.change_book({case.workflow: workflow}, routes, book.templates, book.schedules)
         while deadlines_first and runtime.work_once(moment):
             pass
         due = [one for one in waiting if _is_known(one, case, moment)]

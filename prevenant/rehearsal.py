@@ -32,8 +32,8 @@ from prevenant.tables import Alarm, TimelineEntry
 from workflows.runtime import Runtime
 from workflows.tables import CLOSED, Case, Offer, WorkflowVersion, WorkOrder
 
-_OF_PEOPLE = ("prevenant.crm", "prevenant.consent", "notify.consent")
-"""Where the tables are declared whose rows a rehearsal needs: who there is, and who may be told."""
+_OF_PEOPLE = ("prevenant.crm", "prevenant.consent", "notify.consent", "workflows.on_call")
+"""Where the tables are declared whose rows a rehearsal needs: who there is, may be told, or stands in."""
 
 
 @dataclass(frozen=True, slots=True)

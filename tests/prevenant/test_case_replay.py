@@ -1,5 +1,8 @@
 """A case takes its course again from what it heard: the same, unless people or the code are others."""
 
+from datetime import datetime, timedelta
+from pathlib import Path
+
 import pytest
 from sqlmodel import select, update
 
@@ -7,11 +10,25 @@ from notify.message import Message
 from prevenant.case_replay import retell
 from prevenant.crm.tables import Contact, RoleHolder
 from prevenant.errors import ConfigurationError
+from prevenant.publishing import publish_edition, read_edition
 from prevenant.store import Store
 from tests.moved_clock import MovedClock
 from tests.workflows.test_audit import Watched
 from tests.workflows.test_grouping import CRITICAL, LIFE, MINOR, Raised, Site
+from workflows.on_call import OnCallOverride, give_override
 from workflows.tables import Case
+
+ON_CALL = """
+devices: {{door: {{topic: 'a/{{site}}/{{device}}', fields: {{open: bool}}}}}}
+on_call: {{night: {{timezone: UTC, layers: [{{people: [{person}]}}]}}}}
+workflows:
+  visit:
+    - tell: on-call:night
+      template: self_audit
+    - wait: alarm.cleared
+      within: 1h
+      otherwise: {{hand_off: "on-call:night"}}
+"""
 
 
 @pytest.fixture
@@ -96,6 +113,50 @@ def test_other_people_are_a_difference_and_other_words_are_none(site: Site) -> N
     retold = retell(site.store, case_id)
     assert retold.differs
     assert any(line.startswith("+ ") and "Olga Other" in line for line in retold.lines)
+
+
+def test_who_was_on_call_and_who_stood_in_are_those_of_then(site: Site, tmp_path: Path) -> None:
+    def take_over(at: datetime, person: str) -> None:
+        """Let a book come into force whose schedule names a person."""
+        path = tmp_path / f"{person}.yaml"
+        path.write_text(ON_CALL.format(person=person))
+        edition = read_edition(path)
+        with site.store.write() as session:
+            found = publish_edition(session, edition, at, by="Zoe", origin=person)
+            found.version.in_force_at = at
+            session.add(found.version)
+        one = edition.book
+        routes = site.runtime._story.routes
+        site.runtime.change_book(one.workflows, routes, one.templates, one.schedules)
+
+    with site.store.write() as session:
+        for person in ("tom", "ines", "zoe"):
+            session.add(Contact(id=person, name=person.title(), phone="+33639980003"))
+    take_over(site.clock.now() - timedelta(days=1), "tom")
+    with site.store.write() as session:
+        now = site.clock.now()
+        until = now + timedelta(minutes=30)
+        stands_in = OnCallOverride(
+            schedule="night",
+            contact_id="ines",
+            starts_at=now,
+            ends_at=until,
+            given_by="Tom",
+            created_at=now,
+        )
+        give_override(session, stands_in)
+    site.write(Raised(0, "s", 1, MINOR))
+    site.work()
+    site.clock.advance(minutes=40)
+    take_over(site.clock.now(), "zoe")
+    site.clock.advance(minutes=20)
+    site.work()
+    lines = told(site.store, site.cases()[-1].id or 0)
+    messages = [line for line in lines if "message  " in line]
+    assert [line.partition(" to ")[2] for line in messages] == [
+        "Ines (on-call:night)",
+        "Zoe (on-call:night)",
+    ]
 
 
 def test_a_case_that_is_not_there_is_named(store: Store) -> None:

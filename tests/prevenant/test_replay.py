@@ -5,6 +5,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -14,11 +15,13 @@ from ingest.journal import Journal
 from ingest.mqtt import Frame
 from prevenant.book import load_book
 from prevenant.cli import app
+from prevenant.clock import from_epoch
 from prevenant.crm.importing import import_folder
 from prevenant.errors import ConfigurationError, JournalError
 from prevenant.rehearsal import Answering, Nobody, Obliging, people_of, rehearse
 from prevenant.replay import FIRST_CASE, Outcome, alarms_alone, compare, decide_again, follow
 from prevenant.store import Store
+from workflows.on_call import OnCallOverride, give_override
 
 _BEGIN = 1_777_881_600.0
 """Monday, 2026-05-04, 10 o'clock in Paris."""
@@ -136,6 +139,35 @@ def test_where_nobody_answers_the_next_is_asked_and_then_a_person(
     assert {one.state for one in silent.offers} == {"expired"}
     assert len(silent.offers) > len(obliging.offers)
     assert "maintenance-supervisor" in {one.role for one in silent.messages}
+
+
+def test_who_stands_in_on_call_is_told_in_a_replay_too(
+    journal: Path, people: Store, tmp_path: Path
+) -> None:
+    path = tmp_path / "on_call.yaml"
+    path.write_text("""
+devices: {door: {topic: 'airport/{site}/doors/{device}', fields: {open: bool}}}
+rules: {left-open: {on: door, when: open, for: 60s, workflow: call}}
+on_call: {night: {timezone: UTC, layers: [{people: [tom-harper]}]}}
+workflows:
+  call:
+    - tell: on-call:night
+      template: all_clear
+      channels: sms
+""")
+    at = from_epoch(_BEGIN)
+    with people.write() as session:
+        stands_in = OnCallOverride(
+            schedule="night",
+            contact_id="omar-diallo",
+            starts_at=at,
+            ends_at=at + timedelta(hours=3),
+            given_by="Tom",
+            created_at=at,
+        )
+        give_override(session, stands_in)
+    outcome = _outcome(path, journal, people, Nobody())
+    assert [one.name for one in outcome.messages] == ["Omar Diallo"]
 
 
 def test_only_what_came_about_in_the_time_asked_for_is_compared(
