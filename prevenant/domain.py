@@ -14,6 +14,9 @@ _STEP = re.compile(r"""\.?([^\s.\[\]"']+)|\[(-?\d+)\]|\[(?:"([^"]+)"|'([^']+)')\
 Value = float | bool | str
 """What a field of a reading can be."""
 
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+"""The days of the week as they are written everywhere; 0 is Monday."""
+
 
 class Severity(IntEnum):
     """How much an alarm matters; a higher value goes first."""

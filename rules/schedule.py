@@ -9,7 +9,8 @@ from functools import cache
 from math import inf
 from zoneinfo import ZoneInfo
 
-DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+from prevenant.domain import DAYS
+
 OF_SITE = "site"
 """Stands for the time zone of the device's site."""
 

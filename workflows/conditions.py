@@ -12,10 +12,9 @@ from functools import lru_cache
 from typing import Any, NoReturn
 
 from prevenant.document import suggest
-from prevenant.domain import Severity
+from prevenant.domain import DAYS, Severity
 from workflows.definition import FACTS
 
-DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _NUMBER, _TEXT, _TRUTH, _ANY = "a number", "a text", "true or false", ""
 
 NAMES: Mapping[str, str] = {

@@ -7,12 +7,12 @@ from prevenant.clock import timezones
 from prevenant.crm.public_holidays import judge_region
 from prevenant.crm.shifts import parse_shifts
 from prevenant.document import Mapping, Value
+from prevenant.domain import DAYS
 from prevenant.errors import Problem
 from workflows.on_call import A_MONDAY, ALWAYS, HOLIDAY_RULES, Layer, Schedule, first_turn
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
-_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-_HAND_OVER = re.compile(rf"(?:({'|'.join(_DAYS)})\s+)?([01]\d|2[0-3]):([0-5]\d)")
+_HAND_OVER = re.compile(rf"(?:({'|'.join(DAYS)})\s+)?([01]\d|2[0-3]):([0-5]\d)")
 _DAY_S, _WEEK_S = 86_400.0, 604_800.0
 _SCHEDULE_KEYS = {"timezone", "holidays", "layers"}
 _LAYER_KEYS = {"people", "turn", "hand_over", "since", "hours", "holidays"}
@@ -126,7 +126,7 @@ def _read_begin(pairs: Mapping, turn_s: float) -> datetime | None:
     if match[1] and turn_s % _WEEK_S:
         hand_over_value.fail("a weekday needs turns of whole weeks: write the hour alone")
         return None
-    weekday = _DAYS.index(match[1]) if match[1] else None
+    weekday = DAYS.index(match[1]) if match[1] else None
     return first_turn(since, time(int(match[2]), int(match[3])), weekday)
 
 

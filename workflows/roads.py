@@ -19,7 +19,6 @@ from routingpy.exceptions import JSONParseError, RetriableRequest, RouterError, 
 
 log = structlog.get_logger()
 
-ENGINES = ("osrm", "valhalla")
 _WAITING = 1_000
 _RETRY_S = 0.05
 """Nearly none: the client takes 0 for its default of a minute."""

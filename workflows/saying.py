@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import TemplateError
 
 from notify import local_zone
-from prevenant.domain import Severity
-from workflows.conditions import DAYS
+from prevenant.domain import DAYS, Severity
 from workflows.definition import FACTS
 from workflows.members import describe_alarms
 

@@ -7,7 +7,8 @@ from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
-_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+from prevenant.domain import DAYS
+
 _SHIFT = re.compile(
     r"(?P<first>[a-z]{3})(?:-(?P<last>[a-z]{3}))?\s+(?P<start>\d\d:\d\d)-(?P<end>\d\d:\d\d)"
 )
@@ -23,11 +24,11 @@ def parse_shifts(text: str) -> list[dict[str, Any]]:
     shifts = []
     for part in filter(None, (part.strip().lower() for part in text.split(";"))):
         match = _SHIFT.fullmatch(part)
-        if match is None or match["first"] not in _DAYS or (match["last"] or "mon") not in _DAYS:
+        if match is None or match["first"] not in DAYS or (match["last"] or "mon") not in DAYS:
             message = f"{part!r} is no shift: write mon-fri 08:00-18:00, or always"
             raise ValueError(message)
-        first = _DAYS.index(match["first"])
-        last = _DAYS.index(match["last"]) if match["last"] else first
+        first = DAYS.index(match["first"])
+        last = DAYS.index(match["last"]) if match["last"] else first
         count = (last - first) % 7 + 1
         _minutes(match["start"])
         _minutes(match["end"])
@@ -41,14 +42,14 @@ def show_shifts(shifts: Sequence[Mapping[str, Any]]) -> str:
     texts = []
     for shift in shifts:
         days, hours = list(shift["days"]), f"{shift['start']}-{shift['end']}"
-        if len(days) == len(_DAYS) and hours == "00:00-24:00":
+        if len(days) == len(DAYS) and hours == "00:00-24:00":
             texts.append("always")
             continue
         while days:
             run = 1
             while run < len(days) and days[run] == (days[0] + run) % 7:
                 run += 1
-            first, last = _DAYS[days[0]], _DAYS[days[run - 1]]
+            first, last = DAYS[days[0]], DAYS[days[run - 1]]
             texts.append(f"{first}-{last} {hours}" if run > 1 else f"{first} {hours}")
             days = days[run:]
     return "always" if "always" in texts else "; ".join(texts)

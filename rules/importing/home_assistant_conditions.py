@@ -3,10 +3,10 @@
 import re
 from typing import Any
 
+from prevenant.domain import DAYS
 from rules.importing.carried import Draft, Unportable
 from rules.importing.source import Part, Tagged
 from rules.importing.wording import (
-    DAYS,
     Said,
     say_all,
     say_any,

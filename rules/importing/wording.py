@@ -4,13 +4,13 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from prevenant.domain import DAYS
 from rules.importing.carried import Unportable
 
 OR, AND, NOT, COMPARISON, SUM, PRODUCT, SIGN, ATOM = range(8)
 """How tightly a piece of a condition holds together."""
 
 _LEVELS = {"+": SUM, "-": SUM, "*": PRODUCT, "/": PRODUCT, "%": PRODUCT}
-DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 _PERIODS = ((86_400.0, "d"), (3600.0, "h"), (60.0, "m"), (1.0, "s"))
 
