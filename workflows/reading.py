@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from prevenant.document import Mapping as Pairs
 from prevenant.document import Value, suggest
 from workflows import step_keys as keys
-from workflows.checking import Use, check_flow
+from workflows.checking import RoleUse, Use, check_flow
 from workflows.definition import (
     FACTS,
     Call,
@@ -31,7 +31,7 @@ from workflows.definition import (
     Wait,
     Workflow,
 )
-from workflows.joining import Storm, read_storm
+from workflows.joining import Storm
 from workflows.questions import SURVEYS
 from workflows.writing import Written
 
@@ -58,6 +58,7 @@ def read_workflows(sections: list[Value], uses: list[Use]) -> dict[str, Workflow
             else:
                 reader = _Reader()
                 workflows[name] = reader.workflow(name, named)
+                uses += reader.uses
                 uses += check_flow(workflows[name], reader.written)
     return workflows
 
@@ -67,6 +68,8 @@ class _Reader:
     """Reads the steps of one workflow, and remembers where each is written."""
 
     written: Written = field(default_factory=Written)
+    uses: list[Use] = field(default_factory=list)
+    """What the workflow needs of the rest of the book beside what its steps need."""
     _count: int = 0
 
     def workflow(self, name: str, value: Value) -> Workflow:
@@ -78,8 +81,10 @@ class _Reader:
             if key not in _WORKFLOW_KEYS:
                 one.fail(f"{key!r} is not known here: {suggest(key, _WORKFLOW_KEYS)}")
         group_wait_s = pairs.duration_s("group_wait", 0.0)
-        storm_value = pairs.get("storm")
-        storm = read_storm(storm_value) if storm_value else Storm()
+        storm_value, storm = pairs.get("storm"), Storm()
+        if storm_value is not None:
+            storm, place = keys.read_storm(storm_value)
+            self.uses.append(RoleUse(storm.tell, place, name))
         steps, tracks = pairs.get("steps"), pairs.get("tracks")
         if (steps is None) == (tracks is None):
             value.fail("write either `steps`, a list, or `tracks`, lists of steps by name")

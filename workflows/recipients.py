@@ -27,20 +27,22 @@ def people_of(run: RunningCase, whom: str) -> list[Person]:
         case "technician":
             person = run.technician()
         case _ if whom.startswith(ON_CALL):
-            person = _on_call(run, whom.removeprefix(ON_CALL))
+            return on_call(run, whom)
         case _:
             return find_role_holders(run.session, whom, place.site_id)
     return [person] if person else []
 
 
-def _on_call(run: RunningCase, name: str) -> Person | None:
+def on_call(run: RunningCase, whom: str) -> list[Person]:
+    """Return who is on call for `on-call:NAME`, and note why."""
+    name = whom.removeprefix(ON_CALL)
     schedule = run.schedules.get(name)
     if schedule is None:
         run.note("on_call.nobody", f"the book in force has no schedule {name!r}")
-        return None
+        return []
     person, reason = who_is_on_call(run.session, schedule, run.now)
     run.note("on_call" if person else "on_call.nobody", reason, {"schedule": name})
-    return person
+    return [person] if person else []
 
 
 def nearest_of(run: RunningCase, role: str, count: int) -> list[Person]:

@@ -10,7 +10,8 @@ from prevenant.document import Value, suggest
 from prevenant.durations import parse_duration
 from workflows.conditions import ConditionError, check_condition
 from workflows.definition import Deadline, Turns
-from workflows.recipients import PEOPLE
+from workflows.joining import Storm
+from workflows.recipients import ON_CALL, PEOPLE
 
 CHANNELS = ("sms", "voice", "email", "preferred")
 NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -61,6 +62,11 @@ def read_whom(value: Value) -> tuple[str, int] | None:
     if role is not None and name is not None and (name in PEOPLE or not _ROLE.fullmatch(name)):
         role.fail(f"{name!r} is not a role: name one of your staff's")
         return None
+    if role is not None and name is not None and name.startswith(ON_CALL):
+        role.fail(
+            f"{name!r} is one person, and nobody has it as a role: write it without `nearest`"
+        )
+        return None
     return None if number is None or name is None else (name, number)
 
 
@@ -80,6 +86,24 @@ def read_roles(head: Value) -> list[str]:
     if head.is_list and not head.items():
         head.fail("nobody is told: name at least one role")
     return roles
+
+
+def read_storm(value: Value) -> tuple[Storm, Value]:
+    """Read what a storm of a workflow is, and where it says who is told of it."""
+    usual = Storm()
+    pairs = value.mapping({"cases", "within", "tell"})
+    if pairs is None:
+        return usual, value
+    cases, tell = pairs.get("cases"), pairs.get("tell")
+    role = tell.text() if tell else None
+    if tell is not None and role is not None and (role in PEOPLE or not _ROLE.fullmatch(role)):
+        tell.fail(f"{role!r} is not told of storms: name a role of your staff's, or on-call:NAME")
+    storm = Storm(
+        (cases.integer(2) or usual.cases) if cases else usual.cases,
+        pairs.duration_s("within", usual.within_s),
+        role or usual.tell,
+    )
+    return storm, tell or value
 
 
 def read_span(pairs: Pairs, name: str, default: float) -> float:

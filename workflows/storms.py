@@ -24,6 +24,7 @@ from workflows.definition import Workflow
 from workflows.family import STORM_CALM, children_of, has_open_child, storm_of
 from workflows.hearing import take
 from workflows.holding import hold
+from workflows.recipients import ON_CALL, on_call
 from workflows.running import RunningCase, Track
 from workflows.tables import CLOSED, HANDED_OVER, OPEN, Case
 from workflows.versions import keep_version
@@ -181,7 +182,7 @@ def _adopt(session: Session, storm: Case) -> None:
 def _tell_owner(run: RunningCase, figures: Figures) -> None:
     memory = _track(run).data
     is_first = memory["told"] == 0
-    people = _owners(run.session, memory["tell"], figures)
+    people = _owners(run, memory["tell"], figures)
     if not people:
         run.note("escalation.nobody", f"nobody is {memory['tell']} here", {"role": memory["tell"]})
         return
@@ -201,17 +202,19 @@ def _end_if_calm(run: RunningCase, figures: Figures) -> None:
     if run.now < calm_at:
         _wait(run, (calm_at - run.now).total_seconds())
         return
-    people = _owners(run.session, memory["tell"], figures) if memory["told"] else []
+    people = _owners(run, memory["tell"], figures) if memory["told"] else []
     for person in people:
         run.tell(person, memory["tell"], "storm_over", _TURNS, None, _variables(run, figures))
     run.end(CLOSED, f"its {figures.cases} cases have ended")
 
 
-def _owners(session: Session, role: str, figures: Figures) -> list[Person]:
-    """Return who has a role at any of the sites."""
+def _owners(run: RunningCase, role: str, figures: Figures) -> list[Person]:
+    """Return who has a role at any of the sites, or who is on call."""
+    if role.startswith(ON_CALL):
+        return on_call(run, role)
     found: dict[str, Person] = {}
     for site in ("", *figures.sites):
-        for person in find_role_holders(session, role, site):
+        for person in find_role_holders(run.session, role, site):
             found.setdefault(person.contact_id, person)
     return list(found.values())
 

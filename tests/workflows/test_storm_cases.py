@@ -17,6 +17,7 @@ from tests.moved_clock import MovedClock
 from tests.servers import wait_until
 from tests.workflows.test_case import make_workflow
 from workflows.family import children_of, storm_of
+from workflows.on_call import Layer, Schedule
 from workflows.runtime import Route, Runtime
 from workflows.storms import measure
 from workflows.tables import Case
@@ -257,6 +258,27 @@ def test_a_storm_that_nobody_can_be_told_of_looks_again(country: Country) -> Non
         session.add(RoleHolder(contact_id="dispatcher", role="dispatcher"))
     country.pass_time(minutes=15)
     assert len(country.told("dispatcher")) == 1
+
+
+def test_whoever_is_on_call_is_told_of_a_storm(country: Country) -> None:
+    with country.store.write() as session:
+        session.delete(session.get_one(RoleHolder, ("dispatcher", "dispatcher", "")))
+    steps = STEPS.replace("tell: dispatcher", "tell: on-call:night")
+    night = Schedule("night", "UTC", (Layer(("dispatcher",)),))
+    country.runtime.change_book(
+        {"visit": make_workflow(steps)},
+        country.runtime._story.routes,
+        Templates(),
+        {"night": night},
+    )
+    country.fail(0, 50)
+    country.work()
+    country.pass_time(seconds=10)
+    (message,) = country.told("dispatcher")
+    assert (message.role, message.template) == ("on-call:night", "storm_began")
+    country.mend()
+    country.pass_time(minutes=2)
+    assert country.told("dispatcher")[-1].template == "storm_over"
 
 
 def test_two_workers_begin_one_storm(store: Store, clock: MovedClock) -> None:
