@@ -1,4 +1,4 @@
-"""Whether there is somebody for everything that a book's workflows ask of people."""
+"""Whether there is somebody for everything that a book's workflows and schedules ask of people."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,24 +13,28 @@ from prevenant.book import Book
 from prevenant.book_advice import in_order, problem_at
 from prevenant.crm.importing import import_folder
 from prevenant.crm.tables import Contact, RoleHolder, Technician
-from prevenant.document import suggest
+from prevenant.document import nearest_word, suggest
 from prevenant.errors import Problem, StoreUnavailable
 from prevenant.store import Store
 from workflows.checking import RoleUse, SkillUse
+from workflows.on_call import Schedule
 from workflows.recipients import ON_CALL
 
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """Which roles somebody has, and the highest level of each skill."""
+    """Who can be told something, which roles they have, and the highest level of each skill."""
 
+    contacts: frozenset[str]
     roles: frozenset[str]
     skills: Mapping[str, int]
 
 
 def advise_on_people(book: Book, people: People) -> list[Problem]:
-    """Return warnings of roles that nobody has, and of skills that nobody has learned."""
-    found = []
+    """Return warnings of roles that nobody has, skills that nobody has learned, strangers on call."""
+    found = [
+        one for schedule in book.schedules.values() for one in _advise_on_call(schedule, people)
+    ]
     for use in book.uses:
         match use:
             # Who is on call is said by the book itself.
@@ -46,6 +50,20 @@ def advise_on_people(book: Book, people: People) -> list[Problem]:
             case _:
                 pass
     return in_order(found)
+
+
+def _advise_on_call(schedule: Schedule, people: People) -> Iterator[Problem]:
+    """Yield a warning of each person of a schedule who is not there."""
+    place = schedule.place
+    named = dict.fromkeys(person for layer in schedule.layers for person in layer.people)
+    for person in named:
+        if person not in people.contacts and place is not None:
+            hint = nearest_word(person, people.contacts)
+            message = (
+                f"on_call {schedule.name!r}: the CRM has no contact {person!r}, so nobody is told "
+                f"while it is their turn: {hint or 'import the contact, or name another'}"
+            )
+            yield Problem(place.source, place.line, place.column, message)
 
 
 def people_in_folder(folder: Path) -> People:
@@ -74,7 +92,7 @@ def people_in_store(url: str) -> People | None:
                 people = _read(session)
         except StoreUnavailable:
             return None
-    return people if people.roles or people.skills else None
+    return people if people.contacts else None
 
 
 @contextmanager
@@ -93,13 +111,12 @@ def _existing(url: str) -> Iterator[Store | None]:
 def _read(session: Session) -> People:
     skills: dict[str, int] = {}
     learned: Sequence[Mapping[str, int]] = session.exec(
-        select(Technician.skills)
-        .where(Technician.contact_id == Contact.id)
-        .where(col(Technician.is_active), col(Contact.is_active))
+        select(Technician.skills).where(Technician.is_active)
     ).all()
     for one in learned:
         for skill, level in one.items():
             skills[skill] = max(level, skills.get(skill, 0))
-    roles = select(RoleHolder.role).where(RoleHolder.contact_id == Contact.id)
-    held = session.exec(roles.where(col(Contact.is_active)).distinct())
-    return People(frozenset(held), skills)
+    contacts = select(Contact.id).where(Contact.is_active)
+    held = select(RoleHolder.role).join(Contact, col(RoleHolder.contact_id) == Contact.id)
+    roles = session.exec(held.where(Contact.is_active).distinct())
+    return People(frozenset(session.exec(contacts)), frozenset(roles), skills)

@@ -328,7 +328,13 @@ def _as_written(node: yaml.Node) -> Any:
 
 def suggest(word: str, known: Collection[str]) -> str:
     """Return the remedy for an unknown word: the nearest known one, or all of them."""
-    close = difflib.get_close_matches(word, known, 1)
-    if close:
-        return f"did you mean {close[0]!r}?"
+    near = nearest_word(word, known)
+    if near:
+        return near
     return f"write one of {', '.join(sorted(known))}" if known else "nothing is known here yet"
+
+
+def nearest_word(word: str, known: Collection[str]) -> str:
+    """Return the remedy for an unknown word among too many to list: the nearest known one, if any."""
+    close = difflib.get_close_matches(word, known, 1)
+    return f"did you mean {close[0]!r}?" if close else ""

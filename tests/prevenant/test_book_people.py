@@ -1,4 +1,4 @@
-"""`rules check` knows the people of the store, or of a folder: roles and skills that nobody has."""
+"""`rules check` knows the people of the store, or of a folder: roles, skills, and who is on call."""
 
 import shutil
 from pathlib import Path
@@ -47,6 +47,57 @@ def test_roles_and_skills_that_nobody_has_are_warned_of_where_they_stand(book: P
     assert "nobody has the role 'nobody'" in words
     assert "refrigeration >= 9: only 3 has been learned" in words
     assert "plumbing >= 1: nobody has learned it" in words
+
+
+def test_a_role_that_nobody_has_is_warned_of_where_storms_are_told(tmp_path: Path) -> None:
+    book = tmp_path / "rules.yaml"
+    book.write_text("""
+workflows:
+  visit:
+    storm: {tell: dispatchr}
+    steps: [{escalate: dispatcher}]
+  other:
+    storm: {cases: 20, tell: field-managers}
+    steps: [{escalate: dispatcher}]
+""")
+    (warning,) = advise_on_people(load_book(book), people_in_folder(DEMO))
+    assert (warning.line, warning.column) == (4, 19)
+    assert "did you mean 'dispatcher'" in warning.message
+
+
+def test_a_role_of_somebody_who_is_inactive_is_nobodys(book: Path, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'store.db'}"
+    store = Store(url)
+    store.upgrade()
+    with store.write() as session:
+        import_folder(session, DEMO)
+        session.get_one(Contact, "marc-oliveira").is_active = False
+    store.close()
+    people = people_in_store(url)
+    assert people is not None
+    assert "security-supervisor" not in people.roles
+    words = [one.message for one in advise_on_people(load_book(book), people)]
+    assert any("nobody has the role 'security-supervisor'" in one for one in words)
+
+
+def test_somebody_on_call_who_is_no_contact_is_warned_of(tmp_path: Path) -> None:
+    book = tmp_path / "rules.yaml"
+    book.write_text("""
+on_call:
+  day:
+    timezone: UTC
+    layers:
+      - {people: [tom-harper, toni-harper], hours: mon-fri 08:00-18:00}
+      - {people: [tom-harper, zzz], turn: 1w}
+      - {people: [zzz]}
+""")
+    found = advise_on_people(load_book(book), people_in_folder(DEMO))
+    assert {one.line for one in found} == {4}
+    named = "on_call 'day': the CRM has no contact {}, so nobody is told while it is their turn: "
+    assert [one.message for one in found] == [
+        named.format("'toni-harper'") + "did you mean 'tom-harper'?",
+        named.format("'zzz'") + "import the contact, or name another",
+    ]
 
 
 def test_the_shipped_book_and_the_demos_people_fit() -> None:
