@@ -8,13 +8,7 @@ from posixpath import dirname, join, normpath
 from ingest.topics import TopicPattern
 from notify.templating import Templates, read_templates
 from prevenant.book_texts import BookTexts
-from prevenant.book_uses import (
-    WORDING_ERRORS,
-    Needs,
-    check_uses,
-    sample_values,
-    sample_variables,
-)
+from prevenant.book_uses import Needs, check_uses, sample_values, sample_variables
 from prevenant.document import Value, suggest
 from prevenant.domain import DeviceType
 from prevenant.errors import BookError, Problem
@@ -25,6 +19,7 @@ from workflows.definition import Workflow
 from workflows.on_call import Schedule
 from workflows.on_call_reading import read_schedules
 from workflows.reading import read_workflows
+from workflows.saying import WORDING_ERRORS
 from workflows.story import Route
 
 SECTIONS = ("devices", "models", "rules", "workflows", "on_call", "templates")

@@ -5,16 +5,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from jinja2 import TemplateError
-
 from notify.templating import LANGUAGES, Templates
 from prevenant.document import Value, suggest
 from prevenant.domain import DeviceType
 from rules.book import Rule, RuleBook
 from workflows.checking import NameUse, RoleUse, TemplateUse, TextUse, Use
 from workflows.recipients import ON_CALL
+from workflows.saying import WORDING_ERRORS
 
-WORDING_ERRORS = (TemplateError, TypeError, ValueError, AttributeError, KeyError)
 _SAMPLES: Mapping[type, Any] = {float: 1.0, bool: True, str: "sample"}
 _PREDICTED_TEXTS = ("parts", "cause", "action", "why")
 
