@@ -1,4 +1,4 @@
-"""What choosing technicians costs: the nearest of 100,000, and a storm's jobs assigned together.
+"""What choosing technicians costs: the nearest of 100,000, and a rush: jobs assigned together.
 
 Nearest: 100,000 technicians around 300 towns of Europe, more around the larger ones, with six skills of
 four levels, shifts, leave, areas, parts, jobs and last positions. Each job is found its best ten, each
@@ -7,7 +7,7 @@ by a pandas frame with a row for each technician, on which every filter and the 
 name the same ten. The ratio is one of processor time, so that others on the machine do not count;
 milliseconds are the clock's.
 
-Storm: 1,000 jobs in and around three towns, 5,000 technicians all over the country; assigned together, and
+Rush: 1,000 jobs in and around three towns, 5,000 technicians all over the country; assigned together, and
 beside it each in turn by the nearest who is free. Ways are great circles with a road factor.
 """
 
@@ -257,7 +257,7 @@ def compare_nearest(rounds: int, count: int, needed: int) -> list[Figure]:
     ]
 
 
-def compare_storm(rounds: int, job_count: int, count: int) -> list[Figure]:
+def compare_rush(rounds: int, job_count: int, count: int) -> list[Figure]:
     """Return what assigning together saves beside one by one, and how long it takes with all filters."""
     savings, seconds, left = [], [], []
     for number in range(rounds):
@@ -297,7 +297,7 @@ def measure(rounds: int = 5, technicians: int = 100_000, needed: int = 300) -> l
     """Return all figures of dispatch."""
     return [
         *compare_nearest(rounds, technicians, needed),
-        *compare_storm(rounds, 1_000, 5_000),
+        *compare_rush(rounds, 1_000, 5_000),
     ]
 
 

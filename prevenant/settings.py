@@ -239,7 +239,7 @@ class Settings(BaseSettings):
     )
     dispatch_gather: Annotated[str, AfterValidator(_duration)] = Field(
         default="3s",
-        description="how long jobs wait in a storm, to be assigned together; empty: not at all",
+        description="how long jobs wait in a rush, to be assigned together; empty: not at all",
     )
     webhook_secret: SecretStr = Field(
         default=SecretStr(""),

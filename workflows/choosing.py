@@ -125,7 +125,7 @@ def _settle(
 def with_planned(
     run: RunningCase, need: Need, ranking: Ranking, technician_id: str, plan: str
 ) -> Ranking:
-    """Return the ranking with the technician first whom a storm's plan keeps for this job."""
+    """Return the ranking with the technician first whom a rush's plan keeps for this job."""
     found = find_technicians(run.session, [technician_id])
     jobs = open_jobs(run.session, [technician_id], without=run.case.id)
     chosen = [judge(need, one, jobs, run.progress.excluded, run.now) for one in found]

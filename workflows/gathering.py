@@ -1,4 +1,4 @@
-"""Storms: jobs that come at nearly the same time wait for a moment, and are assigned together.
+"""A rush: jobs that come at nearly the same time wait for a moment, and are assigned together.
 
 A job waits where others are being dispatched just now. The first whose wait is over assigns all that wait,
 in its own transaction; each of the others finds its technician kept for it. Life-safety and critical
@@ -23,17 +23,17 @@ from workflows.office import office_of
 from workflows.running import RunningCase, Track
 from workflows.tables import OPEN, Case, Offer, WaitingJob
 
-_STORM_CASES = 3
-"""So many other cases that are being dispatched just now are a storm."""
-_STORM = timedelta(seconds=10)
+_RUSH_CASES = 3
+"""So many other cases that are being dispatched just now are a rush."""
+_RUSH = timedelta(seconds=10)
 
 
 def begin_waiting(run: RunningCase, track: Track, step: Dispatch) -> bool:
-    """Let the job wait where it is part of a storm; return whether it does."""
+    """Let the job wait where it is part of a rush; return whether it does."""
     gather_s = office_of(run.session).gather_s
     if gather_s <= 0 or step.at_once > 1 or run.case.severity >= Severity.CRITICAL:
         return False
-    if not _is_in_storm(run):
+    if not _is_in_rush(run):
         return False
     query = select(func.min(WaitingJob.until)).where(
         WaitingJob.state == "waiting", WaitingJob.until > run.now
@@ -74,15 +74,15 @@ def end_waiting(run: RunningCase, track: Track) -> tuple[str, str]:
     return kept
 
 
-def _is_in_storm(run: RunningCase) -> bool:
+def _is_in_rush(run: RunningCase) -> bool:
     if run.case.parent_id is not None:
         return True
-    since = run.now - _STORM
+    since = run.now - _RUSH
     latest = (
         select(Offer.case_id)
         .where(Offer.offered_at >= since, Offer.case_id != run.case.id)
         .distinct()
-        .limit(_STORM_CASES)
+        .limit(_RUSH_CASES)
     )
     waiting = (
         select(WaitingJob.case_id)
@@ -91,7 +91,7 @@ def _is_in_storm(run: RunningCase) -> bool:
     )
     if run.session.exec(waiting).first() is not None:
         return True
-    return len(run.session.exec(latest).all()) >= _STORM_CASES
+    return len(run.session.exec(latest).all()) >= _RUSH_CASES
 
 
 def _assign_all(run: RunningCase) -> None:

@@ -31,7 +31,7 @@ from workflows.tables import Offer, WorkOrder
 
 
 def begin(run: RunningCase, track: Track, step: Dispatch) -> Outcome:
-    """Rank everybody and offer the job to the best; in a storm, wait for the others first."""
+    """Rank everybody and offer the job to the best; in a rush, wait for the others first."""
     run.forget_facts(*redispatch.FACTS)
     if gathering.begin_waiting(run, track, step):
         return Outcome.WAITING

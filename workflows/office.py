@@ -38,7 +38,7 @@ class Office:
     def __init__(self) -> None:
         self.roads: Roads | None = None
         self.gather_s = GATHER_S
-        """How long a job waits in a storm, so that several are assigned together."""
+        """How long a job waits in a rush, so that several are assigned together."""
         self.small = SMALL
         self._crowd = Crowd()
         self._mark: int | None = None

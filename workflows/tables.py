@@ -246,11 +246,11 @@ class DispatchRound(SQLModel, table=True):
     ways: str = ""
     """Where the ways come from, or why not from the routing server."""
     plan: str = ""
-    """What a storm's plan says of this job, in words."""
+    """What a rush's plan says of this job, in words."""
 
 
 class WaitingJob(SQLModel, table=True):
-    """A job that waits for a moment in a storm, to be assigned together with others."""
+    """A job that waits for a moment in a rush, to be assigned together with others."""
 
     __tablename__ = "waiting_job"
     __table_args__ = (

@@ -14,7 +14,7 @@ from workflows.assignment import Job, assign, assign_greedily
 
 
 @st.composite
-def storms(draw: st.DrawFn, jobs: int = 5, people: int = 4) -> tuple[list[Job], dict[int, int]]:
+def rushes(draw: st.DrawFn, jobs: int = 5, people: int = 4) -> tuple[list[Job], dict[int, int]]:
     """Return some jobs, of which some nobody can take, and how much room each technician has."""
     count = draw(st.integers(1, people))
     capacity = {one: draw(st.integers(0, 2)) for one in range(count)}
@@ -42,11 +42,11 @@ def by_trying(jobs: Sequence[Job], capacity: Mapping[int, int]) -> tuple[int, fl
     return -best[0], best[1]
 
 
-@given(storms())
+@given(rushes())
 def test_each_severity_is_as_good_as_by_trying_everything_with_who_is_left(
-    storm: tuple[list[Job], dict[int, int]],
+    rush: tuple[list[Job], dict[int, int]],
 ) -> None:
-    jobs, capacity = storm
+    jobs, capacity = rush
     plan = assign(jobs, capacity)
     left = dict(capacity)
     for severity in (3, 2, 1):
@@ -59,11 +59,11 @@ def test_each_severity_is_as_good_as_by_trying_everything_with_who_is_left(
             left[one.technician] -= 1
 
 
-@given(storms(jobs=12, people=8))
+@given(rushes(jobs=12, people=8))
 def test_nobody_gets_more_than_they_have_room_for_and_only_what_they_can_do(
-    storm: tuple[list[Job], dict[int, int]],
+    rush: tuple[list[Job], dict[int, int]],
 ) -> None:
-    jobs, capacity = storm
+    jobs, capacity = rush
     plan = assign(jobs, capacity)
     loads = Counter(one.technician for one in plan.values())
     assert all(load <= capacity[who] for who, load in loads.items())
@@ -75,11 +75,11 @@ def test_nobody_gets_more_than_they_have_room_for_and_only_what_they_can_do(
             assert one.nearest_minutes == min(costs.values())
 
 
-@given(storms(jobs=10, people=8))
+@given(rushes(jobs=10, people=8))
 def test_the_most_severe_are_never_worse_off_than_one_by_one(
-    storm: tuple[list[Job], dict[int, int]],
+    rush: tuple[list[Job], dict[int, int]],
 ) -> None:
-    jobs, capacity = storm
+    jobs, capacity = rush
     if not jobs:
         return
     highest = max(job.severity for job in jobs)
@@ -96,20 +96,20 @@ def test_the_most_severe_are_never_worse_off_than_one_by_one(
     }
 
 
-@given(storms(jobs=9, people=7), st.randoms())
+@given(rushes(jobs=9, people=7), st.randoms())
 def test_the_order_of_the_jobs_changes_nothing(
-    storm: tuple[list[Job], dict[int, int]], chance: object
+    rush: tuple[list[Job], dict[int, int]], chance: object
 ) -> None:
-    jobs, capacity = storm
+    jobs, capacity = rush
     shuffled = list(jobs)
     chance.shuffle(shuffled)  # type: ignore[attr-defined]
     assert assign(shuffled, capacity) == assign(jobs, capacity)
 
 
 @settings(max_examples=50)
-@given(storms(jobs=9, people=7))
-def test_the_sparse_solver_finds_as_good_a_plan(storm: tuple[list[Job], dict[int, int]]) -> None:
-    jobs, capacity = storm
+@given(rushes(jobs=9, people=7))
+def test_the_sparse_solver_finds_as_good_a_plan(rush: tuple[list[Job], dict[int, int]]) -> None:
+    jobs, capacity = rush
     dense = assign(jobs, capacity)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(assignment, "_DENSE_CELLS", 0)

@@ -1,4 +1,4 @@
-"""Storms: jobs that come together are assigned together, the severe ones never wait."""
+"""A rush: jobs that come together are assigned together, the severe ones never wait."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -16,7 +16,7 @@ Make = Callable[..., DispatchDesk]
 
 @pytest.fixture
 def desk(store: Store, clock: MovedClock) -> DispatchDesk:
-    """Return a desk in the middle of a storm: three cases have been dispatched just now."""
+    """Return a desk in the middle of a rush: three cases have been dispatched just now."""
     desk = DispatchDesk(store, clock)
     for number in range(3):
         desk.add_technician(f"first{number}", 90)
@@ -25,7 +25,7 @@ def desk(store: Store, clock: MovedClock) -> DispatchDesk:
     return desk
 
 
-def test_jobs_of_a_storm_wait_and_are_assigned_together(desk: DispatchDesk) -> None:
+def test_jobs_of_a_rush_wait_and_are_assigned_together(desk: DispatchDesk) -> None:
     # The nearest of both is `both`: taken by the first job, the second would have a long way.
     desk.add_device(1, 10)
     desk.add_device(2, -10)
