@@ -29,7 +29,7 @@ def explain(
     with open_store(load_settings()) as store, store.read() as session:
         found = explain_dispatch(session, case, number)
     if found is None:
-        message = f"there is no case {case}: the API's /api/v1/cases and the console list them"
+        message = f"there is no case {case}: see `prevenant cases list`"
         raise ConfigurationError(message)
     if number is not None and not found["rounds"]:
         message = f"case {case} has no round {number}: leave --round out to see all"
