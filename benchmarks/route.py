@@ -1,8 +1,8 @@
-"""Routing, measured: cases opened, life-safety in a storm, a hundred thousand cases waiting, two workers.
+"""Routing, measured: cases, life-safety in a storm, 100,000 cases waiting, two workers, dispatch.
 
 Each part runs on SQLite (`synchronous=FULL`) or on a PostgreSQL of its own (`fsync=on`), in one process
-but for the two workers. The provider takes every message at once, in the process: its network is not
-measured.
+but for the two workers; dispatch needs no store. The provider takes every message at once, in the
+process: its network is not measured.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from pathlib import Path
 from sqlmodel import func, select
 
 from benchmarks.figures import Figure, median_of, report
+from benchmarks.route_dispatch import measure as measure_choosing
 from benchmarks.routing import Provider, make_store, raise_alarms, working
 from benchmarks.routing_storm import storm
 from notify.message import SENT, Delivery
@@ -26,7 +27,7 @@ from prevenant.clock import SystemClock
 from prevenant.store import Store
 from tests.servers import make_database, running_postgres
 
-STORM, CASES, SHARED, WAITING = 10_000, 2_000, 2_000, 100_000
+STORM, CASES, SHARED, WAITING, TECHNICIANS = 10_000, 2_000, 2_000, 100_000, 100_000
 _IDLE_S, _WAKES = 20.0, 200
 _PATIENCE_S = 600.0
 
@@ -154,12 +155,19 @@ def measure_shared(databases: dict[str, Database], scale: float, rounds: int) ->
     yield median_of("two_workers_over_one", runs, "times", conditions)
 
 
+def measure_dispatch(databases: dict[str, Database], scale: float, rounds: int) -> Iterator[Figure]:
+    """Yield what choosing technicians costs, one by one and together."""
+    del databases
+    yield from measure_choosing(rounds, technicians=round(TECHNICIANS * scale))
+
+
 DATABASES = ["sqlite", "postgres"]
 PARTS = {
     "cases": measure_cases,
     "storm": measure_storm,
     "idle": measure_idle,
     "shared": measure_shared,
+    "dispatch": measure_dispatch,
 }
 
 
