@@ -14,6 +14,7 @@ from prevenant.crm.importing import import_folder
 from prevenant.crm.tables import Contact
 from prevenant.errors import CrmImportError
 from prevenant.store import Store
+from workflows.own_alarm import OPERATOR
 
 DEMO = Path("prevenant/crm/demo")
 BOOK = """
@@ -101,7 +102,9 @@ on_call:
 
 
 def test_the_shipped_book_and_the_demos_people_fit() -> None:
-    assert advise_on_people(load_book(Path("rules.yaml")), people_in_folder(DEMO)) == []
+    people = people_in_folder(DEMO)
+    assert advise_on_people(load_book(Path("rules.yaml")), people) == []
+    assert OPERATOR in people.roles, "whom the self-audit tells"
 
 
 def test_a_store_is_asked_only_where_there_is_one_with_people(tmp_path: Path) -> None:
