@@ -17,7 +17,6 @@ from sqlalchemy import insert
 from sqlmodel import Session, SQLModel, select
 
 from notify.message import DELIVERED, Delivery, Message
-from prevenant.app import Worker
 from prevenant.clock import SystemClock, epoch_seconds
 from prevenant.crm.tables import Contact, Customer, Device, RoleHolder, Site
 from prevenant.domain import Severity, Transition
@@ -25,6 +24,7 @@ from prevenant.publishing import publish_edition, read_edition
 from prevenant.store import Store
 from prevenant.stream.alarms import write_transitions
 from prevenant.tables import Alarm, CaseEvent, add_case_event
+from prevenant.worker import Worker
 from workflows.tables import Case
 
 SITES = 50

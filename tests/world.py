@@ -90,7 +90,9 @@ class World:
             import_folder(session, DEMO_DATA)
         self.engine.start()
         wait_until(self.engine.listening.is_set, "subscription")
-        wait_until(lambda: self.engine._server.started, "web server")
+        website = self.engine.website
+        assert website is not None
+        wait_until(lambda: website.started, "web server")
         self._client: paho.Client = connect(broker.url)
         self._published = 0
         self._phones: dict[str, Phone] = {}

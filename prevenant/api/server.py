@@ -48,8 +48,6 @@ def make_api(services: Services) -> FastAPI:
     app.state.clock = services.clock
     app.state.templates = services.templates
     app.state.live = LiveStory(services.store)
-    app.state.missing_brokers = lambda: ["the broker"]
-    app.state.count_lost = lambda: None
     app.include_router(alarms.router)
     app.include_router(cases.router)
     app.include_router(resources.router)

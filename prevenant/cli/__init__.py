@@ -19,7 +19,7 @@ class _Commands(LazyGroup):
     parts: ClassVar = {
         "run": (
             "prevenant.cli.running:run",
-            "Run the engine: broker, store and providers as the settings say.",
+            "Run the engine, or one process of several: broker, store and providers as the settings say.",
         ),
         "settings": (
             "prevenant.cli.listing:list_settings",

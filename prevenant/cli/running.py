@@ -6,24 +6,31 @@ from typing import Annotated
 import typer
 
 from prevenant import __version__
-from prevenant.app import Engine
+from prevenant.app import Engine, make_process
 from prevenant.cli.rules_publish import describe_version
 from prevenant.cli.shown import out
 from prevenant.cli.simulate import FleetSpeed
 from prevenant.errors import ConfigurationError
+from prevenant.roles import ALL, ENGAGE, ROLES, read_roles, show_roles
 from prevenant.settings import load_settings
+from prevenant.worker import Worker
 
 
-def run() -> None:
-    """Run the engine: broker, store and providers as the settings say."""
-    engine = Engine(load_settings())
+def run(
+    role: Annotated[
+        str, typer.Option(help="What this process does of it all, with commas between.")
+    ] = ",".join(ROLES),
+) -> None:
+    """Run the engine, or one process of several: broker, store and providers as the settings say."""
+    settings = load_settings()
+    process = make_process(settings, read_roles(role, settings.database_url))
     for name in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(name, lambda *_: engine.ended.set())
-    _announce(engine)
-    engine.start()
-    engine.ended.wait()
-    engine.stop()
-    raise typer.Exit(1 if engine.failed else 0)
+        signal.signal(name, lambda *_: process.ended.set())
+    _announce(process)
+    process.start()
+    process.ended.wait()
+    process.stop()
+    raise typer.Exit(1 if process.failed else 0)
 
 
 def demo(
@@ -44,18 +51,23 @@ def demo(
     raise typer.Exit(run_demo(headless=headless, until_told=until_told, fresh=fresh, speed=speed))
 
 
-def _announce(engine: Engine) -> None:
-    book = engine.book.rules
+def _announce(process: Engine | Worker) -> None:
+    book = process.book.rules
     out.print(
         f"Prevenant {__version__}: {len(book.rules)} rules on {len(book.devices)} device types"
     )
-    out.print(describe_version(engine.books.published), markup=False)
-    missing = [name for name in ("sms", "voice", "email") if name not in engine.channels]
-    if missing:
+    out.print(describe_version(process.books.published), markup=False)
+    if process.roles != ALL:
+        out.print(f"One of several processes: {show_roles(process.roles)}")
+    missing = [name for name in ("sms", "voice", "email") if name not in process.channels]
+    if missing and ENGAGE in process.roles:
         out.print(f"No credentials for {', '.join(missing)}: such messages stay on the outbox page")
-    out.print(f"Console: {engine.address}")
-    if "sms" in engine.channels and not engine.settings.public_url:
+    website = process.website
+    if website is None:
+        return
+    out.print(f"Console: {website.address}")
+    if "sms" in process.channels and not website.settings.public_url:
         out.print("No PREVENANT_PUBLIC_URL: no receipt and no reply comes in")
-    if engine.new_admin_token:
-        out.print(f"Administrator's token, shown only now: {engine.new_admin_token}")
-        out.print(f"Sign in: {engine.address}/?token={engine.new_admin_token}")
+    if website.new_admin_token:
+        out.print(f"Administrator's token, shown only now: {website.new_admin_token}")
+        out.print(f"Sign in: {website.address}/?token={website.new_admin_token}")

@@ -235,7 +235,6 @@ def test_an_engine_that_refuses_gives_everything_back(tmp_path: Path, path: Path
     assert describe_version(engine.books.published).startswith(
         "Rule book: version 1, published 2026-05-04 08:00:00 by "
     )
-    engine._socket.close()
     engine._give_back()
 
 

@@ -1,0 +1,145 @@
+"""A worker: cases, messages or pages alone, on a store that others fill; any number on one PostgreSQL."""
+
+from collections.abc import Mapping
+
+from notify.delivery import Channel
+from notify.email import Email
+from notify.message import COMMAND, WEBHOOK
+from notify.outbox import Outbox
+from notify.sms import Sms, TwilioAccount
+from notify.voice import Voice
+from notify.webhook import Webhook
+from prevenant.book import Book
+from prevenant.book_switch import BookSwitch
+from prevenant.clock import Clock
+from prevenant.errors import ConfigurationError
+from prevenant.parts import Parts
+from prevenant.publishing import find_active
+from prevenant.roles import CONSOLE, ENGAGE, ROUTE
+from prevenant.settings import Settings
+from prevenant.store import Store
+from prevenant.tables import last_told_at
+from prevenant.website import Website, bind
+from workflows.office import Office, office_of
+from workflows.roads import Roads
+from workflows.runtime import Runtime
+
+
+class Worker:
+    """Any of route, engage and console, by the rule book that is in force in the store."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        channels: Mapping[str, Channel],
+        roles: frozenset[str] = frozenset({ROUTE, ENGAGE}),
+    ) -> None:
+        """Prepare. Raises ConfigurationError where the store has no rule book yet."""
+        self.store, self.roles, self.channels = store, roles, channels
+        self.website: Website | None = None
+        with store.read() as session:
+            active = find_active(session)
+            self._office = office_of(session)
+        if active is None:
+            message = (
+                "the store has no rule book: `prevenant rules publish` one, or start an engine"
+            )
+            raise ConfigurationError(message)
+        self.book: Book = active.load()
+        self.books = BookSwitch(store, clock, active, self.book, self._follow_book)
+        book = self.book
+        self._runtime = Runtime(
+            store, clock, book.workflows, book.routes, book.templates, book.schedules
+        )
+        # Commands go out where there is a broker, which is where devices are listened to.
+        left = frozenset({COMMAND}) - channels.keys()
+        self._outbox = Outbox(store, clock, channels, left=left)
+        self._parts = Parts()
+        self.ended = self._parts.ended
+        """Set when the worker has been told to stop, or when a part of it has failed."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether a part has ended by itself."""
+        return self._parts.failed
+
+    def start(self) -> None:
+        """Start every part."""
+        self.books.keep_words_of_open_cases()
+        if ROUTE in self.roles:
+            with self.store.read() as session:
+                self._office.warm(session)
+            self._parts.start("route", self._runtime.run)
+        if ENGAGE in self.roles:
+            self._parts.start("engage", self._outbox.run)
+        if self.website is not None:
+            self._parts.start("console", self.website.run)
+        self._parts.start("book", lambda: self.books.run(lambda one, _: self.books.follow(one)))
+
+    def stop(self) -> None:
+        """Stop every part and wait for it; the store stays open."""
+        self.ended.set()
+        self.books.stop()
+        self._runtime.stop()
+        self._office.close()
+        self._outbox.stop()
+        if self.website is not None:
+            self.website.stop()
+        self._parts.join()
+
+    def _follow_book(self, book: Book) -> None:
+        self.book = book
+        self._runtime.change_book(book.workflows, book.routes, book.templates, book.schedules)
+        if self.website is not None:
+            self.website.change_book(book.templates)
+
+
+def make_worker(settings: Settings, roles: frozenset[str]) -> Worker:
+    """Return a worker on the store of `settings`, whose clock goes on from what was told last.
+
+    Raises ConfigurationError before anything is started.
+    """
+    listener = bind(settings) if CONSOLE in roles else None
+    store = Store(settings.database_url)
+    try:
+        store.upgrade()
+        with store.read() as session:
+            clock = settings.make_clock(last_told_at(session))
+        open_office(settings, store, clock)
+        worker = Worker(store, clock, make_channels(settings, clock), roles)
+        if listener is not None:
+            worker.website = Website(settings, listener, store, clock, worker.book.templates)
+    except BaseException:
+        store.close()
+        if listener is not None:
+            listener.close()
+        raise
+    return worker
+
+
+def open_office(settings: Settings, store: Store, clock: Clock) -> Office:
+    """Say how dispatch goes about its work in this process."""
+    with store.read() as session:
+        office = office_of(session)
+    office.gather_s = settings.dispatch_gather_s
+    if settings.routing_url:
+        timeout_s = settings.routing_timeout_s
+        office.use_roads(
+            Roads(settings.routing_url, settings.routing_engine, timeout_s), store, clock
+        )
+    return office
+
+
+def make_channels(settings: Settings, clock: Clock) -> dict[str, Channel]:
+    """Return the channels that have credentials."""
+    channels: dict[str, Channel] = {}
+    secret = settings.twilio_auth_token.get_secret_value()
+    if settings.twilio_account_sid and secret and settings.twilio_from:
+        account = TwilioAccount(settings)
+        channels |= {"sms": Sms(account), "voice": Voice(account)}
+    if settings.smtp_url.get_secret_value() and settings.email_from:
+        channels["email"] = Email(settings)
+    if settings.webhook_secret.get_secret_value():
+        channels[WEBHOOK] = Webhook(settings, clock)
+    return channels
