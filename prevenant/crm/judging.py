@@ -87,13 +87,19 @@ class SheetBatch:
 def judge_sheets(session: Session, sheets: Sequence[Sheet], problems: list[Problem]) -> Judgement:
     """Judge all sheets together: a row may name one of another sheet, or of the store."""
     batches = []
+    shifted: set[tuple[str, int]] = set()
     for sheet in sheets:
         found = list(_check_columns(sheet))
         problems += found
         if not found:
             batches.append(SheetBatch(sheet))
+            for problem in _check_surplus(sheet):
+                problems.append(problem)
+                shifted.add((sheet.source, problem.line))
     judgement = judge(session, batches)
-    judgement.problems += problems
+    # Where cells are shifted, what is wrong with each of them says nothing.
+    others = [one for one in judgement.problems if (one.source, one.line) not in shifted]
+    judgement.problems = others + problems
     return judgement
 
 
@@ -130,6 +136,19 @@ def _check_columns(sheet: Sheet) -> Iterator[Problem]:
     for name in wanted:
         if name not in sheet.columns and name in entity.required:
             yield sheet.problem(sheet.header, 0, f"the column {name!r} is missing: add it")
+
+
+def _check_surplus(sheet: Sheet) -> Iterator[Problem]:
+    """Yield a problem for each line that has more cells than there are columns."""
+    width = len(sheet.columns)
+    remedy = "put a cell that has the separator in it in quotes, or name the column"
+    if sheet.in_workbook:
+        remedy = "name the column in the first line, or empty the cell"
+    for number, cells in sheet.lines:
+        filled = (i for i in range(width, len(cells)) if str(cells[i]).strip())
+        if (index := next(filled, None)) is not None:
+            message = f"this cell is beyond the {width} columns that have names: {remedy}"
+            yield sheet.problem(number, index, message)
 
 
 def _read(batch: Batch, judgement: Judgement) -> Iterator[Line]:
@@ -225,7 +244,9 @@ def _check_references(session: Session, batch: Batch, judgement: Judgement, *, w
         known = here | find_known(session, ENTITIES[target], sorted(elsewhere))
         for line, wanted in lines:
             if wanted not in known:
-                hint = _hint(session, target, wanted, here, judgement)
+                # What comes page by page is kept and judged again: it is no typing mistake.
+                near = _hint(session, target, wanted, here, judgement) if whole else ""
+                hint = near or ": add it there first"
                 message = f"{column}: there is no {wanted!r} in {target}{hint}"
                 judgement.refuse(batch, line.ref, column, message)
 
@@ -240,11 +261,11 @@ def _names_in(value: Any) -> Iterable[str]:
 
 def _hint(session: Session, target: str, wanted: str, here: set[str], judgement: Judgement) -> str:
     if len(judgement.problems) >= _SUGGESTED or len(here) > _COMPARED:
-        return ": add it there first"
+        return ""
     table: Any = ENTITIES[target].table
     stored = session.exec(select(table.id).limit(_COMPARED)).all() if not here else []
     close = get_close_matches(wanted, sorted(here) + [str(one) for one in stored], 1)
-    return f": did you mean {close[0]!r}?" if close else ": add it there first"
+    return f": did you mean {close[0]!r}?" if close else ""
 
 
 def _check_unique(session: Session, batch: Batch, judgement: Judgement) -> None:

@@ -407,3 +407,26 @@ def test_shifts_come_back_as_they_were(wanted: list[tuple[list[int], str, str]])
 @given(st.integers(-(10**9), 10**9))
 def test_a_whole_number_is_the_same_text_whether_or_not_it_was_a_float(number: int) -> None:
     assert cell_text(float(number)) == cell_text(number) == str(number)
+
+
+def test_a_line_with_more_cells_than_columns_is_one_error(store: Store, tmp_path: Path) -> None:
+    write(
+        tmp_path / "a",
+        customers="id,name,\nacme,ACME,,\nbolt,Bolt, Nuts and Co\ncog,Cog,x,y\n",
+        sites="id,name,customer,latitude,longitude\ns,Depot, north,bolt,47.3,5.0\nt,T,bolt,47.3,5.0\n",
+    )
+    with pytest.raises(CrmImportError) as refused:
+        run(store, tmp_path / "a")
+    remedy = "put a cell that has the separator in it in quotes, or name the column"
+    assert str(refused.value).replace(f"{tmp_path}/a/", "").splitlines() == [
+        f"customers.csv:3:3: this cell is beyond the 2 columns that have names: {remedy}",
+        f"customers.csv:4:3: this cell is beyond the 2 columns that have names: {remedy}",
+        f"sites.csv:2:6: this cell is beyond the 5 columns that have names: {remedy}",
+    ]
+    path = book(tmp_path / "b.xlsx", customers=[["id", "name", None], ["acme", "ACME", "Paris"]])
+    with pytest.raises(CrmImportError) as refused:
+        run(store, path)
+    assert str(refused.value).endswith(
+        "b.xlsx:customers!C2: this cell is beyond the 2 columns that have names: "
+        "name the column in the first line, or empty the cell"
+    )
