@@ -19,6 +19,7 @@ from notify.outbox import Outbox
 from prevenant.book import Book
 from prevenant.book_switch import BookSwitch
 from prevenant.clock import Clock
+from prevenant.crm.ages import forget_unread
 from prevenant.crm.directory import SiteZones
 from prevenant.crm.source_book import load_sources
 from prevenant.crm.syncing import Syncer
@@ -58,6 +59,8 @@ class Engine:
         self.clock = clock or settings.make_clock(self._journal.left_off_at)
         self.store = Store(settings.database_url)
         self.store.upgrade()
+        with self.store.write() as session:
+            forget_unread(session, sources)
         try:
             version, book = settle_book(self.store, settings.book, self.clock.now())
         except ConfigurationError:

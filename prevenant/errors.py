@@ -10,6 +10,7 @@
     ├── JournalError            the journal could not be written or read; nothing is acknowledged
     ├── StoreUnavailable        the database does not answer; try again
     ├── CrmUnavailable          an outside CRM does not answer; what was read before serves on
+    ├── CrmBusy                 another process reads this outside CRM just now; look again later
     └── DeliveryError           a provider did not take a message
         ├── Refused             for good: this address or this content will never be taken
         ├── Throttled           for now: try again after `retry_after_s`
@@ -84,11 +85,19 @@ class StoreUnavailable(PrevenantError):
 
 
 class CrmUnavailable(PrevenantError):
-    """An outside CRM cannot be read. `whole`: none of its rows can; else only those of one kind."""
+    """An outside CRM cannot be read. `whole`: none of its rows can; else only those of one kind.
 
-    def __init__(self, reason: str, *, whole: bool = True) -> None:
+    `retry_after_s` is its own advice, 0 where it gave none.
+    """
+
+    def __init__(self, reason: str, *, whole: bool = True, retry_after_s: float = 0.0) -> None:
         super().__init__(mask_addresses(reason))
         self.whole = whole
+        self.retry_after_s = retry_after_s
+
+
+class CrmBusy(PrevenantError):
+    """Another process reads this outside CRM just now. Looking again later is enough."""
 
 
 class DeliveryError(PrevenantError):

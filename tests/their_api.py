@@ -4,7 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -19,7 +19,11 @@ class Api:
     items: list[dict[str, Any]] = field(default_factory=list)
     style: str = "page"
     trouble: list[str] = field(default_factory=list)
-    """What the next requests are answered with instead."""
+    """What the next requests are answered with instead; `429 30` says when to come back."""
+    at: float = 0.0
+    """What its clock shows, in seconds since 1970; 0 is the time of day."""
+    key: str = ""
+    """A parameter `key` without which nobody is let in."""
     asked: list[dict[str, str]] = field(default_factory=list)
 
     def answer(self, query: dict[str, str]) -> tuple[Any, dict[str, str]]:
@@ -27,7 +31,12 @@ class Api:
         found = [x for x in self.items if x["changed"] >= query.get("since", "")]
         size = int(query.get("size", "2"))
         match self.style:
-            case "page":
+            case "missing" if (int(query["page"]) - 1) * size >= len(found):
+                return None, {}
+            case "clamped":
+                start = min(int(query["page"]) - 1, (len(found) - 1) // size) * size
+                return {"data": {"items": found[start : start + size]}}, {}
+            case "page" | "missing":
                 start = (int(query["page"]) - 1) * size
                 return {"data": {"items": found[start : start + size]}}, {}
             case "offset":
@@ -47,36 +56,65 @@ class Api:
         return {"data": {"items": found}}, {}
 
 
+class _Server(ThreadingHTTPServer):
+    def __init__(self, api: Api) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.api = api
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+
+    def do_GET(self) -> None:
+        api = self.server.api
+        query = {k: v[-1] for k, v in parse_qs(urlsplit(self.path).query).items()}
+        api.asked.append(query)
+        trouble = self._trouble(query)
+        if trouble == "slow":
+            time.sleep(1.0)
+        body, headers = api.answer(query) if trouble != "401" else ({}, {})
+        trouble = "404" if body is None else trouble
+        code, _, advice = trouble.partition(" ")
+        self.send_response(int(code) if code.isdigit() else 200)
+        if advice:
+            headers["Retry-After"] = advice
+        if trouble == "302":
+            headers["Location"] = "http://elsewhere.example/"
+        self._send(json.dumps(body).encode(), headers, trouble)
+
+    def _trouble(self, query: dict[str, str]) -> str:
+        api = self.server.api
+        trouble = api.trouble.pop(0) if api.trouble else ""
+        is_let_in = self.headers.get("Authorization") == "Bearer secret"
+        return trouble if is_let_in and query.get("key", "") == api.key else "401"
+
+    def _send(self, data: bytes, headers: dict[str, str], trouble: str) -> None:
+        if trouble == "broken":
+            data = data[: len(data) // 2]
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        if trouble == "breaks":
+            data = data[:-1]
+        pieces = [data[n : n + 1] for n in range(len(data))] if trouble == "drips" else [data]
+        with suppress(OSError):
+            for piece in pieces:
+                self.wfile.write(piece)
+                time.sleep(0.02 if trouble == "drips" else 0.0)
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        """Show its own clock in the header Date."""
+        return super().date_time_string(timestamp or self.server.api.at or None)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
 @contextmanager
 def running(api: Api) -> Iterator[Api]:
     """Serve an API."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            query = {k: v[-1] for k, v in parse_qs(urlsplit(self.path).query).items()}
-            api.asked.append(query)
-            trouble = api.trouble.pop(0) if api.trouble else ""
-            if self.headers.get("Authorization") != "Bearer secret":
-                trouble = "401"
-            if trouble == "slow":
-                time.sleep(1.0)
-            body, headers = api.answer(query) if trouble != "401" else ({}, {})
-            data = json.dumps(body).encode()
-            if trouble == "broken":
-                data = data[: len(data) // 2]
-            self.send_response(int(trouble) if trouble.isdigit() else 200)
-            if trouble == "302":
-                self.send_header("Location", "http://elsewhere.example/")
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = _Server(api)
     api.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever)
     thread.start()

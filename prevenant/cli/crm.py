@@ -12,16 +12,17 @@ from sqlmodel import Session
 from prevenant.api.crm import find_row, take_leave
 from prevenant.cli.moments import read_time
 from prevenant.cli.shown import out, show_json, show_table, shown_time
-from prevenant.crm.ages import view_crm
+from prevenant.crm.ages import forget_unread, view_crm
 from prevenant.crm.entities import find_entity
 from prevenant.crm.exporting import export_files, find_rows
 from prevenant.crm.importing import import_files
 from prevenant.crm.source_book import load_sources
-from prevenant.crm.syncing import Outcome, rehearse_source, sync_source
+from prevenant.crm.syncing import rehearse_source, sync_source
+from prevenant.crm.taking import Outcome
 from prevenant.crm.writing import Tally
 from prevenant.durations import format_duration
 from prevenant.erasing import erase_person
-from prevenant.errors import ConfigurationError
+from prevenant.errors import ConfigurationError, CrmBusy
 from prevenant.person import export_person
 from prevenant.settings import load_settings
 from prevenant.store import open_store
@@ -153,11 +154,19 @@ def sync_crm(
         raise ConfigurationError(message)
     failed = False
     with open_store(current) as store:
+        if not dry_run:
+            with store.write() as session:
+                forget_unread(session, sources)
         for one in wanted:
             work = rehearse_source if dry_run else sync_source
-            outcomes = work(store, current.make_clock(), one, announce_absences)
-            failed = _show_outcomes(one.name, outcomes) or failed
-            one.close()
+            try:
+                outcomes = work(store, current.make_clock(), one, announce_absences)
+                failed = _show_outcomes(one.name, outcomes) or failed
+            except CrmBusy as error:
+                out.print(str(error), markup=False)
+                failed = True
+            finally:
+                one.close()
     if failed:
         raise typer.Exit(1)
 

@@ -1,12 +1,14 @@
 """How old what we know is, and whether the CRM that it comes from answers."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from sqlmodel import Session, col, func, select
+from sqlmodel import Session, col, delete, func, select, tuple_
 
 from prevenant.crm.entities import ENTITIES
-from prevenant.crm.tables import CrmRecord, CrmSkipped, CrmSync
+from prevenant.crm.source import CrmSource
+from prevenant.crm.tables import CrmLease, CrmRecord, CrmSkipped, CrmSync
 
 
 def view_syncs(session: Session, now: datetime) -> list[dict[str, Any]]:
@@ -68,3 +70,12 @@ def view_crm(session: Session, now: datetime) -> dict[str, Any]:
 def find_age(session: Session) -> datetime | None:
     """Return since when what outside CRMs say may have changed; None where there is no such CRM."""
     return session.exec(select(func.min(CrmSync.synced_at))).one()
+
+
+def forget_unread(session: Session, sources: Iterable[CrmSource]) -> None:
+    """Forget the age of rows that nobody reads any more, and those kept to be tried again."""
+    read = [(source.name, kind) for source in sources for kind in source.feeds]
+    for table in (CrmSync, CrmSkipped):
+        is_read = tuple_(col(table.source), col(table.entity)).in_(read)
+        session.execute(delete(table).where(~is_read))
+    session.execute(delete(CrmLease).where(col(CrmLease.source).not_in({name for name, _ in read})))

@@ -5,11 +5,8 @@ CrmSource
 └── RestSource          a REST API
 """
 
-import json
 from collections.abc import Generator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
 from typing import Any, Protocol
 
 from prevenant.crm.entities import Entity
@@ -38,6 +35,9 @@ class Column:
         value = self.path.find(row) if self.path else row.get(self.name)
         if isinstance(value, list | dict):
             return value
+        if isinstance(value, bytes | bytearray):
+            # One byte is a bit, as MySQL has it; more are an id.
+            value = value[0] if len(value) == 1 else value.hex()
         text = cell_text(value)
         return self.words.get(text, text)
 
@@ -47,8 +47,8 @@ class Feed:
     """One kind of row of an outside CRM, and what its columns are."""
 
     entity: Entity
-    place: Mapping[str, Any]
-    """Where it is: `table` or `query`, or `path`, `items`, `pages` and `since`."""
+    place: Mapping[str, Any] = field(repr=False)
+    """Where it is: `table` or `query`, or `path`, `items`, `pages`, `since` and `parameters`."""
     columns: Mapping[str, Column]
     cursor: Column | None = None
     """What grows with every change; None: everything is read every time."""
@@ -58,6 +58,8 @@ class Feed:
     """How far before the cursor is read again, for changes that were committed late."""
     removes_missing: bool = False
     """Whether a row that is read no more is gone; only where everything is read."""
+    mapping: str = ""
+    """A digest of what was written: under another one, all rows are read again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,8 @@ class Page:
 
     rows: list[Any]
     cursor: str = ""
+    wait_s: float = 0.0
+    """For how long to wait before the next one is asked for."""
 
 
 class CrmSource(Protocol):
@@ -74,6 +78,8 @@ class CrmSource(Protocol):
     name: str
     every_s: float
     """How often it is read."""
+    timeout_s: float
+    """How long an answer may take."""
     feeds: Mapping[str, Feed]
     """By kind of row."""
 
@@ -94,39 +100,6 @@ def is_deleted(feed: Feed, row: Any) -> bool:
 
 def _is_true(value: Any) -> bool:
     text = str(value).strip().lower()
-    # A time of deletion is as good as a flag.
-    return text in _TRUE or (len(text) >= _DAY_CHARACTERS and text[:4].isdigit())
-
-
-def encode_cursor(value: Any) -> str:
-    """Return a cursor as it is kept: a number, a time or a text."""
-    if isinstance(value, datetime):
-        return json.dumps({"time": value.isoformat()})
-    if isinstance(value, bool | str | date):
-        return json.dumps({"text": str(value)})
-    number = float(value)
-    return json.dumps({"number": int(number) if number.is_integer() else number})
-
-
-def decode_cursor(cursor: str, overlap_s: float = 0.0) -> Any:
-    """Return what a cursor is compared with: itself, less the overlap where it is a time."""
-    ((kind, value),) = json.loads(cursor).items()
-    overlap = timedelta(seconds=overlap_s)
-    if kind == "time":
-        return datetime.fromisoformat(value) - overlap
-    if kind == "text" and overlap_s:
-        with suppress(ValueError):
-            moment = datetime.fromisoformat(value) - overlap
-            text = moment.isoformat(value[_DAY_CHARACTERS] if len(value) > _DAY_CHARACTERS else "T")
-            return text.replace("+00:00", "Z") if value.endswith("Z") else text
-    return value - overlap_s if kind == "number" else value
-
-
-def cursor_order(value: Any) -> tuple[int, Any]:
-    """Return by what cursors of one feed are compared: numbers, then times, then texts."""
-    if isinstance(value, int | float):
-        return 0, value
-    with suppress(ValueError):
-        at = datetime.fromisoformat(str(value))
-        return 1, (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
-    return 2, str(value)
+    # A time of deletion is as good as a flag; the year 0 is how some databases write none.
+    is_time = len(text) >= _DAY_CHARACTERS and text[:4].isdigit() and text[:4] != "0000"
+    return text in _TRUE or is_time

@@ -12,8 +12,10 @@ sources:
         deleted: is_deleted
 """
 
+import json
 import os
 from collections.abc import Iterable, Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -32,6 +34,7 @@ _SOURCE = {"database", "api", "every", "timeout", "auth", "rows"}
 _ROWS = {"columns", "cursor", "deleted", "overlap", "missing"}
 _FROM_DATABASE = _ROWS | {"table", "query"}
 _FROM_API = _ROWS | {"path", "items", "pages", "since", "parameters"}
+_DECIDES = {"columns", "cursor", "deleted", "items", "parameters", "path", "query", "table"}
 _PAGES = ("none", "page", "offset", "cursor", "link")
 _AUTH = {"bearer", "header", "value", "user", "password"}
 _SECRET = "env:"  # noqa: S105  how a secret's place is written
@@ -77,6 +80,8 @@ class _Reader:
         timeout = pairs.duration_s("timeout", _TIMEOUT_S)
         rows = pairs.need("rows", "say which rows it has: rows: {customers: …}")
         feeds = self._read_feeds(rows, is_api=api is not None) if rows else {}
+        if rows is not None and not feeds:
+            rows.fail("no kind of rows is named here: write such as customers: {…}")
         where = database or api
         url = self._secret(where) if where else None
         login = self._read_auth(pairs.get("auth"), is_api=api is not None)
@@ -124,35 +129,56 @@ class _Reader:
     def _read_feeds(self, value: Value, *, is_api: bool) -> dict[str, Feed]:
         feeds = {}
         for name, one in value.mapping(set(ENTITIES)) or ():
-            feed = _read_feed(ENTITIES[name], one, is_api=is_api) if name in ENTITIES else None
+            known = ENTITIES.get(name)
+            feed = self._read_feed(known, one, is_api=is_api) if known else None
             if feed is not None:
                 feeds[name] = feed
         # What others refer to is read first.
         return {name: feeds[name] for name in ENTITIES if name in feeds}
 
-
-def _read_feed(entity: Entity, value: Value, *, is_api: bool) -> Feed | None:
-    pairs = value.mapping(_FROM_API if is_api else _FROM_DATABASE)
-    if pairs is None:
-        return None
-    place = _read_api_place(pairs) if is_api else _read_database_place(pairs)
-    columns = pairs.need("columns", f"say which are ours: columns: {{{entity.identity[0]}: …}}")
-    found = _read_columns(entity, columns, is_api=is_api) if columns else {}
-    missing = _one_of(pairs, "missing", ("keep", "remove"), "keep")
-    cursor = pairs.get("cursor")
-    if cursor is not None and missing == "remove":
-        cursor.fail(
-            "with a cursor only changes are read, so that nothing is missing: drop `missing`"
+    def _read_feed(self, entity: Entity, value: Value, *, is_api: bool) -> Feed | None:
+        pairs = value.mapping(_FROM_API if is_api else _FROM_DATABASE)
+        if pairs is None:
+            return None
+        place = self._read_api_place(pairs) if is_api else _read_database_place(pairs)
+        columns = pairs.need("columns", f"say which are ours: columns: {{{entity.identity[0]}: …}}")
+        found = _read_columns(entity, columns, is_api=is_api) if columns else {}
+        missing = _one_of(pairs, "missing", ("keep", "remove"), "keep")
+        cursor = pairs.get("cursor")
+        if cursor is not None and missing == "remove":
+            cursor.fail(
+                "with a cursor only changes are read, so that nothing is missing: drop `missing`"
+            )
+        return Feed(
+            entity=entity,
+            place=place,
+            columns=found,
+            cursor=_read_cursor(cursor, is_api=is_api) if cursor else None,
+            deleted=_read_column(one, is_api=is_api) if (one := pairs.get("deleted")) else None,
+            overlap_s=pairs.duration_s("overlap", 0.0),
+            removes_missing=missing == "remove",
+            mapping=_digest_of(value),
         )
-    return Feed(
-        entity=entity,
-        place=place,
-        columns=found,
-        cursor=_read_column(cursor, is_api=is_api) if cursor else None,
-        deleted=_read_column(one, is_api=is_api) if (one := pairs.get("deleted")) else None,
-        overlap_s=pairs.duration_s("overlap", 0.0),
-        removes_missing=missing == "remove",
-    )
+
+    def _read_api_place(self, pairs: Pairs) -> dict[str, Any]:
+        pairs.need("path", "write where it is behind the address: path: /customers")
+        parameters = pairs.get("parameters")
+        return {
+            "path": pairs.text("path", ""),
+            "items": _path(pairs.get("items")),
+            "since": pairs.text("since", ""),
+            "parameters": {
+                n: self._secret(v) for n, v in (parameters.mapping() if parameters else None) or ()
+            },
+            "pages": _read_pages(pairs.get("pages")),
+        }
+
+
+def _digest_of(value: Value) -> str:
+    """Return a digest of what decides which rows come and what they say, with secrets as places."""
+    written = value.as_written()
+    decides = {name: written[name] for name in sorted(_DECIDES & written.keys())}
+    return sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
 
 def _one_of(pairs: Pairs, name: str, known: Iterable[str], default: str) -> str:
@@ -165,20 +191,6 @@ def _read_database_place(pairs: Pairs) -> dict[str, Any]:
     if len(found) != 1:
         pairs.owner.fail("write either `table: NAME` or `query: SELECT …`")
     return found
-
-
-def _read_api_place(pairs: Pairs) -> dict[str, Any]:
-    pairs.need("path", "write where it is behind the address: path: /customers")
-    parameters = pairs.get("parameters")
-    return {
-        "path": pairs.text("path", ""),
-        "items": _path(pairs.get("items")),
-        "since": pairs.text("since", ""),
-        "parameters": {
-            n: v.text() for n, v in (parameters.mapping() if parameters else None) or ()
-        },
-        "pages": _read_pages(pairs.get("pages")),
-    }
 
 
 def _read_pages(value: Value | None) -> Paging:
@@ -210,6 +222,14 @@ def _read_columns(entity: Entity, value: Value, *, is_api: bool) -> dict[str, Co
         if name not in found and (name in entity.required or entity.name == "leave"):
             value.fail(f"{name!r} is missing: without it no row is found again")
     return found
+
+
+def _read_cursor(value: Value, *, is_api: bool) -> Column:
+    """Read what grows with every change: it has to be theirs, as it is."""
+    if value.is_mapping:
+        value.fail("only a column of theirs grows with every change: write its name alone")
+        return Column()
+    return _named_column(value, is_api=is_api)
 
 
 def _read_column(value: Value, *, is_api: bool) -> Column:

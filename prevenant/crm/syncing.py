@@ -1,71 +1,37 @@
-"""Reading outside CRMs: what has changed since the last time, page by page, each page in one transaction.
+"""Reading outside CRMs: what has changed since the last time, page by page, a page in short transactions.
 
-How far we are stands in the store, so that a crash costs one page. A row that cannot be taken is kept
-with its reason and tried again every time; the others go on. A CRM that is down delays nothing: what was
-read before serves, and says how old it is.
+How far we are stands in the store, so that a crash costs one page. A CRM that is down delays nothing: what
+was read before serves, and says how old it is. Of several processes one reads, and the others look later.
 """
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from contextlib import closing, suppress
 from datetime import datetime, timedelta
-from typing import Any
 
 import structlog
-from sqlmodel import Session, col, delete, select
+from sqlmodel import select
 
 from prevenant.clock import Clock, Wakeup
-from prevenant.crm.entities import Entity
-from prevenant.crm.erased_rows import find_erased
-from prevenant.crm.judging import judge
-from prevenant.crm.source import CrmSource, Feed, Page, is_deleted
-from prevenant.crm.tables import CrmSkipped, CrmSync
-from prevenant.crm.writing import Tally, remove_missing, remove_rows, write_lines
-from prevenant.errors import CrmUnavailable, Problem, StoreUnavailable, mask_addresses
+from prevenant.crm.lease import Lease
+from prevenant.crm.source import CrmSource, Feed, Page
+from prevenant.crm.tables import CrmSync
+from prevenant.crm.taking import Announce, Outcome, Taker, slices_of
+from prevenant.domain import Severity
+from prevenant.errors import CrmBusy, CrmUnavailable, StoreUnavailable, mask_addresses
 from prevenant.store import Store
 from prevenant.tables import add_timeline
 
 log = structlog.get_logger()
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 15.0, 3600.0
-_MOST_SKIPPED = 10_000
-_OF_JOBS = ("technicians", "leave")
-"""Rows that can take a technician away from a job."""
 _STORE_PAUSE = timedelta(seconds=5)
+_BUSY_PAUSE = timedelta(seconds=30)
+_URGENCY = Severity.INFO
+"""Rows of a CRM come by the thousand: everything else is written first."""
 
-Announce = Callable[[Session, datetime], object]
-"""What has to be done in the transaction that has changed technicians or their leave."""
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What came of reading one kind of row."""
-
-    tally: Tally = field(default_factory=Tally)
-    skipped: dict[str, str] = field(default_factory=dict)
-    """Rows that could not be taken, by id, each with its reason."""
-    error: str = ""
-    """Why it could not be read to the end."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Rows:
-    """Rows of a page, by column and under their ids, as a batch to be judged."""
-
-    source: str
-    entity: Entity
-    values: Mapping[str, Mapping[str, Any]]
-
-    def rows(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        """Yield each row."""
-        yield from self.values.items()
-
-    def problem(self, ref: str, column: str, message: str) -> Problem:
-        """Return a problem with a row."""
-        place = f"{self.source}/{self.entity.name}/{ref}"
-        del column
-        return Problem(place, 1, 1, message, place)
+Wait = Callable[[float], bool]
+"""Waits for so many seconds of the clock, 0 too; returns whether to go on."""
 
 
 class Syncer:
@@ -86,7 +52,7 @@ class Syncer:
         while not self._stopping.is_set():
             self._wakeup.wait(self._clock, due)
             if self._clock.now() >= due and not self._stopping.is_set():
-                due = self.sync_once()
+                due = self.sync_once(unless_read=True)
         self.source.close()
 
     def stop(self) -> None:
@@ -94,23 +60,39 @@ class Syncer:
         self._stopping.set()
         self._wakeup.ring()
 
-    def sync_once(self) -> datetime:
-        """Read what has changed; return when to read again."""
+    def sync_once(self, *, unless_read: bool = False) -> datetime:
+        """Read what has changed, unless another process has done so lately; return when to read again."""
+        is_due = self._is_due if unless_read else None
         try:
-            outcomes = sync_source(self._store, self._clock, self.source, self._announce)
+            outcomes = sync_source(
+                self._store, self._clock, self.source, self._announce, self._wait, is_due
+            )
+        except CrmBusy as error:
+            log.info("another process reads the CRM", reason=str(error))
+            return self._clock.now() + _BUSY_PAUSE
         except StoreUnavailable as error:
             log.error("the CRM's rows wait", source=self.source.name, reason=str(error))
             return self._clock.now() + _STORE_PAUSE
-        failed = any(outcome.error for outcome in outcomes.values())
-        self._failures = self._failures + 1 if failed else 0
-        pause_s = self.source.every_s
-        if failed:
-            longest = max(_LONGEST_PAUSE_S, pause_s)
-            pause_s = min(longest, _FIRST_PAUSE_S * 2 ** min(self._failures - 1, 20))
+        if not any(outcome.error for outcome in outcomes.values()):
+            self._failures = 0
+            return self._first_due()
+        self._failures += 1
+        longest = max(_LONGEST_PAUSE_S, self.source.every_s)
+        pause_s = min(longest, _FIRST_PAUSE_S * 2 ** min(self._failures - 1, 20))
+        pause_s = max(pause_s, *(outcome.retry_after_s for outcome in outcomes.values()))
         return self._clock.now() + timedelta(seconds=pause_s)
 
+    def _wait(self, seconds: float) -> bool:
+        until = self._clock.now() + timedelta(seconds=seconds)
+        while not self._stopping.is_set() and self._clock.now() < until:
+            self._wakeup.wait(self._clock, until)
+        return not self._stopping.is_set()
+
+    def _is_due(self) -> bool:
+        return self._clock.now() >= self._first_due()
+
     def _first_due(self) -> datetime:
-        """Return when it is to be read first: a restart does not hasten that."""
+        """Return when it is to be read first: neither a restart nor a second process hastens that."""
         now = self._clock.now()
         try:
             with self._store.read() as session:
@@ -124,27 +106,19 @@ class Syncer:
 
 
 def sync_source(
-    store: Store, clock: Clock, source: CrmSource, announce: Announce
+    store: Store,
+    clock: Clock,
+    source: CrmSource,
+    announce: Announce,
+    wait: Wait | None = None,
+    is_due: Callable[[], bool] | None = None,
 ) -> dict[str, Outcome]:
-    """Read all that has changed and write it; return what came of each kind of row."""
-    outcomes: dict[str, Outcome] = {}
-    for name, feed in source.feeds.items():
-        outcome = outcomes[name] = Outcome()
-        try:
-            _sync_feed(store, clock, source, feed, announce, outcome)
-        except CrmUnavailable as error:
-            outcome.error = str(error)
-            _note_failure(store, source, feed, outcome.error, clock.now())
-            if error.whole:
-                break
-        except StoreUnavailable:
-            raise
-        except Exception as error:
-            # What another system says must not be able to end the engine.
-            log.exception("rows cannot be taken", source=source.name, rows=name)
-            outcome.error = mask_addresses(repr(error).splitlines()[0])[:500]
-            _note_failure(store, source, feed, outcome.error, clock.now())
-    return outcomes
+    """Read all that has changed and write it; return what came of each kind of row.
+
+    Nothing is read where `is_due`, asked once nobody else can read, says so. Raises CrmBusy while
+    another process reads the same.
+    """
+    return _Reading(store, clock, source, announce, wait or _waiting_by(clock)).run(is_due)
 
 
 def rehearse_source(
@@ -152,186 +126,132 @@ def rehearse_source(
 ) -> dict[str, Outcome]:
     """Return what reading would bring, and write nothing."""
     outcomes: dict[str, Outcome] = {}
-    read: list[tuple[Feed, list[Page]]] = []
+    read: list[tuple[Taker, Page, list[Page]]] = []
+    wait, now = _waiting_by(clock), clock.now()
     for name, feed in source.feeds.items():
         outcomes[name] = Outcome()
-        with store.read() as session:
-            sync = session.get(CrmSync, (source.name, name))
+        taker = Taker(source, feed, announce, outcomes[name], now)
+        with store.read() as session, session.no_autoflush:
+            cursor, kept = taker.begin(session), taker.waiting(session)
         try:
-            read.append((feed, list(source.read(feed, sync.cursor if sync else ""))))
+            pages = [page for page in source.read(feed, cursor) if wait(page.wait_s)]
         except CrmUnavailable as error:
             outcomes[name].error = str(error)
             if error.whole:
                 break
-    with store.write() as session:
-        for feed, pages in read:
-            taker = _Taker(source, feed, announce, outcomes[feed.entity.name])
-            for page in [taker.waiting(session), *pages]:
-                taker.take(session, page, clock.now())
-            taker.finish(session, clock.now())
+        else:
+            read.append((taker, kept, pages))
+    with store.write(_URGENCY) as session:
+        for taker, kept, pages in read:
+            for page in (kept, *pages):
+                for some in slices_of(page):
+                    taker.take(session, some, now)
+            taker.finish(session, now)
         session.rollback()
     return outcomes
 
 
-def _sync_feed(
-    store: Store,
-    clock: Clock,
-    source: CrmSource,
-    feed: Feed,
-    announce: Announce,
-    outcome: Outcome,
-) -> None:
-    taker = _Taker(source, feed, announce, outcome)
-    with store.write() as session:
-        sync = session.get(CrmSync, (source.name, feed.entity.name))
-        cursor = sync.cursor if sync else ""
-        taker.take(session, taker.waiting(session), clock.now())
-    with closing(source.read(feed, cursor)) as pages:
-        for page in pages:
-            with store.write() as session:
-                taker.take(session, page, clock.now())
-    with store.write() as session:
-        taker.finish(session, clock.now())
+class _Reading:
+    """One reading of all kinds of rows of an outside CRM."""
 
-
-class _Taker:
-    """Takes the pages of one kind of row."""
-
-    def __init__(self, source: CrmSource, feed: Feed, announce: Announce, outcome: Outcome) -> None:
-        self._source = source
-        self._feed = feed
-        self._announce = announce
-        self._outcome = outcome
-        self._listed: set[str] = set()
-
-    def waiting(self, session: Session) -> Page:
-        """Return the rows that could not be taken before, to be tried again."""
-        query = select(CrmSkipped).where(
-            CrmSkipped.source == self._source.name, CrmSkipped.entity == self._feed.entity.name
-        )
-        return Page([_Kept(one.record_id, one.values) for one in session.exec(query)])
-
-    def take(self, session: Session, page: Page, now: datetime) -> None:
-        """Write the good rows of a page, keep the others with their reasons, and how far we are."""
-        entity, name = self._feed.entity, self._source.name
-        values, gone = self._sort(page)
-        batch = _Rows(name, entity, values)
-        judgement = judge(session, [batch], whole=False)
-        tally = write_lines(session, judgement, name, now=now)[entity.name]
-        good = [line.ref for line in judgement.lines[entity.name]]
-        self._listed.update(line.key for line in judgement.lines[entity.name])
-        self._listed.update(ref for _, ref in judgement.refused)
-        tally.removed += remove_rows(session, entity, gone, now, name)
-        self._outcome.tally.add(tally)
-        self._forget(session, [*good, *gone])
-        reasons = {ref: reason for (_, ref), reason in judgement.refused.items()}
-        self._keep(session, {ref: values[ref] for ref in reasons}, reasons, now)
-        sync = session.get(CrmSync, (name, entity.name)) or CrmSync(source=name, entity=entity.name)
-        sync.cursor = page.cursor or sync.cursor
-        sync.rows += sum(not isinstance(row, _Kept) for row in page.rows)
-        session.add(sync)
-        if entity.name in _OF_JOBS and tally.new + tally.changed + tally.removed:
-            self._announce(session, now)
-
-    def finish(self, session: Session, now: datetime) -> None:
-        """Take note that everything was read, and remove what is listed no more."""
-        name, entity = self._source.name, self._feed.entity
-        if self._feed.removes_missing:
-            removed = remove_missing(session, entity, name, self._listed, now)
-            self._outcome.tally.removed += removed
-            if entity.name in _OF_JOBS and removed:
-                self._announce(session, now)
-        sync = session.get(CrmSync, (name, entity.name))
-        if sync is None:
-            return
-        if sync.failed_at is not None:
-            log.info("the CRM answers again", source=name, rows=entity.name)
-            add_timeline(session, now, "crm.back", f"{name} answers again: {entity.name}")
-        sync.synced_at, sync.failed_at, sync.error = now, None, ""
-        session.add(sync)
-
-    def _sort(self, page: Page) -> tuple[dict[str, Mapping[str, Any]], list[str]]:
-        """Return rows by id, the last of each, and the ids of those that are gone."""
-        entity = self._feed.entity
-        values: dict[str, Mapping[str, Any]] = {}
-        gone: dict[str, None] = {}
-        for number, row in enumerate(page.rows, 1):
-            if isinstance(row, _Kept):
-                values[row.ref] = row.values
-                continue
-            cells = {name: column.find(row) for name, column in self._feed.columns.items()}
-            names = ("id",) if entity.name == "leave" else entity.identity
-            parts = [str(cells.get(name, "")) for name in names]
-            ref = "/".join(parts) if any(parts) else f"number {number}"
-            if is_deleted(self._feed, row):
-                values.pop(ref, None)
-                gone[ref] = None
-            else:
-                gone.pop(ref, None)
-                values[ref] = cells
-        return values, list(gone)
-
-    def _forget(self, session: Session, refs: Sequence[str]) -> None:
-        for ref in refs:
-            self._outcome.skipped.pop(ref, None)
-        for start in range(0, len(refs), 500):
-            session.execute(
-                delete(CrmSkipped).where(
-                    col(CrmSkipped.source) == self._source.name,
-                    col(CrmSkipped.entity) == self._feed.entity.name,
-                    col(CrmSkipped.record_id).in_(refs[start : start + 500]),
-                )
-            )
-
-    def _keep(
-        self,
-        session: Session,
-        values: Mapping[str, Mapping[str, Any]],
-        reasons: Mapping[str, str],
-        now: datetime,
+    def __init__(
+        self, store: Store, clock: Clock, source: CrmSource, announce: Announce, wait: Wait
     ) -> None:
-        name, entity = self._source.name, self._feed.entity.name
-        erased = find_erased(session, self._feed.entity, values)
-        for ref, cells in values.items():
-            self._outcome.skipped[ref] = reasons[ref]
-            # Of somebody who was erased nothing is kept again, not even to say so.
-            if ref in erased:
-                continue
-            known = session.get(CrmSkipped, (name, entity, ref))
-            if known is None and len(self._outcome.skipped) > _MOST_SKIPPED:
-                continue
-            row = known or CrmSkipped(
-                source=name, entity=entity, record_id=ref, reason="", values={}, at=now
-            )
-            row.reason, row.values = mask_addresses(reasons[ref]), dict(cells)
-            session.add(row)
-        session.flush()
+        self._store = store
+        self._clock = clock
+        self._source = source
+        self._announce = announce
+        self._wait = wait
+        self._lease = Lease(source.name, source.timeout_s)
+
+    def run(self, is_due: Callable[[], bool] | None = None) -> dict[str, Outcome]:
+        """Read everything while the lease is ours."""
+        with self._store.write(_URGENCY) as session:
+            self._lease.take(session, self._clock.now())
+        try:
+            return {} if is_due and not is_due() else self._read_all()
+        finally:
+            with suppress(StoreUnavailable), self._store.write(_URGENCY) as session:
+                self._lease.give_back(session, self._clock.now())
+
+    def _read_all(self) -> dict[str, Outcome]:
+        outcomes: dict[str, Outcome] = {}
+        for name, feed in self._source.feeds.items():
+            outcome = outcomes[name] = Outcome()
+            try:
+                self._read(feed, outcome)
+            except _Stopped:
+                break
+            except CrmUnavailable as error:
+                outcome.error, outcome.retry_after_s = str(error), error.retry_after_s
+                self._note_failure(feed, outcome.error)
+                if error.whole:
+                    break
+            except (StoreUnavailable, CrmBusy):
+                raise
+            except Exception as error:
+                # What another system says must not be able to end the engine.
+                log.exception("rows cannot be taken", source=self._source.name, rows=name)
+                outcome.error = mask_addresses(repr(error).splitlines()[0])[:500]
+                self._note_failure(feed, outcome.error)
+        return outcomes
+
+    def _read(self, feed: Feed, outcome: Outcome) -> None:
+        taker = Taker(self._source, feed, self._announce, outcome, self._clock.now())
+        with self._store.write(_URGENCY) as session:
+            self._lease.hold(session, self._clock.now())
+            cursor, kept = taker.begin(session), taker.waiting(session)
+        if kept.rows:
+            self._take(taker, kept)
+        with closing(self._source.read(feed, cursor)) as pages:
+            for page in pages:
+                self._take(taker, page)
+        with self._store.write(_URGENCY) as session:
+            self._lease.hold(session, self._clock.now())
+            taker.finish(session, self._clock.now())
+
+    def _take(self, taker: Taker, page: Page) -> None:
+        for some in slices_of(page):
+            with self._store.write(_URGENCY) as session:
+                self._lease.hold(session, self._clock.now(), page.wait_s)
+                taker.take(session, some, self._clock.now())
+            if not self._wait(0.0):
+                raise _Stopped
+        if page.wait_s and not self._wait(page.wait_s):
+            raise _Stopped
+
+    def _note_failure(self, feed: Feed, reason: str) -> None:
+        """Say once that a CRM cannot be read, and how old what we have is."""
+        now = self._clock.now()
+        with self._store.write(_URGENCY) as session:
+            key = (self._source.name, feed.entity.name)
+            sync = session.get(CrmSync, key) or CrmSync(source=key[0], entity=key[1])
+            if sync.failed_at is None:
+                age = f"of {sync.synced_at:%Y-%m-%d %H:%M} UTC" if sync.synced_at else "none so far"
+                log.warning(
+                    "the CRM cannot be read, so what we have serves on",
+                    source=self._source.name,
+                    rows=feed.entity.name,
+                    reason=reason,
+                    have=age,
+                )
+                summary = f"{self._source.name} cannot be read: {reason}; {feed.entity.name}: {age}"
+                add_timeline(session, now, "crm.away", summary)
+                sync.failed_at = now
+            sync.error = reason
+            session.add(sync)
 
 
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    """A row that could not be taken before."""
-
-    ref: str
-    values: Mapping[str, Any]
+class _Stopped(Exception):
+    """The engine ends; what was read so far stays."""
 
 
-def _note_failure(store: Store, source: CrmSource, feed: Feed, reason: str, now: datetime) -> None:
-    """Say once that a CRM cannot be read, and how old what we have is."""
-    with store.write() as session:
-        key = (source.name, feed.entity.name)
-        sync = session.get(CrmSync, key) or CrmSync(source=key[0], entity=key[1])
-        if sync.failed_at is None:
-            age = f"of {sync.synced_at:%Y-%m-%d %H:%M} UTC" if sync.synced_at else "none so far"
-            log.warning(
-                "the CRM cannot be read, so what we have serves on",
-                source=source.name,
-                rows=feed.entity.name,
-                reason=reason,
-                have=age,
-            )
-            summary = f"{source.name} cannot be read: {reason}; {feed.entity.name}: {age}"
-            add_timeline(session, now, "crm.away", summary)
-            sync.failed_at = now
-        sync.error = reason
-        session.add(sync)
+def _waiting_by(clock: Clock) -> Wait:
+    def wait(seconds: float) -> bool:
+        until = clock.now() + timedelta(seconds=seconds)
+        wakeup = Wakeup()
+        while clock.now() < until:
+            wakeup.wait(clock, until)
+        return True
+
+    return wait

@@ -180,6 +180,20 @@ class CrmSync(SQLModel, table=True):
     error: str = ""
     rows: int = 0
     """How many rows were read ever."""
+    mapping: str = ""
+    """A digest of what its columns were when the cursor was kept: under other ones all is read again."""
+
+
+class CrmLease(SQLModel, table=True):
+    """Which process reads an outside CRM just now."""
+
+    __tablename__ = "crm_lease"
+
+    source: str = Field(primary_key=True)
+    holder: str
+    """A name made for one reading; empty while nobody reads it."""
+    until: datetime = utc_column()
+    """When another may take over, unless the holder goes on."""
 
 
 class CrmSkipped(SQLModel, table=True):

@@ -3,14 +3,13 @@
 import re
 import sqlite3
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-import psycopg
 import pytest
 import requests
 from pydantic import SecretStr
@@ -19,7 +18,8 @@ from sqlmodel import col, select
 from prevenant.app import Engine
 from prevenant.consent import Consent
 from prevenant.crm.ages import find_age, view_crm
-from prevenant.crm.source import CrmSource, Feed, Page, decode_cursor, encode_cursor
+from prevenant.crm.entities import ENTITIES
+from prevenant.crm.source import Column, Feed, Page, is_deleted
 from prevenant.crm.source_book import load_sources
 from prevenant.crm.syncing import Syncer, rehearse_source, sync_source
 from prevenant.crm.tables import (
@@ -36,81 +36,24 @@ from prevenant.settings import Settings
 from prevenant.store import Store
 from prevenant.tables import TimelineEntry
 from tests.moved_clock import MovedClock
-from tests.servers import Broker, make_database, wait_until
-
-DATABASE = """
-sources:
-  erp:
-    database: env:ERP
-    every: 5m
-    rows:
-      customers:
-        table: clients
-        columns: {id: client_no, name: client_name}
-        cursor: updated_at
-        deleted: is_deleted
-      contacts:
-        query: SELECT c.*, '+' || c.tel AS phone FROM people c
-        columns:
-          id: number
-          name: full_name
-          phone: phone
-          language: {from: lang, words: {1: fr, 2: en}}
-          timezone: {constant: Europe/Paris}
-          customer: client_no
-        cursor: updated_at
-      technicians:
-        table: field_staff
-        columns:
-          {id: number, contact: number, latitude: lat, longitude: lon, skills: skills, shifts: shifts}
-        missing: remove
-"""
-TABLES = """
-CREATE TABLE clients
-    (client_no INTEGER, client_name TEXT, updated_at TIMESTAMP, is_deleted INTEGER, secret TEXT);
-CREATE TABLE people
-    (number INTEGER, full_name TEXT, tel TEXT, lang INTEGER, client_no INTEGER, updated_at INTEGER);
-CREATE TABLE field_staff (number INTEGER, lat REAL, lon REAL, skills TEXT, shifts TEXT);
-INSERT INTO clients VALUES (1, 'ACME', '2026-05-01 08:00:00', 0, 'x');
-INSERT INTO clients VALUES (2, 'Bolt', '2026-05-01 09:00:00', 0, 'x');
-INSERT INTO people VALUES (7, 'Ann', '33639980001', 1, 1, 10);
-INSERT INTO people VALUES (8, 'Bob', '33639980002', 2, 2, 11);
-INSERT INTO field_staff VALUES (7, 47.3, 5.0, 'gas:2', 'always');
-INSERT INTO field_staff VALUES (8, 47.4, 5.1, 'gas', 'mon-fri 08:00-18:00');
-"""
-
-
-@dataclass
-class Theirs:
-    """Somebody else's database."""
-
-    url: str
-    connection: Any
-
-    def run(self, script: str) -> None:
-        """Change it."""
-        if isinstance(self.connection, sqlite3.Connection):
-            self.connection.executescript(script)
-        else:
-            self.connection.execute(script)
-        self.connection.commit()
+from tests.servers import Broker, wait_until
+from tests.their_database import (
+    DATABASE,
+    TABLES,
+    Theirs,
+    close_sources,
+    running_database,
+    sources_of,
+    sync,
+)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def theirs(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Theirs]:
-    """Return an outside CRM's database, of each kind."""
-    connection: Any
-    if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path / 'erp.db'}"
-        connection = sqlite3.connect(tmp_path / "erp.db")
-    else:
-        name = f"erp_{abs(hash(str(tmp_path)))}"
-        url = make_database(request.getfixturevalue("postgres"), name)
-        connection = psycopg.connect(url.replace("+psycopg", ""))
-    found = Theirs(url, connection)
-    found.run(TABLES)
-    yield found
-    connection.close()
+    """Return an outside CRM's database, of each kind, with a few rows."""
+    with running_database(request, tmp_path) as found:
+        found.run(TABLES)
+        yield found
 
 
 @pytest.fixture
@@ -119,31 +62,11 @@ def database_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'ours.db'}"
 
 
-_OPENED: list[CrmSource] = []
-
-
 @pytest.fixture(autouse=True)
 def _closing() -> Iterator[None]:
     """Close what a test has opened."""
     yield
-    while _OPENED:
-        _OPENED.pop().close()
-
-
-def sources_of(tmp_path: Path, text: str, **environment: str) -> list[CrmSource]:
-    """Read a file of sources."""
-    path = tmp_path / "crm.yaml"
-    path.write_text(text, "utf-8")
-    found = load_sources(path, environment)
-    _OPENED.extend(found)
-    return found
-
-
-def sync(store: Store, clock: MovedClock, source: CrmSource) -> dict[str, tuple[int, int, int]]:
-    """Read an outside CRM; return new, changed and removed rows by kind."""
-    outcomes = sync_source(store, clock, source, lambda _session, _now: None)
-    assert not any(one.error for one in outcomes.values()), outcomes
-    return {n: (o.tally.new, o.tally.changed, o.tally.removed) for n, o in outcomes.items()}
+    close_sources()
 
 
 def test_a_database_is_read_once_and_then_what_has_changed(
@@ -218,6 +141,94 @@ def test_a_row_that_cannot_be_taken_waits_with_its_reason_and_the_rest_goes_on(
         assert session.exec(select(CrmSkipped)).all() == []
 
 
+def test_a_row_that_could_not_be_taken_and_is_gone_is_forgotten(
+    store: Store, clock: MovedClock, theirs: Theirs, tmp_path: Path
+) -> None:
+    theirs.run("INSERT INTO field_staff VALUES (9, 47.4, 5.1, 'gas', 'always');")
+    (source,) = sources_of(tmp_path, DATABASE, ERP=theirs.url)
+    outcomes = sync_source(store, clock, source, lambda _session, _now: None)
+    assert outcomes["technicians"].skipped["9"].startswith("contact: there is no '9' in contacts")
+    theirs.run("DELETE FROM field_staff WHERE number = 9;")
+    # Now its contact comes, and would let it be taken: but it is there no more.
+    theirs.run("INSERT INTO people VALUES (9, 'Cid', '33639980009', 1, 1, 12);")
+    assert sync(store, clock, source)["technicians"] == (0, 0, 0)
+    with store.read() as session:
+        assert session.exec(select(CrmSkipped)).all() == []
+        assert session.get(Technician, "9") is None
+
+
+def test_another_mapping_is_of_all_rows(
+    store: Store, clock: MovedClock, theirs: Theirs, tmp_path: Path
+) -> None:
+    theirs.run("INSERT INTO people VALUES (9, 'Cid', '33639980009', 3, 1, 12);")
+    (source,) = sources_of(tmp_path, DATABASE, ERP=theirs.url)
+    outcomes = sync_source(store, clock, source, lambda _session, _now: None)
+    assert "9" in outcomes["contacts"].skipped, "there is no language 3 yet"
+    text = DATABASE.replace("2: en}}", "2: en, 3: de}}").replace(
+        "timezone: {constant: Europe/Paris}", "timezone: {constant: Europe/Berlin}"
+    )
+    (source,) = sources_of(tmp_path, text, ERP=theirs.url)
+    assert sync(store, clock, source)["contacts"] == (1, 2, 0)
+    with store.read() as session:
+        assert session.get_one(Contact, "9").language == "de"
+        assert session.get_one(Contact, "7").timezone == "Europe/Berlin"
+        assert session.exec(select(CrmSkipped)).all() == []
+        read = {one.entity: one.rows for one in session.exec(select(CrmSync))}
+    # What says how it is read, and not what, changes nothing.
+    (source,) = sources_of(tmp_path, text.replace("every: 5m", "every: 6m"), ERP=theirs.url)
+    sync(store, clock, source)
+    with store.read() as session:
+        again = {one.entity: one.rows for one in session.exec(select(CrmSync))}
+    assert again["contacts"] == read["contacts"] + 1
+
+
+@pytest.mark.parametrize(
+    ("value", "is_gone"),
+    [
+        (True, True),
+        (b"\x01", True),
+        (b"\x00", False),
+        ("Y", True),
+        (0, False),
+        (None, False),
+        (datetime(2026, 5, 4, tzinfo=UTC), True),
+        ("0000-00-00 00:00:00", False),
+    ],
+)
+def test_there_are_many_ways_to_say_that_a_row_is_gone(value: Any, is_gone: bool) -> None:
+    feed = Feed(ENTITIES["customers"], {}, {}, deleted=Column("gone"))
+    assert is_deleted(feed, {"gone": value}) == is_gone
+
+
+def test_a_long_page_is_written_in_short_transactions(
+    store: Store, clock: MovedClock, theirs: Theirs, tmp_path: Path
+) -> None:
+    (source,) = sources_of(tmp_path, DATABASE, ERP=theirs.url)
+    taken: list[int] = []
+
+    class Long:
+        """Gives all customers on one page, the last of them twice."""
+
+        name, every_s, timeout_s = source.name, source.every_s, source.timeout_s
+        feeds: Mapping[str, Feed] = MappingProxyType({"customers": source.feeds["customers"]})
+
+        def read(self, feed: Feed, cursor: str) -> Generator[Page, None, None]:
+            del feed, cursor
+            rows = [{"client_no": n, "client_name": f"N{n}"} for n in [*range(1_250), 1_249]]
+            yield Page(rows, '{"number": 7}')
+
+        def close(self) -> None:
+            """Leave nothing open."""
+
+    def count(_seconds: float) -> bool:
+        with store.read() as session:
+            taken.append(len(session.exec(select(Customer)).all()))
+        return True
+
+    sync_source(store, clock, Long(), lambda _session, _now: None, count)
+    assert taken == [500, 1_000, 1_250]
+
+
 def test_a_dry_run_says_what_would_come_and_writes_nothing(
     store: Store, clock: MovedClock, theirs: Theirs, tmp_path: Path
 ) -> None:
@@ -247,7 +258,8 @@ def test_many_pages_are_taken_and_a_crash_costs_one(
     class Crashing:
         """Reads as the other does, and is killed before its third page."""
 
-        name, every_s, feeds = source.name, source.every_s, source.feeds
+        name, every_s, timeout_s = source.name, source.every_s, source.timeout_s
+        feeds = source.feeds
 
         def read(self, feed: Feed, cursor: str) -> Generator[Page, None, None]:
             nonlocal pages
@@ -365,6 +377,10 @@ def test_every_mistake_in_the_file_of_sources_is_told_at_once(tmp_path: Path) ->
     database: nonsense
     timeout: soon
     rows: {}
+  more:
+    api: http://x
+    rows:
+      customers: {path: a, columns: {id: a, name: b}, cursor: {constant: c}}
 """
     with pytest.raises(SourcesError) as refused:
         sources_of(tmp_path, text)
@@ -387,6 +403,8 @@ def test_every_mistake_in_the_file_of_sources_is_told_at_once(tmp_path: Path) ->
         "write either `database: URL` or `api: URL`",
         "this is no database: write one such as postgresql+psycopg://user@host/name",
         "'soon' is no length of time",
+        "rows: no kind of rows is named here: write such as customers: {…}",
+        "cursor: only a column of theirs grows with every change: write its name alone",
     ):
         assert words in said, said
 
@@ -442,21 +460,6 @@ def test_the_engine_reads_it_and_its_api_says_how_old_it_is(
 
 def test_no_file_of_sources_is_no_source(tmp_path: Path) -> None:
     assert load_sources(tmp_path / "crm.yaml") == []
-
-
-@pytest.mark.parametrize(
-    ("value", "overlap_s", "expected"),
-    [
-        (7, 0, 7),
-        (7, 2, 5),
-        ("abc", 60, "abc"),
-        ("2026-05-04T08:00:00Z", 60, "2026-05-04T07:59:00Z"),
-        ("2026-05-04 08:00:00", 60, "2026-05-04 07:59:00"),
-        (datetime(2026, 5, 4, 8, tzinfo=UTC), 60, datetime(2026, 5, 4, 7, 59, tzinfo=UTC)),
-    ],
-)
-def test_a_cursor_goes_back_by_the_overlap(value: Any, overlap_s: float, expected: Any) -> None:
-    assert decode_cursor(encode_cursor(value), overlap_s) == expected
 
 
 def test_rows_that_only_one_source_has_are_its_own(

@@ -1,6 +1,7 @@
 """Outside CRMs with a REST API: a real server, with all that goes wrong there."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +9,13 @@ import pytest
 from sqlmodel import select
 
 from prevenant.crm.source import CrmSource
-from prevenant.crm.source_book import load_sources
-from prevenant.crm.syncing import sync_source
+from prevenant.crm.syncing import Syncer, sync_source
 from prevenant.crm.tables import CrmSync, Customer
+from prevenant.errors import SourcesError
 from prevenant.store import Store
 from tests.moved_clock import MovedClock
 from tests.their_api import Api, running
+from tests.their_database import close_sources, sources_of, sync
 
 
 @pytest.fixture
@@ -22,31 +24,11 @@ def database_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'ours.db'}"
 
 
-_OPENED: list[CrmSource] = []
-
-
 @pytest.fixture(autouse=True)
 def _closing() -> Iterator[None]:
     """Close what a test has opened."""
     yield
-    while _OPENED:
-        _OPENED.pop().close()
-
-
-def sources_of(tmp_path: Path, text: str, **environment: str) -> list[CrmSource]:
-    """Read a file of sources."""
-    path = tmp_path / "crm.yaml"
-    path.write_text(text, "utf-8")
-    found = load_sources(path, environment)
-    _OPENED.extend(found)
-    return found
-
-
-def sync(store: Store, clock: MovedClock, source: CrmSource) -> dict[str, tuple[int, int, int]]:
-    """Read an outside CRM; return new, changed and removed rows by kind."""
-    outcomes = sync_source(store, clock, source, lambda _session, _now: None)
-    assert not any(one.error for one in outcomes.values()), outcomes
-    return {n: (o.tally.new, o.tally.changed, o.tally.removed) for n, o in outcomes.items()}
+    close_sources()
 
 
 @pytest.fixture
@@ -67,6 +49,8 @@ PAGES = {
     "cursor": "{style: cursor, parameter: cursor, next: next}",
     "link": "{style: link}",
     "same": "{style: page}",
+    "missing": "{style: page, size_parameter: size, size: 2}",
+    "clamped": "{style: page, size_parameter: size, size: 2}",
     "none": "{style: none}",
 }
 
@@ -93,11 +77,14 @@ sources:
     return source
 
 
-@pytest.mark.parametrize("style", ["page", "offset", "cursor", "link", "none"])
+@pytest.mark.parametrize(
+    "style", ["page", "missing", "clamped", "offset", "cursor", "link", "none"]
+)
 def test_an_api_is_read_page_by_page_and_then_what_has_changed(
     store: Store, clock: MovedClock, api: Api, tmp_path: Path, style: str
 ) -> None:
     api.style = style
+    clock.advance(days=10)
     source = rest(api, tmp_path)
     assert sync(store, clock, source) == {"customers": (5, 0, 0)}
     assert "since" not in api.asked[0]
@@ -112,26 +99,142 @@ def test_an_api_is_read_page_by_page_and_then_what_has_changed(
     ("trouble", "reason"),
     [
         ("500", "it answers with 500: trying again later"),
-        ("429", "it answers with 429"),
+        ("429", "it answers with 429: trying again later"),
         ("404", "it answers with 404: check the path"),
         ("302", "it sends us elsewhere (302)"),
         ("slow", "it did not answer within 0.2 s"),
         ("broken", "something that is no JSON"),
+        ("breaks", "it does not answer"),
+        ("drips", "comes too slowly: ask for smaller pages"),
     ],
 )
 def test_whatever_an_api_does_instead_is_said_and_read_again_later(
     store: Store, clock: MovedClock, api: Api, tmp_path: Path, trouble: str, reason: str
 ) -> None:
-    source = rest(api, tmp_path, timeout="200ms" if trouble == "slow" else "10s")
-    api.trouble = ["", "", trouble]
-    outcomes = sync_source(store, clock, source, lambda _session, _now: None)
+    api.style = "offset"
+    source = rest(api, tmp_path, timeout="200ms" if trouble in {"slow", "drips"} else "10s")
+    api.trouble = ["", "", *[trouble] * 4]
+    outcomes = sync_source(store, clock, source, lambda _session, _now: None, lambda _s: True)
     assert reason in outcomes["customers"].error
     with store.read() as session:
         # What came before the trouble serves; the next time begins again, for the order is not known.
         assert len(session.exec(select(Customer)).all()) == 2
         assert session.get_one(CrmSync, ("desk", "customers")).cursor == ""
+    api.trouble.clear()
     source = rest(api, tmp_path)
     assert sync(store, clock, source)["customers"] == (3, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("trouble", "waited"),
+    [
+        (["500", "slow", "429"], [1.0, 4.0, 15.0]),
+        (["429 7"], [7.0]),
+        (["503 Mon, 04 May 2026 08:02:00 GMT"], [120.0]),
+        (["429 soon"], [1.0]),
+    ],
+)
+def test_trouble_amid_the_pages_does_not_cost_those_before(
+    store: Store,
+    clock: MovedClock,
+    api: Api,
+    tmp_path: Path,
+    trouble: list[str],
+    waited: list[float],
+) -> None:
+    api.at = clock.now().timestamp()
+    source = rest(api, tmp_path, timeout="200ms" if "slow" in trouble else "10s")
+    api.trouble = ["", *trouble]
+    waits: list[float] = []
+
+    def wait(seconds: float) -> bool:
+        if seconds:
+            waits.append(seconds)
+        return True
+
+    outcomes = sync_source(store, clock, source, lambda _session, _now: None, wait)
+    assert not outcomes["customers"].error
+    assert outcomes["customers"].tally.new == 5
+    assert waits == waited
+    assert [one["page"] for one in api.asked] == ["1", *["2"] * len(trouble), "2", "3", "4"]
+
+
+def test_an_api_that_tells_when_to_come_back_is_left_alone_until_then(
+    store: Store, clock: MovedClock, api: Api, tmp_path: Path
+) -> None:
+    source = rest(api, tmp_path)
+    syncer = Syncer(store, clock, source, lambda _session, _now: None)
+    api.trouble = ["429 7200", "", "429 7201"]
+    assert (syncer.sync_once() - clock.now()).total_seconds() == 7_200.0
+    assert len(api.asked) == 1
+    assert (syncer.sync_once() - clock.now()).total_seconds() == 7_201.0
+    with store.read() as session:
+        assert "in 7201 s" in session.get_one(CrmSync, ("desk", "customers")).error
+
+
+def test_what_changed_while_it_was_read_is_read_again(
+    store: Store, clock: MovedClock, api: Api, tmp_path: Path
+) -> None:
+    # Their clock goes ten minutes behind ours, and the fifth changes while the first pages are read.
+    clock.advance(days=10)
+    api.at = datetime(2026, 5, 14, 7, 50, tzinfo=UTC).timestamp()
+    api.items[4]["changed"] = "2026-05-14T07:50:30Z"
+    source = rest(api, tmp_path)
+    sync(store, clock, source)
+    # The first has changed just before, after its page was read.
+    api.items[0] |= {"name": "ACME & Co", "changed": "2026-05-14T07:50:20Z"}
+    assert sync(store, clock, source) == {"customers": (0, 1, 0)}
+
+
+def test_one_id_on_several_pages_is_one_row_and_the_last_counts(
+    store: Store, clock: MovedClock, api: Api, tmp_path: Path
+) -> None:
+    api.items[1]["ref"] = {"id": 1}
+    api.items[4] |= {"ref": {"id": 1}, "name": "Last"}
+    sync(store, clock, rest(api, tmp_path))
+    with store.read() as session:
+        assert session.get_one(Customer, "1").name == "Last"
+        assert len(session.exec(select(Customer)).all()) == 3
+
+
+KEYED = """
+sources:
+  desk:
+    api: {url}
+    auth: {{bearer: secret}}
+    rows:
+      customers:
+        path: /customers
+        items: data.items
+        columns: {{id: ref.id, name: name}}
+        parameters: {{key: env:DESK_KEY, kind: person}}
+        pages: {{style: {style}}}
+"""
+
+
+@pytest.mark.parametrize("style", ["none", "link"])
+def test_a_parameter_may_be_a_secret(
+    store: Store, clock: MovedClock, api: Api, tmp_path: Path, style: str
+) -> None:
+    api.key, api.style = "hush", style
+    text = KEYED.format(url=api.url, style=style)
+    with pytest.raises(SourcesError, match="the environment has no DESK_KEY: set it"):
+        sources_of(tmp_path, text)
+    (source,) = sources_of(tmp_path, text, DESK_KEY="hush")
+    assert sync(store, clock, source) == {"customers": (5, 0, 0)}
+    assert all(one["kind"] == "person" for one in api.asked)
+    assert "hush" not in repr(source.feeds)
+    # Another secret is no other mapping.
+    (other,) = sources_of(tmp_path, text, DESK_KEY="quiet")
+    assert other.feeds["customers"].mapping == source.feeds["customers"].mapping
+
+
+def test_a_page_that_is_missing_at_once_is_a_wrong_path(
+    store: Store, clock: MovedClock, api: Api, tmp_path: Path
+) -> None:
+    api.style, api.items = "missing", []
+    outcomes = sync_source(store, clock, rest(api, tmp_path), lambda _session, _now: None)
+    assert "it answers with 404: check the path" in outcomes["customers"].error
 
 
 def test_no_row_of_theirs_can_stop_us(
@@ -184,3 +287,12 @@ sources:
     (source,) = sources_of(tmp_path, text)
     outcomes = sync_source(store, clock, source, lambda _session, _now: None)
     assert outcomes["customers"].error == "it refuses us with 401: check `auth`"
+
+
+def test_an_answer_without_content_is_no_row(
+    store: Store, clock: MovedClock, api: Api, tmp_path: Path
+) -> None:
+    source = rest(api, tmp_path)
+    api.trouble = ["204"]
+    assert sync(store, clock, source) == {"customers": (0, 0, 0)}
+    assert sync(store, clock, source) == {"customers": (5, 0, 0)}
