@@ -1,8 +1,7 @@
 """Who reads an outside CRM just now: one process at a time, for as long as it says so.
 
 It says so again with every page, in the page's own transaction. One that was killed is out of the way
-once its time is over; one that stood still until then finds that another has taken over, and writes nothing
-more.
+once its time is over; one that stood still for as long finds another in its place, and writes no more.
 """
 
 from datetime import datetime, timedelta

@@ -4,10 +4,14 @@ How far we are stands in the store, so that a crash costs one page. A CRM that i
 was read before serves, and says how old it is. Of several processes one reads, and the others look later.
 """
 
+import sqlite3
 import threading
-from collections.abc import Callable
-from contextlib import closing, suppress
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from datetime import datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import structlog
 from sqlmodel import select
@@ -16,7 +20,7 @@ from prevenant.clock import Clock, Wakeup
 from prevenant.crm.lease import Lease
 from prevenant.crm.source import CrmSource, Feed, Page
 from prevenant.crm.tables import CrmSync
-from prevenant.crm.taking import Announce, Outcome, Taker, slices_of
+from prevenant.crm.taking import AT_ONCE, Announce, Outcome, Taker, slices_of
 from prevenant.domain import Severity
 from prevenant.errors import CrmBusy, CrmUnavailable, StoreUnavailable, mask_addresses
 from prevenant.store import Store
@@ -29,6 +33,9 @@ _STORE_PAUSE = timedelta(seconds=5)
 _BUSY_PAUSE = timedelta(seconds=30)
 _URGENCY = Severity.INFO
 """Rows of a CRM come by the thousand: everything else is written first."""
+
+_REST_S = 0.12
+"""Whoever waits for a SQLite file in another process looks every 0.1 s, and has to find it free."""
 
 Wait = Callable[[float], bool]
 """Waits for so many seconds of the clock, 0 too; returns whether to go on."""
@@ -141,7 +148,7 @@ def rehearse_source(
                 break
         else:
             read.append((taker, kept, pages))
-    with store.write(_URGENCY) as session:
+    with _aside(store) as copy, copy.write(_URGENCY) as session:
         for taker, kept, pages in read:
             for page in (kept, *pages):
                 for some in slices_of(page):
@@ -149,6 +156,24 @@ def rehearse_source(
             taker.finish(session, now)
         session.rollback()
     return outcomes
+
+
+@contextmanager
+def _aside(store: Store) -> Iterator[Store]:
+    """Yield a copy of a SQLite file, in which a rehearsal may write for long and nobody waits for it."""
+    url = store.engine.url
+    if store.is_shared or not url.database or not Path(url.database).is_file():
+        yield store
+        return
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "rehearsal.db"
+        with closing(sqlite3.connect(url.database)) as ours, closing(sqlite3.connect(path)) as copy:
+            ours.backup(copy)
+        aside = Store(f"sqlite:///{path}", is_durable=False)
+        try:
+            yield aside
+        finally:
+            aside.close()
 
 
 class _Reading:
@@ -215,6 +240,8 @@ class _Reading:
             with self._store.write(_URGENCY) as session:
                 self._lease.hold(session, self._clock.now(), page.wait_s)
                 taker.take(session, some, self._clock.now())
+            if len(some.rows) == AT_ONCE and not self._store.is_shared:
+                time.sleep(_REST_S)
             if not self._wait(0.0):
                 raise _Stopped
         if page.wait_s and not self._wait(page.wait_s):

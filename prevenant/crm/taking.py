@@ -23,7 +23,7 @@ log = structlog.get_logger()
 _MOST_SKIPPED = 10_000
 _MOST_AHEAD = timedelta(days=1)
 """A cursor that is further ahead than clocks and time zones differ hides what has changed since."""
-_AT_ONCE = 500
+AT_ONCE = 500
 """How many rows are written in one transaction: whoever else writes waits for no more."""
 _OF_JOBS = ("technicians", "leave")
 """Rows that can take a technician away from a job."""
@@ -66,9 +66,9 @@ class _Rows:
 
 def slices_of(page: Page) -> Iterator[Page]:
     """Yield a page in parts that one transaction may take; the last has the cursor."""
-    for start in range(0, len(page.rows) - _AT_ONCE, _AT_ONCE):
-        yield Page(page.rows[start : start + _AT_ONCE])
-    start = max(0, (len(page.rows) - 1) // _AT_ONCE * _AT_ONCE)
+    for start in range(0, len(page.rows) - AT_ONCE, AT_ONCE):
+        yield Page(page.rows[start : start + AT_ONCE])
+    start = max(0, (len(page.rows) - 1) // AT_ONCE * AT_ONCE)
     yield Page(page.rows[start:], page.cursor)
 
 
@@ -187,12 +187,12 @@ class Taker:
         self._drop(session, refs)
 
     def _drop(self, session: Session, refs: Sequence[str]) -> None:
-        for start in range(0, len(refs), _AT_ONCE):
+        for start in range(0, len(refs), AT_ONCE):
             session.execute(
                 delete(CrmSkipped).where(
                     col(CrmSkipped.source) == self._source.name,
                     col(CrmSkipped.entity) == self._feed.entity.name,
-                    col(CrmSkipped.record_id).in_(refs[start : start + _AT_ONCE]),
+                    col(CrmSkipped.record_id).in_(refs[start : start + AT_ONCE]),
                 )
             )
 

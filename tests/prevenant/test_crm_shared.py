@@ -11,7 +11,7 @@ from sqlmodel import select
 
 from prevenant.crm.ages import find_age, forget_unread, view_crm
 from prevenant.crm.source import CrmSource, Feed, Page
-from prevenant.crm.syncing import Syncer, sync_source
+from prevenant.crm.syncing import Syncer, rehearse_source, sync_source
 from prevenant.crm.tables import CrmLease, CrmSkipped, CrmSync, Customer
 from prevenant.errors import CrmBusy
 from prevenant.store import Store
@@ -176,6 +176,22 @@ def test_one_that_stood_still_too_long_writes_nothing_more(
         assert session.get_one(Customer, "1").name == "Newer"
         assert session.get_one(CrmLease, "erp").holder == ""
     sync(store, clock, source)
+
+
+def test_a_dry_run_keeps_nobody_from_writing(
+    store: Store, other: Store, clock: MovedClock, theirs: Theirs, tmp_path: Path
+) -> None:
+    (source,) = sources_of(tmp_path, DATABASE, ERP=theirs.url)
+
+    def write_beside(*_: Any) -> None:
+        with other.write() as session:
+            session.merge(Customer(id="own", name="Own"))
+
+    outcomes = rehearse_source(store, clock, source, write_beside)
+    assert outcomes["technicians"].tally.new == 2
+    with store.read() as session:
+        assert [one.id for one in session.exec(select(Customer))] == ["own"]
+        assert session.exec(select(CrmSync)).all() == []
 
 
 def test_an_engine_that_stops_waits_for_a_page_alone(
