@@ -30,6 +30,7 @@ from notify.message import (
     UNCERTAIN,
     Delivery,
     Message,
+    is_moot,
 )
 from prevenant.domain import Severity
 from prevenant.errors import DeliveryError, Refused, Throttled, Uncertain
@@ -224,6 +225,8 @@ _OF_LEVEL = (
 def _why_not(
     session: Session, delivery: Delivery, message: Message, channels: Collection[str]
 ) -> str | None:
+    if is_moot(message):
+        return "the offer was over before it could be made"
     objection = find_objection(session, delivery.channel, delivery.address, message.contact_id)
     if objection:
         return objection
@@ -261,6 +264,8 @@ def record(session: Session, owner: str, results: Sequence[Result], now: datetim
 
 def _record(session: Session, delivery: Delivery, outcome: Outcome, now: datetime) -> None:
     match outcome:
+        case Sent() if delivery.state == UNCERTAIN and _is_anothers(session, delivery, outcome):
+            delivery.next_at = now
         case Sent():
             _hand_over(session, delivery, outcome, now)
         case HeldBack():
@@ -279,6 +284,14 @@ def _record(session: Session, delivery: Delivery, outcome: Outcome, now: datetim
             pass
         case DeliveryError():
             _record_error(session, delivery, outcome, now)
+
+
+def _is_anothers(session: Session, delivery: Delivery, found: Sent) -> bool:
+    """Return whether what was found is known by now as another delivery: two were looked up at once."""
+    query = select(Delivery.id).where(
+        Delivery.provider_id == found.provider_id, Delivery.id != delivery.id
+    )
+    return session.exec(query.limit(1)).first() is not None
 
 
 def _hand_over(session: Session, delivery: Delivery, sent: Sent, now: datetime) -> None:

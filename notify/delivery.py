@@ -30,10 +30,12 @@ from notify.message import (
     WEBHOOK,
     Delivery,
     Message,
+    is_moot,
     queue_turn,
+    tell_case,
 )
 from prevenant.store import wake
-from prevenant.tables import CaseEvent, add_case_event, add_timeline
+from prevenant.tables import add_timeline
 
 MAX_ATTEMPTS = 8
 _ORDER = {
@@ -70,9 +72,12 @@ ANSWERED_AT_ONCE = frozenset({WEBHOOK, COMMAND})
 
 
 def retry_at(attempts: int, now: datetime, advice_s: float | None = None) -> datetime:
-    """Return when to try again: the provider's advice, else 2, 4, 8 … up to 300 seconds."""
-    backoff = min(_MAX_DELAY_S, _FIRST_DELAY_S * 2 ** max(0, attempts - 1))
-    return now + timedelta(seconds=advice_s if advice_s is not None else backoff)
+    """Return when to try again: after what the provider advises, else 2, 4, 8 … seconds; 300 at most.
+
+    A provider may advise a day, or a number that is no time at all: nobody waits for that.
+    """
+    delay_s = _FIRST_DELAY_S * 2 ** max(0, attempts - 1) if advice_s is None else advice_s
+    return now + timedelta(seconds=min(_MAX_DELAY_S, delay_s))
 
 
 def move(session: Session, delivery: Delivery, state: str, now: datetime, reason: str = "") -> bool:
@@ -129,7 +134,7 @@ def _settle(session: Session, message: Message, delivery: Delivery, now: datetim
         siblings = session.exec(select(Delivery).where(Delivery.message_id == message.id)).all()
         if any(one.state not in OVER for one in siblings):
             return
-        if message.turn + 1 < len(message.turns):
+        if message.turn + 1 < len(message.turns) and not is_moot(message):
             message.turn += 1
             message.state = QUEUED
             session.add(message)
@@ -141,28 +146,8 @@ def _settle(session: Session, message: Message, delivery: Delivery, now: datetim
         message.state = delivery.state
     session.add(message)
     if message.state in REACHED or message.state in OVER:
-        _tell_case(session, message, delivery, now)
-
-
-def _tell_case(session: Session, message: Message, delivery: Delivery, now: datetime) -> None:
-    kind = "message.delivered" if message.state in REACHED else "message.failed"
-    key = f"{kind}:{message.key}"
-    if (
-        message.case_id is None
-        or session.exec(select(CaseEvent).where(CaseEvent.key == key)).first()
-    ):
-        return
-    data = {
-        "message": message.key,
-        "contact": message.contact_id,
-        "role": message.role,
-        "reason": message.reason,
-        "answer": delivery.answer,
-    }
-    event = CaseEvent(
-        key=key, kind=kind, at=now, urgency=message.severity, case_id=message.case_id, data=data
-    )
-    add_case_event(session, event)
+        kind = "message.delivered" if message.state in REACHED else "message.failed"
+        tell_case(session, message, kind, now, delivery.answer)
 
 
 def _tell_story(session: Session, message: Message, delivery: Delivery, now: datetime) -> None:

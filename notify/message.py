@@ -14,7 +14,7 @@ from sqlmodel import Field, Session, SQLModel, and_, col, or_, select
 
 from notify.templating import Templates
 from prevenant.store import wake
-from prevenant.tables import json_column, utc_column
+from prevenant.tables import CaseEvent, add_case_event, json_column, utc_column
 
 OUTBOX = "outbox"
 """The bell that rings when a delivery can be attempted."""
@@ -143,7 +143,13 @@ class Draft:
     ask: Ask | None = None
 
 
+def is_moot(message: Message) -> bool:
+    """Return whether a message offers what is not to be had any more: nobody is called for that."""
+    return message.ask == "offer" and not message.ask_open
+
+
 _BY_KEY = select(Message).where(Message.key == bindparam("key"))
+_HEARD = select(CaseEvent.id).where(CaseEvent.key == bindparam("key"))
 
 
 def is_stuck(before: datetime) -> ColumnElement[bool]:
@@ -201,7 +207,32 @@ def queue_message(session: Session, templates: Templates, draft: Draft, now: dat
     else:
         message.state = FAILED
         message.reason = "no address for any of the channels"
+        tell_case(session, message, "message.failed", now)
     return message
+
+
+def tell_case(
+    session: Session,
+    message: Message,
+    kind: str,
+    now: datetime,
+    answer: Mapping[str, Any] | None = None,
+) -> None:
+    """Let the case of a message hear, once, that it arrived or that nobody could be told."""
+    key = f"{kind}:{message.key}"
+    if message.case_id is None or session.exec(_HEARD, params={"key": key}).first():
+        return
+    data = {
+        "message": message.key,
+        "contact": message.contact_id,
+        "role": message.role,
+        "reason": message.reason,
+        "answer": dict(answer or {}),
+    }
+    event = CaseEvent(
+        key=key, kind=kind, at=now, urgency=message.severity, case_id=message.case_id, data=data
+    )
+    add_case_event(session, event)
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,13 +271,27 @@ def queue_errand(session: Session, errand: Errand, now: datetime) -> None:
 
 
 def raise_urgency(session: Session, case_id: int, severity: int) -> None:
-    """Let what a case has queued and not sent leave as early as `severity` asks for."""
+    """Let what a case has not sent yet, by this channel or the next, leave as `severity` asks for.
+
+    The messages are locked before their deliveries, as by whoever takes a receipt.
+    """
+    less_urgent = select(Message).where(
+        Message.case_id == case_id,
+        Message.severity < severity,
+        col(Message.state).not_in([*REACHED, *OVER]),
+    )
+    locked = less_urgent.order_by(col(Message.id)).with_for_update(key_share=True)
+    ids = []
+    for message in session.exec(locked).all():
+        message.severity = severity
+        session.add(message)
+        ids.append(message.id)
     waiting = select(Delivery).where(
         Delivery.state == QUEUED,
         Delivery.severity < severity,
-        col(Delivery.message_id).in_(select(Message.id).where(Message.case_id == case_id)),
+        col(Delivery.message_id).in_(ids),
     )
-    for delivery in session.exec(waiting):
+    for delivery in session.exec(waiting.order_by(col(Delivery.id))):
         delivery.severity = severity
         session.add(delivery)
         wake(session, OUTBOX)

@@ -151,7 +151,7 @@ class _HonestHttpClient(TwilioHttpClient):  # type: ignore[misc]  # twilio ships
         status = response.status_code
         if status in {_TOO_MANY, _UNAVAILABLE}:
             advice = {k.lower(): v for k, v in (response.headers or {}).items()}.get("retry-after")
-            seconds = float(advice) if advice and str(advice).isdigit() else None
+            seconds = float(advice) if advice and str(advice).isdecimal() else None
             message = f"Twilio answers {status}: too much at once"
             raise Throttled(message, str(status), seconds)
         if status >= _SERVER_ERROR:

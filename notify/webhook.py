@@ -94,7 +94,7 @@ def _judge(response: requests.Response) -> None:
     code = str(status)
     if status in _NOT_NOW or status >= _SERVER_ERROR:
         advice = response.headers.get("Retry-After", "")
-        seconds = float(advice) if advice.isdigit() else None
+        seconds = float(advice) if advice.isdecimal() else None
         message = f"the webhook answers {status}: not now"
         raise Throttled(message, code, seconds)
     if not _SUCCESS <= status < _REDIRECT:

@@ -176,6 +176,32 @@ def test_the_providers_own_advice_is_kept(rig: Rig) -> None:
     assert (delivery.next_at - rig.clock.now()).total_seconds() == 30
 
 
+@pytest.mark.parametrize("advice_s", [86_400, 10**15])
+def test_advice_beyond_five_minutes_is_not_waited_for(rig: Rig, advice_s: int) -> None:
+    rig.carrier.refuse(429, retry_after_s=advice_s)
+    rig.say("one", ["sms"])
+    rig.expect("sms", state="queued", attempts=1)
+    rig.clock.advance(minutes=5)
+    rig.expect("sms", state="sent", attempts=2)
+
+
+def test_of_two_that_may_have_been_taken_and_read_the_same_only_one_was(rig: Rig) -> None:
+    rig.carrier.refuse(0)
+    rig.carrier.refuse(500)
+    rig.say("one", ["sms"])
+    rig.say("two", ["sms"])
+
+    def deliveries() -> list[Delivery]:
+        with rig.store.read() as session:
+            return list(session.exec(select(Delivery)))
+
+    wait_until(lambda: {one.state for one in deliveries()} == {"uncertain"}, "doubt")
+    rig.clock.advance(seconds=6)
+    wait_until(lambda: {one.state for one in deliveries()} == {"sent"}, "certainty")
+    assert rig.taken("sms") == 2
+    assert len({one.provider_id for one in deliveries()}) == 2
+
+
 @pytest.mark.parametrize(("channel", "status"), [("sms", 0), ("voice", 0), ("sms", 500)])
 def test_what_may_have_been_taken_is_looked_up_before_anything_is_sent_again(
     rig: Rig, channel: str, status: int

@@ -3,9 +3,10 @@
 from collections.abc import Callable
 
 import pytest
-from sqlmodel import select
+from sqlmodel import col, select
 
 from notify.message import Delivery
+from prevenant.crm.tables import Contact
 from prevenant.domain import Severity
 from tests.workflows.room import Room
 from workflows.tables import Offer, WorkOrder
@@ -224,6 +225,40 @@ def test_an_escalation_goes_on_where_nobody_was_reached(room: MakeRoom) -> None:
     assert "escalation.unreached" in one.kinds()
     one.deliver("failed")
     assert len(one.told()) == 2, "the round is over: it keeps its pace"
+
+
+@pytest.mark.parametrize("step", ["escalate: [guard, chief]", "hand_off: [guard, chief]"])
+def test_who_has_no_address_is_not_waited_for(room: MakeRoom, step: str) -> None:
+    one = room(f"- {step}\n  within: 15m")
+    with one.store.write() as session:
+        session.get_one(Contact, "guard").phone = ""
+    one.raise_alarm()
+    assert one.told() == ["guard escalation", "chief escalation"]
+    assert "escalation.unreached" in one.kinds()
+
+
+def test_an_offer_to_somebody_who_cannot_get_it_goes_to_the_next_at_once(room: MakeRoom) -> None:
+    one = room("- dispatch: {skill: cold, channels: sms}\n  otherwise: {hand_off: dispatcher}")
+    with one.store.write() as session:
+        tom = session.get_one(Contact, "tom")
+        tom.phone, tom.email = "", "tom@valmont.example"
+    one.raise_alarm()
+    with one.store.read() as session:
+        offers = session.exec(select(Offer).order_by(col(Offer.id))).all()
+    assert [(offer.technician_id, offer.state) for offer in offers] == [
+        ("tom", "unreachable"),
+        ("tim", "open"),
+    ]
+
+
+def test_what_takes_the_next_channel_after_a_severity_rose_is_as_urgent(room: MakeRoom) -> None:
+    one = room("- hand_off: guard\n  channels: [sms, voice]")
+    one.raise_alarm(Severity.MINOR)
+    one.level_alarm(Severity.CRITICAL)
+    one.deliver("failed")
+    with one.store.read() as session:
+        waiting = session.exec(select(Delivery).where(Delivery.state == "queued")).one()
+    assert (waiting.channel, waiting.severity) == ("voice", Severity.CRITICAL)
 
 
 def test_a_severity_that_rises_makes_what_waits_and_what_follows_more_urgent(
