@@ -86,10 +86,16 @@ def claim_deadlines(session: Session, severity: int, now: datetime, at_most: int
     return session.exec(_DEADLINES, params=params).all()
 
 
+def claim_events_of(session: Session, case_id: int, now: datetime) -> Sequence[CaseEvent]:
+    """Claim what a case that is ours has not heard yet, oldest first, however little urgent it is."""
+    return session.exec(_OF_CASE, params={"case_id": case_id, "now": now}).all()
+
+
 def claim_case(session: Session, case_id: int) -> Case:
     """Claim a case until the transaction ends. Raises Busy where another worker moves it."""
     query = select(Case).where(Case.id == case_id)
-    case = session.exec(query.with_for_update(skip_locked=True, key_share=True)).first()
+    locked = query.with_for_update(skip_locked=True, key_share=True)
+    case = session.exec(locked.execution_options(**_AFRESH)).first()
     if case is None:
         raise Busy
     return case
@@ -100,6 +106,8 @@ def _can_be_heard(now: datetime | BindParameter[datetime]) -> list[ColumnElement
     return [col(CaseEvent.heard_at).is_(None), or_(retry_at.is_(None), retry_at <= now)]
 
 
+_AFRESH = {"populate_existing": True}
+"""A case may have been read before it was claimed, and moved by another worker in between."""
 # What is asked at every step stands ready: to build a statement costs as much as to run it.
 _NOW: BindParameter[datetime] = bindparam("now", type_=UtcDateTime())
 _MOST_URGENT_EVENT = (
@@ -122,6 +130,12 @@ _EVENTS = (
     .limit(bindparam("at_most"))
     .with_for_update(skip_locked=True)
 )
+_OF_CASE = (
+    select(CaseEvent)
+    .where(CaseEvent.case_id == bindparam("case_id"), *_can_be_heard(_NOW))
+    .order_by(col(CaseEvent.id))
+    .with_for_update(skip_locked=True)
+)
 _EARLIER = {
     name: select(CaseEvent.id, column)
     .where(column.in_(bindparam("about", expanding=True)), *_can_be_heard(_NOW))
@@ -135,6 +149,7 @@ _DEADLINES = (
     .order_by(col(Case.due_at))
     .limit(bindparam("at_most"))
     .with_for_update(skip_locked=True, key_share=True)
+    .execution_options(**_AFRESH)
 )
 
 

@@ -1,5 +1,6 @@
 """The alarms of a case: which it is about, what becomes of each, and what messages say of them."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -14,10 +15,22 @@ _SHOWN = 20
 """How many alarms of a case a message can name."""
 
 
-def find_members(session: Session, case_id: int) -> list[CaseAlarm]:
+_MEMBERS = "members"
+
+
+def remember_members(session: Session) -> None:
+    """Let a session that claims every case before it asks look the alarms of each up once."""
+    session.info[_MEMBERS] = {}
+
+
+def find_members(session: Session, case_id: int) -> Sequence[CaseAlarm]:
     """Return every alarm that a case was ever about, the first to join first."""
-    query = select(CaseAlarm).where(CaseAlarm.case_id == case_id)
-    return list(session.exec(query.order_by(col(CaseAlarm.joined_at), col(CaseAlarm.alarm_id))))
+    known: dict[int, Sequence[CaseAlarm]] = session.info.get(_MEMBERS, {})
+    if case_id not in known:
+        query = select(CaseAlarm).where(CaseAlarm.case_id == case_id)
+        in_order = query.order_by(col(CaseAlarm.joined_at), col(CaseAlarm.alarm_id))
+        known[case_id] = session.exec(in_order).all()
+    return known[case_id]
 
 
 def join(session: Session, case: Case, alarm: Alarm, at: datetime) -> None:
@@ -101,6 +114,7 @@ def _keep(session: Session, case: Case, member: CaseAlarm) -> None:
     """Write a change, and give the case the severity of the worst of its active alarms, if any."""
     session.add(member)
     session.flush()
+    session.info.get(_MEMBERS, {}).pop(case.id, None)
     active = [one.severity for one in find_members(session, case.id or 0) if one.ended_at is None]
     case.severity = max(active, default=case.severity)
     session.add(case)

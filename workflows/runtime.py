@@ -27,13 +27,14 @@ from prevenant.shelving import next_release, release_next
 from prevenant.store import Store
 from prevenant.tables import CASE_EVENTS, GIVEN_UP, CaseEvent, add_timeline
 from workflows import case as cases
-from workflows import grouping
+from workflows import grouping, members
 from workflows.claims import (
     Busy,
     Due,
     claim_case,
     claim_deadlines,
     claim_events,
+    claim_events_of,
     look_for_due,
 )
 from workflows.definition import Workflow
@@ -149,6 +150,7 @@ class Runtime:
             return False
         with self._store.write(urgency) as session:
             remember_answers(session)
+            members.remember_members(session)
             is_released = due.is_shelf_over and release_next(session, now)
             is_done = any(
                 self._work_on(session, severity, due, now)
@@ -161,7 +163,8 @@ class Runtime:
     def _work_on(self, session: Session, severity: int, due: Due, now: datetime) -> bool:
         """Hear events and end waits of one urgency for a while; return whether there were any."""
         events = claim_events(session, severity, now, self._together)
-        heard = self._each(severity, events, partial(self._hear_event, session, now=now))
+        left: set[tuple[int | None, int | None]] = set()
+        heard = self._each(severity, events, partial(self._hear_event, session, left, now=now))
         if not due.has_deadlines:
             return heard > 0
         cases_due = claim_deadlines(session, severity, now, self._together)
@@ -187,18 +190,36 @@ class Runtime:
                 self._together = min(2 * self._together, _TOGETHER)
         return done
 
-    def _hear_event(self, session: Session, event: CaseEvent, now: datetime) -> None:
+    def _hear_event(
+        self,
+        session: Session,
+        left: set[tuple[int | None, int | None]],
+        event: CaseEvent,
+        now: datetime,
+    ) -> None:
+        """Let an event be heard; not one behind another about the same that was `left` for later."""
+        about = event.case_id, event.alarm_id
+        if about in left:
+            raise Busy
         try:
             with _savepoint(session):
                 self._hear(session, event, now)
                 event.heard_at = now
                 session.add(event)
+        except Busy:
+            left.add(about)
+            raise
         except _PASSED_ON:
             raise
         except Exception as error:  # noqa: BLE001  logged; it stops nothing else
             self._set_aside(session, event, error, now)
 
     def _expire(self, session: Session, case: Case, now: datetime) -> None:
+        """End the waits of a case whose time is over, unless an answer has come that is not heard yet."""
+        for event in claim_events_of(session, case.id or 0, now):
+            self._hear_event(session, set(), event, now)
+        if case.due_at is None or case.due_at > now:
+            return
         try:
             with _savepoint(session):
                 cases.expire(self._running(session, case, now))
@@ -292,6 +313,7 @@ def _savepoint(session: Session) -> Iterator[None]:
             yield
     except BaseException as error:
         new_versions(session).clear()
+        members.remember_members(session)
         if isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in _LOCKED:
             raise Busy from error
         raise

@@ -18,6 +18,9 @@ from prevenant.tables import CASE_EVENTS, Alarm, CaseEvent, add_case_event
 from tests.moved_clock import MovedClock
 from tests.servers import wait_until
 from tests.workflows.test_case import make_workflow
+from workflows import case as cases
+from workflows import runtime as runtime_module
+from workflows.claims import Busy, claim_case, claim_deadlines
 from workflows.runtime import Route, Runtime
 from workflows.tables import Case
 
@@ -180,6 +183,66 @@ def test_whoever_stands_still_loses_the_row_and_cannot_commit(
         assert session.execute(text("SELECT 1")).scalar() == 1
     stalled.close()
     brisk.close()
+
+
+@pytest.mark.parametrize("how", ["case", "deadline"])
+def test_a_case_that_was_read_before_it_is_claimed_is_read_again(
+    shared: str, clock: MovedClock, how: str
+) -> None:
+    store, runtime, _ = _worker(shared, clock, {})
+    with store.write() as session:
+        _raise_alarm(session, 1, clock)
+    while runtime.work_once(clock.now()):
+        pass
+    other = Store(shared)
+    with store.write() as session:
+        before = session.exec(select(Case)).one()
+        due_at = before.due_at
+        assert due_at is not None
+        with other.write() as elsewhere:
+            case = claim_case(elsewhere, before.id or 0)
+            case.progress = {**case.progress, "messages": 17}
+            elsewhere.add(case)
+        if how == "case":
+            claimed = claim_case(session, before.id or 0)
+        else:
+            (claimed,) = claim_deadlines(session, before.severity, due_at, 1)
+        assert claimed.progress["messages"] == 17
+    store.close()
+    other.close()
+
+
+def test_what_follows_something_that_another_has_is_left_with_it(
+    shared: str, clock: MovedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, runtime, _ = _worker(shared, clock, {})
+    with store.write() as session:
+        _raise_alarm(session, 1, clock)
+    while runtime.work_once(clock.now()):
+        pass
+    with store.write() as session:
+        case = session.exec(select(Case)).one()
+        for number in range(2):
+            event = CaseEvent(
+                key=f"e{number}", kind="unheard.of", urgency=3, case_id=case.id, at=clock.now()
+            )
+            add_case_event(session, event)
+            session.flush()
+    turns = iter([True, False, False])
+    heard: list[str] = []
+
+    def claims(session: Session, case_id: int) -> Case:
+        if next(turns):
+            raise Busy
+        return claim_case(session, case_id)
+
+    monkeypatch.setattr(runtime_module, "claim_case", claims)
+    monkeypatch.setattr(cases, "hear", lambda _, event: heard.append(event.key))
+    assert not runtime.work_once(clock.now())
+    assert heard == []
+    assert runtime.work_once(clock.now())
+    assert heard == ["e0", "e1"]
+    store.close()
 
 
 def test_an_attempt_of_somebody_who_stands_still_is_looked_up_and_not_made_later(
