@@ -87,11 +87,15 @@ def _gathers(workflow: Workflow, alarm: Alarm) -> bool:
 def _unheard(
     session: Session, story: Story, event: CaseEvent, alarm: Alarm, workflow: str
 ) -> list[tuple[CaseEvent, Alarm]]:
-    """Return the alarms of a site and workflow that no case has heard of, as they were written."""
+    """Return the alarms of a site and workflow that no case has heard of, as they were written.
+
+    One that has failed is tried again by itself, so that it does not fail all others with it.
+    """
     query = (
         select(CaseEvent, Alarm)
         .where(col(CaseEvent.heard_at).is_(None), CaseEvent.site_id == alarm.site_id)
         .where(CaseEvent.kind == "alarm.raised", CaseEvent.alarm_id == Alarm.id)
+        .where(CaseEvent.attempts == 0)
         .order_by(col(CaseEvent.id))
         .limit(_AT_ONCE)
     )

@@ -77,11 +77,22 @@ def hear(run: RunningCase, event: CaseEvent) -> None:
         case "reply" | "case.acknowledged" | "case.taken" | "case.resolved":
             take(run, event)
         case "message.failed":
-            _track(run).data["told"] = 0
-            _wait(run, _AGAIN_S)
+            _hear_unreached(run, event.data["message"])
         case _ if event.kind == STORM_CALM and run.case.state == OPEN:
             _end_if_calm(run, measure(run.session, run.case))
     _keep(run)
+
+
+def _hear_unreached(run: RunningCase, message: str) -> None:
+    """Tell it again where of those who were told last nobody could be reached."""
+    memory = _track(run).data
+    reached = memory.get("reached", [])
+    if message not in reached:
+        return
+    reached.remove(message)
+    if not reached and not run.case.owner:
+        memory["told"] = 0
+        _wait(run, _AGAIN_S)
 
 
 def expire(run: RunningCase) -> None:
@@ -111,7 +122,10 @@ def measure(session: Session, storm: Case) -> Figures:
 
 
 def _raging(session: Session, case: Case, since: datetime) -> Case | None:
-    """Return the storm of the workflow's latest other case, if that is recent and the storm is open."""
+    """Return the storm of the workflow's latest other case, if that is recent and the storm is not over.
+
+    A person who has taken a storm over has what it brings from then on, too.
+    """
     query = (
         select(Case.parent_id)
         .where(Case.workflow == case.workflow, Case.opened_at > since, Case.id != case.id)
@@ -120,7 +134,7 @@ def _raging(session: Session, case: Case, since: datetime) -> Case | None:
     )
     parent_id = session.exec(query).first()
     storm = None if parent_id is None else session.get(Case, parent_id)
-    return storm if storm is not None and storm.state == OPEN else None
+    return storm if storm is not None and storm.state != CLOSED else None
 
 
 def _is_storm(run: RunningCase, since: datetime) -> bool:
@@ -190,8 +204,10 @@ def _tell_owner(run: RunningCase, figures: Figures) -> None:
     run.note("storm.told", f"{figures.summary}: to {', '.join(one.name for one in people)}")
     template = "storm_began" if is_first else "storm_grown"
     ask = Ask("acknowledge") if is_first and not run.case.owner else None
-    for person in people:
-        run.tell(person, memory["tell"], template, _TURNS, ask, _variables(run, figures))
+    variables = _variables(run, figures)
+    memory["reached"] = [
+        run.tell(person, memory["tell"], template, _TURNS, ask, variables) for person in people
+    ]
 
 
 def _end_if_calm(run: RunningCase, figures: Figures) -> None:

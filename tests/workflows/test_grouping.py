@@ -23,6 +23,7 @@ from prevenant.store import Store
 from prevenant.tables import CLEARED, Alarm, CaseEvent, TimelineEntry
 from tests.moved_clock import MovedClock
 from tests.workflows.test_case import make_workflow
+from workflows import grouping
 from workflows.runtime import Route, Runtime
 from workflows.tables import Case, CaseAlarm
 
@@ -283,6 +284,25 @@ def test_a_group_that_cannot_begin_goes_to_a_person_and_begins_later(
     (case,) = site.cases()
     assert (case.state, case.outcome) == ("open", "")
     assert "And 1 more device at s." in site.texts()[-1]
+
+
+def test_one_that_cannot_be_given_to_a_case_keeps_no_other_from_its_own(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sound = grouping._give
+
+    def fails(*given: object) -> object:
+        if given[3].device_id == "s/1":  # type: ignore[attr-defined]
+            raise ZeroDivisionError
+        return sound(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(grouping, "_give", fails)
+    site.write(Raised(0, "s", 1, MINOR), Raised(0, "s", 2, MINOR), Raised(0, "s", 3, MINOR))
+    site.work()
+    site.clock.advance(seconds=3)
+    site.work()
+    assert {device for group in site.groups() for _, device in group} == {"s/2", "s/3"}
+    assert len(site.cases()) == 1
 
 
 def test_what_is_over_before_the_wait_is_tells_nobody(site: Site) -> None:

@@ -16,6 +16,7 @@ from prevenant.tables import CLEARED, Alarm, CaseEvent, TimelineEntry, add_case_
 from tests.moved_clock import MovedClock
 from tests.servers import wait_until
 from tests.workflows.test_case import make_workflow
+from workflows.deskwork import TAKEN, post
 from workflows.family import children_of, storm_of
 from workflows.on_call import Layer, Schedule
 from workflows.runtime import Route, Runtime
@@ -279,6 +280,47 @@ def test_whoever_is_on_call_is_told_of_a_storm(country: Country) -> None:
     country.mend()
     country.pass_time(minutes=2)
     assert country.told("dispatcher")[-1].template == "storm_over"
+
+
+def test_one_who_cannot_be_reached_has_nobody_told_again(country: Country) -> None:
+    with country.store.write() as session:
+        session.add(Contact(id="mute", name="Mute Mole"))
+        session.flush()
+        session.add(RoleHolder(contact_id="mute", role="dispatcher"))
+    country.fail(0, 50)
+    country.work()
+    country.pass_time(seconds=10)
+    country.pass_time(minutes=6)
+    assert len(country.told("dispatcher")) == 1
+
+
+def test_a_storm_where_nobody_could_be_reached_is_told_again(country: Country) -> None:
+    with country.store.write() as session:
+        session.get_one(Contact, "dispatcher").phone = ""
+    country.fail(0, 50)
+    country.work()
+    country.pass_time(seconds=10)
+    with country.store.write() as session:
+        session.get_one(Contact, "dispatcher").phone = "+33639970001"
+    country.pass_time(minutes=5)
+    assert [message.state for message in country.told("dispatcher")] == ["failed", "queued"]
+
+
+def test_who_has_taken_a_storm_over_has_what_it_brings_from_then_on(country: Country) -> None:
+    country.fail(0, 50)
+    country.work()
+    country.pass_time(seconds=10)
+    (storm,) = country.storms()
+    with country.store.write() as session:
+        post(session, TAKEN, storm.id or 0, country.clock.now(), "Dora Dispatch", "")
+    country.work()
+    country.fail(50, 55)
+    country.pass_time(seconds=20)
+    (storm,) = country.storms()
+    assert storm.state == "handed_over"
+    with country.store.read() as session:
+        assert len(children_of(session, storm)) == 55
+    assert len(country.told("dispatcher")) == 1
 
 
 def test_two_workers_begin_one_storm(store: Store, clock: MovedClock) -> None:
