@@ -208,7 +208,11 @@ def _wall_time(text: str) -> time:
 
 def find_overrides(session: Session, at: datetime, schedule: str = "") -> list[OnCallOverride]:
     """Return the overrides that are not over at `at`, of one schedule or of all."""
-    query = select(OnCallOverride).where(col(OnCallOverride.ends_at) > at)
+    query = select(OnCallOverride).where(
+        col(OnCallOverride.ends_at) > at,
+        # One that was ended before it began is never in force.
+        col(OnCallOverride.ends_at) > col(OnCallOverride.starts_at),
+    )
     if schedule:
         query = query.where(OnCallOverride.schedule == schedule)
     return list(session.exec(query.order_by(col(OnCallOverride.starts_at))))
@@ -249,7 +253,7 @@ def give_override(session: Session, override: OnCallOverride) -> OnCallOverride:
 def end_override(session: Session, override_id: int, at: datetime, by: str) -> OnCallOverride:
     """End an override before its time. Raises ConfigurationError."""
     override = session.get(OnCallOverride, override_id)
-    if override is None or override.ends_at <= at:
+    if override is None or override.ends_at <= max(at, override.starts_at):
         message = (
             f"there is no override {override_id} under way or to come: see `prevenant on-call show`"
         )

@@ -273,3 +273,14 @@ def test_who_is_not_there_any_more_is_not_on_call(staffed: Store, clock: MovedCl
         assert "not there any more" in described["duties"][0]["reason"]
     with pytest.raises(ConfigurationError, match="Tom is not active"), staffed.write() as session:
         give_override(session, _override("tom", clock, 1))
+
+
+def test_an_override_that_was_ended_before_it_began_is_none(
+    staffed: Store, clock: MovedClock
+) -> None:
+    with staffed.write() as session:
+        number = give_override(session, _override("ines", clock, 4, begins=2)).id or 0
+        end_override(session, number, clock.now(), "Claire")
+        assert find_overrides(session, clock.now()) == []
+        with pytest.raises(ConfigurationError, match="no override"):
+            end_override(session, number, clock.now(), "Claire")
