@@ -98,6 +98,9 @@ def fail(run: RunningCase, why: str, *, instead: bool) -> None:
         track = Track(RESCUE, begun=True)
         run.progress.tracks.append(track)
         steps.begin(run, track, run.step_at(RESCUE))
+    if instead:
+        # No step is left to hear an answer to them.
+        redispatch.withdraw_all(run)
     keep(run)
 
 

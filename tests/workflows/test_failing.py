@@ -5,11 +5,13 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
+from sqlmodel import select
 
 from tests.workflows.room import Room
 from workflows import case as cases
 from workflows import steps
 from workflows.running import RESCUE, RunningCase
+from workflows.tables import Offer
 
 MakeRoom = Callable[[str], Room]
 
@@ -84,6 +86,21 @@ def test_what_fails_for_good_is_left_to_a_person(room: MakeRoom) -> None:
     assert one.due_at is None
 
 
+def test_offers_of_a_case_that_is_left_to_a_person_are_taken_back(room: MakeRoom) -> None:
+    one = room("- dispatch: {skill: cold, offer: 10m}\n  otherwise: {hand_off: guard}")
+    one.raise_alarm()
+    with broken("expire", unless=_is_rescued):
+        one.pass_time(minutes=10)
+        for _ in range(12):
+            one.pass_time(minutes=5)
+    with one.store.read() as session:
+        assert session.exec(select(Offer.state)).all() == ["withdrawn"]
+    assert one.told("tom") == ["job_offer", "job_over"]
+    one.reply("tom", "1")
+    assert "offer.late" in one.kinds()
+    assert one.outcome[0] == "open", "a person is still asked"
+
+
 def test_an_event_that_fails_again_and_again_brings_a_person_beside_the_rest(
     room: MakeRoom,
 ) -> None:
@@ -121,8 +138,6 @@ def test_an_alarm_whose_workflow_cannot_begin_still_has_a_case(room: MakeRoom, t
 
 
 def test_where_nobody_is_there_to_take_it_somebody_is_looked_for_again(room: MakeRoom) -> None:
-    from sqlmodel import select  # noqa: PLC0415  only here
-
     from prevenant.crm.tables import RoleHolder  # noqa: PLC0415  only here
 
     one = room(WAIT)
