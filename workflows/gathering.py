@@ -21,7 +21,7 @@ from workflows.definition import Dispatch
 from workflows.dispatch import Need
 from workflows.office import office_of
 from workflows.running import RunningCase, Track
-from workflows.tables import OPEN, Case, Offer, WaitingJob
+from workflows.tables import IS_WAITING, OPEN, Case, Offer, WaitingJob
 
 _RUSH_CASES = 3
 """So many other cases that are being dispatched just now are a rush."""
@@ -35,9 +35,7 @@ def begin_waiting(run: RunningCase, track: Track, step: Dispatch) -> bool:
         return False
     if not _is_in_rush(run):
         return False
-    query = select(func.min(WaitingJob.until)).where(
-        WaitingJob.state == "waiting", WaitingJob.until > run.now
-    )
+    query = select(func.min(WaitingJob.until)).where(IS_WAITING, WaitingJob.until > run.now)
     until = run.session.exec(query).one() or run.now + timedelta(seconds=gather_s)
     need = msgspec.to_builtins(need_of(run, step))
     job = WaitingJob(
@@ -74,6 +72,15 @@ def end_waiting(run: RunningCase, track: Track) -> tuple[str, str]:
     return kept
 
 
+def give_up_waiting(run: RunningCase, track: Track) -> None:
+    """Let a job that waits be assigned to nobody."""
+    number = track.data.get("waits")
+    job = run.session.get(WaitingJob, number) if number is not None else None
+    if job is not None:
+        job.state = "over"
+        run.session.add(job)
+
+
 def _is_in_rush(run: RunningCase) -> bool:
     if run.case.parent_id is not None:
         return True
@@ -85,9 +92,7 @@ def _is_in_rush(run: RunningCase) -> bool:
         .limit(_RUSH_CASES)
     )
     waiting = (
-        select(WaitingJob.case_id)
-        .where(WaitingJob.state == "waiting", WaitingJob.case_id != run.case.id)
-        .limit(1)
+        select(WaitingJob.case_id).where(IS_WAITING, WaitingJob.case_id != run.case.id).limit(1)
     )
     if run.session.exec(waiting).first() is not None:
         return True
@@ -99,7 +104,7 @@ def _assign_all(run: RunningCase) -> None:
     session = run.session
     query = (
         select(WaitingJob)
-        .where(WaitingJob.state == "waiting")
+        .where(IS_WAITING)
         .where(or_(WaitingJob.until <= run.now, WaitingJob.case_id == run.case.id))
         .order_by(col(WaitingJob.id))
         .with_for_update()

@@ -9,7 +9,7 @@ from sqlmodel import Session, col, func, select
 
 from prevenant.crm.directory import Place
 from workflows.dispatch import Known
-from workflows.tables import ACTIVE_JOBS, Offer, WaitingJob, WorkOrder
+from workflows.tables import IS_KEPT, IS_STANDING, IS_UNDER_WAY, Offer, WaitingJob, WorkOrder
 
 _KNOWN = (("device", 8.0), ("site", 5.0), ("customer", 2.0))
 """What having been there before is worth, in minutes."""
@@ -23,11 +23,9 @@ def open_jobs(
 
     What a plan keeps for the case `without` is not counted: it is the job in question.
     """
-    orders = select(WorkOrder.technician_id, func.count()).where(
-        col(WorkOrder.state).in_(ACTIVE_JOBS)
-    )
-    offers = select(Offer.technician_id, func.count()).where(Offer.state == "open")
-    kept = select(WaitingJob.technician_id, func.count()).where(WaitingJob.state == "assigned")
+    orders = select(WorkOrder.technician_id, func.count()).where(IS_UNDER_WAY)
+    offers = select(Offer.technician_id, func.count()).where(IS_STANDING)
+    kept = select(WaitingJob.technician_id, func.count()).where(IS_KEPT)
     if without is not None:
         kept = kept.where(WaitingJob.case_id != without)
     counts: dict[str, int] = {}

@@ -13,6 +13,11 @@ COMPLETED = "completed"
 """The outcome of a case whose workflow came to its end without a word on how."""
 ACTIVE_JOBS = ("accepted", "en_route", "arrived")
 _ACTIVE = "state IN ('accepted', 'en_route', 'arrived')"
+# As literals, for SQLite to see that the index of just these rows will do.
+IS_UNDER_WAY = text(f"work_order.{_ACTIVE}")
+IS_STANDING = text("offer.state = 'open'")
+IS_WAITING = text("waiting_job.state = 'waiting'")
+IS_KEPT = text("waiting_job.state = 'assigned'")
 
 
 class WorkflowVersion(SQLModel, table=True):

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, Column
+from sqlalchemy import JSON, Column, Index
 from sqlmodel import Field, SQLModel
 
 from prevenant.tables import json_column, utc_column
@@ -46,6 +46,7 @@ class RoleHolder(SQLModel, table=True):
     """A contact's role, everywhere (`site_id` empty) or at one site."""
 
     __tablename__ = "role_holder"
+    __table_args__ = (Index("ix_role_holder_role", "role"),)
 
     contact_id: str = Field(primary_key=True, foreign_key="contact.id")
     role: str = Field(primary_key=True)

@@ -1,0 +1,75 @@
+"""What technicians have to do, and what waits to be assigned, is found by an index of just that."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from sqlalchemy import event
+from sqlmodel import Session
+
+from notify import claims
+from prevenant.crm.directory import find_role_holders
+from prevenant.domain import Severity
+from prevenant.store import Store
+from tests.moved_clock import MovedClock
+from workflows.absence import announce_absences
+from workflows.loads import open_jobs
+
+
+@contextmanager
+def plans_of(session: Session) -> Iterator[list[str]]:
+    """Note how SQLite goes about each question that is asked meanwhile."""
+    plans: list[str] = []
+    asked: list[tuple[str, object]] = []
+
+    def note(
+        _connection: object, _cursor: object, statement: str, parameters: object, *_: object
+    ) -> None:
+        if statement.startswith("SELECT"):
+            asked.append((statement, parameters))
+
+    event.listen(session.get_bind(), "before_cursor_execute", note)
+    yield plans
+    event.remove(session.get_bind(), "before_cursor_execute", note)
+    for statement, parameters in asked:
+        rows = session.connection().exec_driver_sql(
+            f"EXPLAIN QUERY PLAN {statement}",
+            parameters,  # type: ignore[arg-type]
+        )
+        plans += [str(row[3]) for row in rows]
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Iterator[Session]:
+    """Return a session on an SQLite with all tables."""
+    store = Store(f"sqlite:///{tmp_path / 'x.db'}")
+    store.upgrade()
+    with store.read() as session:
+        yield session
+    store.close()
+
+
+def test_no_question_of_dispatch_reads_a_whole_table(session: Session, clock: MovedClock) -> None:
+    with plans_of(session) as plans:
+        open_jobs(session)
+        open_jobs(session, ["t1", "t2"], without=1)
+        announce_absences(session, clock.now())
+    assert not [one for one in plans if one.startswith("SCAN") and "USING" not in one], plans
+
+
+def test_no_question_of_the_outbox_reads_a_whole_table(session: Session, clock: MovedClock) -> None:
+    with plans_of(session) as plans:
+        claims.most_urgent_due(session, "me", [], clock.now())
+        claims.next_due(session, "me", clock.now())
+        room: dict[int, int] = dict.fromkeys(Severity, 8)
+        claims.claim(session, "me", [], room, (clock.now(), 0.0), ["sms"])
+        claims.end_all_claims(session, clock.now())
+    assert plans
+    assert all("ix_delivery_open" in one or "TEMP B-TREE" in one for one in plans), plans
+
+
+def test_who_has_a_role_is_found_by_the_role(session: Session) -> None:
+    with plans_of(session) as plans:
+        find_role_holders(session, "guard", "s")
+    assert any("ix_role_holder_role" in one for one in plans), plans
