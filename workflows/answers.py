@@ -7,7 +7,7 @@ from workflows import offers, questions, redispatch
 from workflows.definition import Dispatch
 from workflows.recipients import people_of
 from workflows.running import DISPATCHER, RunningCase
-from workflows.tables import OPEN
+from workflows.tables import OPEN, WorkOrder
 
 _JOB_WORDS = {"en_route": "is on the way", "arrived": "has arrived", "done": "is done"}
 _VISIT_ANSWERS = {"accept": "confirmed", "decline": "moved", "cancel": "cancelled"}
@@ -43,19 +43,18 @@ def take(run: RunningCase, event: CaseEvent) -> None:
 
 
 def _take_progress_answer(run: RunningCase, event: CaseEvent) -> None:
-    """Take what the technician who has the job says of it; somebody else's word means nothing."""
-    order, intent = run.work_order(), str(event.data["intent"])
-    if order is None or order.contact_id != event.data["contact"]:
+    """Take what a technician who has a job says of it; somebody else's word means nothing."""
+    order, intent = run.work_order(event.data["contact"]), str(event.data["intent"])
+    if order is None:
         return
     if intent == "cancel":
         redispatch.release(run, order, "cancelled", "cannot come after all")
     else:
-        take_progress(run, intent, _cause(event.data["text"]))
+        take_progress(run, order, intent, _cause(event.data["text"]))
 
 
-def take_progress(run: RunningCase, state: str, cause: str) -> None:
-    """Take how far the technician who has the job has come: `en_route`, `arrived` or `done`."""
-    order = run.work_order()
+def take_progress(run: RunningCase, order: WorkOrder | None, state: str, cause: str) -> None:
+    """Take how far the technician of a job has come: `en_route`, `arrived` or `done`."""
     if order is None or state not in _JOB_WORDS or _is_behind(state, order.state):
         return
     order.state, order.updated_at = state, run.now
@@ -122,7 +121,7 @@ def _take_offer_answer(run: RunningCase, event: CaseEvent) -> None:
     if offers.has_open_offer(run, contact_id):
         return
     order = run.work_order()
-    if event.data["intent"] != "accept" or (order and order.contact_id == contact_id):
+    if event.data["intent"] != "accept" or run.work_order(contact_id):
         return
     run.note("offer.late", f"{event.data['name']} accepts too late")
     step = run.step_at(order.step) if order else None

@@ -39,7 +39,7 @@ def take(run: RunningCase, event: CaseEvent) -> bool:  # noqa: C901  a line for 
             answers.take(run, event)
         case "work_order.en_route" | "work_order.arrived" | "work_order.done":
             state = event.kind.partition(".")[2]
-            answers.take_progress(run, state, str(event.data.get("cause", "")))
+            answers.take_progress(run, run.work_order(), state, str(event.data.get("cause", "")))
         case "technician.unavailable":
             redispatch.take_unavailable(run, event)
         case "customer.confirmed" | "customer.moved" | "customer.cancelled":

@@ -40,6 +40,8 @@ def begin(run: RunningCase, track: Track, step: Dispatch) -> Outcome:
 
 def hear(run: RunningCase, track: Track, step: Dispatch, event: CaseEvent) -> Outcome:
     """Take what concerns the offers of this step, or the technician who is on the way."""
+    if redispatch.cancels_visit(event):
+        return _send_nobody(run, track)
     if track.data.get("order") is not None:
         return _hear_on_the_way(run, track, step)
     match event.kind:
@@ -59,6 +61,16 @@ def hear(run: RunningCase, track: Track, step: Dispatch, event: CaseEvent) -> Ou
             if event.data["intent"] == "decline":
                 return _end_offer(run, track, step, offer, "declined", "declined")
     return Outcome.WAITING
+
+
+def _send_nobody(run: RunningCase, track: Track) -> Outcome:
+    """Look for nobody any more, since the customer wants no visit."""
+    gathering.give_up_waiting(run, track)
+    for offer in _open_offers(run, track):
+        redispatch.withdraw(run, offer)
+    track.data = {}
+    run.note("dispatch.cancelled", "nobody is sent: the customer has cancelled the visit")
+    return Outcome.OTHERWISE
 
 
 def expire(run: RunningCase, track: Track, step: Dispatch) -> Outcome:
@@ -338,13 +350,13 @@ def _hear_on_the_way(run: RunningCase, track: Track, step: Dispatch) -> Outcome:
     if order.state == "cancelled":
         track.data = {}
         return _offer_more(run, track, step)
-    arrived = "technician.arrived" in run.progress.facts
-    return Outcome.DONE if arrived else Outcome.WAITING
+    return Outcome.DONE if order.state in {"arrived", "done"} else Outcome.WAITING
 
 
 def _replace_technician(run: RunningCase, track: Track, step: Dispatch) -> Outcome:
     order = run.session.get_one(WorkOrder, track.data["order"])
     redispatch.cancel(run, order)
+    run.forget_facts(*redispatch.FACTS)
     run.progress.excluded[order.technician_id] = "accepted but did not arrive"
     run.note("technician.missing", f"{order.technician_name} accepted but did not arrive")
     redispatch.tell_lost(run, order.contact_id, "job_over")

@@ -12,7 +12,6 @@ from workflows.tables import (
     ACTIVE_JOBS,
     CLOSED,
     COMPLETED,
-    HANDED_OVER,
     OPEN,
     Offer,
     WaitingJob,
@@ -49,21 +48,28 @@ def release(run: RunningCase, order: WorkOrder, kind: str, why: str) -> None:
     run.progress.excluded[order.technician_id] = why
     run.forget_facts(*FACTS)
     run.note(f"technician.{kind}", f"{order.technician_name} {why}")
-    if run.case.state == HANDED_OVER:
+    if run.case.state != OPEN:
         _tell_person(run)
     has_own_step = any(track.data.get("order") == order.id for track in run.progress.tracks)
     if run.case.state == OPEN and not has_own_step:
         run.progress.tracks.append(Track(order.step, ends_after=order.step))
 
 
+def cancels_visit(event: CaseEvent) -> bool:
+    """Return whether by this event the customer cancels the visit, however that is said."""
+    is_reply = event.kind == "reply" and event.data.get("ask") == "confirm"
+    return event.kind == "customer.cancelled" or (is_reply and event.data["intent"] == "cancel")
+
+
 def cancel_job(run: RunningCase, why: str) -> None:
-    """Take the job from the technician who has it, and say so; one who is done keeps it."""
-    order = run.work_order()
-    if order is None or order.state == "done":
-        return
-    cancel(run, order)
-    run.note("work_order.cancelled", f"{order.technician_name}: {why}")
-    tell_lost(run, order.contact_id, "job_over")
+    """Take the job from everybody who has one, and say so; who is done keeps it."""
+    query = select(WorkOrder).where(
+        WorkOrder.case_id == run.case.id, col(WorkOrder.state).in_(ACTIVE_JOBS)
+    )
+    for order in run.session.exec(query.order_by(col(WorkOrder.id))).all():
+        cancel(run, order)
+        run.note("work_order.cancelled", f"{order.technician_name}: {why}")
+        tell_lost(run, order.contact_id, "job_over")
 
 
 def cancel(run: RunningCase, order: WorkOrder) -> None:
@@ -110,12 +116,7 @@ def withdraw_all(run: RunningCase) -> None:
     """
     offers = select(Offer).where(Offer.case_id == run.case.id, Offer.state == "open")
     for offer in run.session.exec(offers.order_by(col(Offer.id))).all():
-        offer.state, offer.answered_at = "withdrawn", run.now
-        run.session.add(offer)
-        run.session.flush()
-        run.stop_asking("offer", contact_id=offer.contact_id)
-        run.note("offer.withdrawn", f"the offer to {offer.technician_name} is withdrawn")
-        tell_lost(run, offer.contact_id, "job_over")
+        withdraw(run, offer)
     waiting = select(WaitingJob).where(
         WaitingJob.case_id == run.case.id, WaitingJob.state != "over"
     )
@@ -137,6 +138,16 @@ def withdraw_all(run: RunningCase) -> None:
         tell_lost(run, order.contact_id, "job_over")
 
 
+def withdraw(run: RunningCase, offer: Offer) -> None:
+    """Take back an offer that stands, from somebody who has nothing to do with the reason."""
+    offer.state, offer.answered_at = "withdrawn", run.now
+    run.session.add(offer)
+    run.session.flush()
+    run.stop_asking("offer", contact_id=offer.contact_id)
+    run.note("offer.withdrawn", f"the offer to {offer.technician_name} is withdrawn")
+    tell_lost(run, offer.contact_id, "job_over")
+
+
 def tell_lost(run: RunningCase, contact_id: str, template: str) -> None:
     """Tell somebody that the job is not theirs, once, until it is offered to them again."""
     person = find_present(run.session, contact_id)
@@ -152,7 +163,7 @@ def forget_lost(run: RunningCase, contact_id: str) -> None:
 
 
 def _tell_person(run: RunningCase) -> None:
-    """Let those know who look after cases that a person has taken."""
+    """Let those know who look after cases whose workflow sends nobody any more."""
     people = find_role_holders(run.session, _DISPATCHER, run.place.site_id)
     if not people:
         run.note("escalation.nobody", f"nobody is {_DISPATCHER} here", {"role": _DISPATCHER})

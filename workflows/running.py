@@ -243,9 +243,10 @@ class RunningCase:
                 self.note("text.unworded", f"{text!r} is not known here: {error}")
         return found
 
-    def work_order(self) -> WorkOrder | None:
-        """Return the job of the technician who has it, or None."""
-        return self._latest_order(WorkOrder.state != "cancelled")
+    def work_order(self, contact_id: str = "") -> WorkOrder | None:
+        """Return the job of the technician who has it, or had it last; perhaps that of one contact."""
+        given = [WorkOrder.contact_id == contact_id] if contact_id else []
+        return self._latest_order(WorkOrder.state != "cancelled", *given)
 
     def last_order(self) -> WorkOrder | None:
         """Return the latest job, also one that was cancelled: what is said of it stays true."""

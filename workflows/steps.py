@@ -112,6 +112,8 @@ def why_of(run: RunningCase, track: Track) -> str:
             return "not_answered"
         case Command() | Call():
             return "machine_failed"
+        case Dispatch() if "customer.cancelled" in run.progress.facts:
+            return "visit_cancelled"
         case _:
             return "nobody_accepted" if run.progress.excluded else "nobody_qualified"
 

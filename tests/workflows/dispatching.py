@@ -107,25 +107,8 @@ class DispatchDesk(Desk):
     def reply_for(self, device: str, contact: str, intent: str) -> None:
         """Let a technician answer the offer of a device's case."""
         with self.store.write() as session:
-            event = CaseEvent(
-                key=f"offer-{device}-{contact}-{self.clock.now()}",
-                kind="reply",
-                at=self.clock.now(),
-                urgency=3,
-                case_id=case_of(session, device).id,
-                data={
-                    "contact": contact,
-                    "name": contact.title(),
-                    "role": "technician",
-                    "ask": "offer",
-                    "intent": intent,
-                    "number": 1,
-                    "text": intent,
-                    "channel": "sms",
-                    "message": "m",
-                },
-            )
-            add_case_event(session, event)
+            case_id = case_of(session, device).id or 0
+            add_case_event(session, answer(case_id, contact, self.clock.now(), intent))
         self.work()
 
     def rows(self, table: Any, **values: Any) -> list[Any]:
@@ -160,6 +143,28 @@ class DispatchDesk(Desk):
         found = self.rows(Candidate, case_id=number)
         last = max((one.round for one in found), default=0)
         return [(o.technician_id, o.rank, o.reason) for o in found if o.round == last]
+
+
+def answer(case_id: int, contact: str, at: datetime, intent: str) -> CaseEvent:
+    """Return the event by which a technician answers an offer."""
+    return CaseEvent(
+        key=f"offer-{case_id}-{contact}-{at}",
+        kind="reply",
+        at=at,
+        urgency=3,
+        case_id=case_id,
+        data={
+            "contact": contact,
+            "name": contact.title(),
+            "role": "technician",
+            "ask": "offer",
+            "intent": intent,
+            "number": 1,
+            "text": intent,
+            "channel": "sms",
+            "message": "m",
+        },
+    )
 
 
 def case_of(session: Session, device: str) -> Case:

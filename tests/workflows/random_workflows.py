@@ -26,6 +26,7 @@ from workflows.definition import (
     Wait,
     Workflow,
 )
+from workflows.joining import Storm
 
 Steps = list[Step]
 Act = Callable[[Room], None]
@@ -49,6 +50,7 @@ _CONDITIONS = st.sampled_from(
 )
 _WHOM = st.sampled_from(["customer", "site-contact", "technician", "guard", "nobody"])
 _ASKS = st.sampled_from([None, None, "acknowledge", "confirm", "rating"])
+_DEVICES = ("s/fridge", "s/freezer", "s/oven")
 _PAYLOADS = st.sampled_from(["on", {"a": [1, None, "{{ case.number }}"]}, "{{ values.none }}"])
 
 _LEAVES: st.SearchStrategy[Step] = st.one_of(
@@ -134,11 +136,17 @@ def _holding(inner: st.SearchStrategy[Step]) -> st.SearchStrategy[Step]:
 
 _STEPS = st.recursive(_LEAVES, _holding, max_leaves=8)
 
-workflows: st.SearchStrategy[Workflow] = st.one_of(
-    _lists(_STEPS).map(lambda steps: Workflow("visit", steps)),
-    st.tuples(_lists(_STEPS), _lists(_STEPS)).map(
-        lambda both: Workflow("visit", [Parallel([*both], ["staff", "customer"])])
+workflows: st.SearchStrategy[Workflow] = st.builds(
+    Workflow,
+    st.just("visit"),
+    st.one_of(
+        _lists(_STEPS),
+        st.tuples(_lists(_STEPS), _lists(_STEPS)).map(
+            lambda both: [Parallel([*both], ["staff", "customer"])]
+        ),
     ),
+    st.sampled_from([0.0, 0.0, 30.0, 600.0]),
+    st.sampled_from([Storm(), Storm(cases=2, tell="guard"), Storm(cases=3, within_s=7_200.0)]),
 )
 
 
@@ -168,12 +176,20 @@ def _level(severity: Severity) -> Act:
     return lambda room: room.level_alarm(severity)
 
 
-def _again(found: dict[str, Any]) -> Act:
+def _again(found: dict[str, Any], severity: Severity, device: str) -> Act:
     def act(room: Room) -> None:
         room.clock.advance(seconds=1)
-        room.raise_alarm(Severity.MAJOR, found)
+        room.raise_alarm(severity, found, device)
 
     return act
+
+
+def _end(device: str) -> Act:
+    return lambda room: room.clear_device(device)
+
+
+def _away(name: str) -> Act:
+    return lambda room: room.tell_case("technician.unavailable", technician=name, reason="ill")
 
 
 def _clear(room: Room) -> None:
@@ -187,7 +203,19 @@ acts: st.SearchStrategy[list[Act]] = st.lists(
         st.builds(
             _reply,
             st.sampled_from(["ada", "tom", "tim", "guard", "chief"]),
-            st.sampled_from(["1", "2", "3", "9", "perhaps", "talk to a person", "what?", "STOP"]),
+            st.sampled_from(
+                [
+                    "1",
+                    "2",
+                    "3",
+                    "9",
+                    "perhaps",
+                    "talk to a person",
+                    "I cannot come",
+                    "what?",
+                    "STOP",
+                ]
+            ),
         ),
         st.builds(_deliver, st.sampled_from(["delivered", "failed", "undelivered", "suppressed"])),
         st.builds(
@@ -196,6 +224,7 @@ acts: st.SearchStrategy[list[Act]] = st.lists(
                 [
                     "case.acknowledged",
                     "case.taken",
+                    "case.resolved",
                     "customer.confirmed",
                     "customer.moved",
                     "customer.cancelled",
@@ -207,7 +236,14 @@ acts: st.SearchStrategy[list[Act]] = st.lists(
             ),
         ),
         st.builds(_level, st.sampled_from(list(Severity))),
-        st.builds(_again, st.sampled_from([{}, {"temperature": 31.0}])),
+        st.builds(
+            _again,
+            st.sampled_from([{}, {"temperature": 31.0}]),
+            st.sampled_from([Severity.MAJOR, Severity.MAJOR, Severity.LIFE_SAFETY]),
+            st.sampled_from(_DEVICES),
+        ),
+        st.builds(_end, st.sampled_from(_DEVICES)),
+        st.builds(_away, st.sampled_from(["tom", "tim"])),
         st.just(_clear),
     ),
     max_size=12,

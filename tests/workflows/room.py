@@ -121,15 +121,28 @@ class Room:
             self._alarm_event(session, "alarm.cleared", self.case().alarm_id, Severity.MAJOR)
         self.work()
 
+    def clear_device(self, device: str) -> None:
+        """Clear the latest alarm on a device, if there was one."""
+        query = select(Alarm.id).where(Alarm.device_id == device).order_by(col(Alarm.id).desc())
+        with self.store.write() as session:
+            number = session.exec(query).first()
+            if number is not None:
+                self._alarm_event(session, "alarm.cleared", number, Severity.MAJOR)
+        self.work()
+
     def tell_case(self, kind: str, **data: Any) -> None:
-        """Let the case hear something."""
+        """Let the latest case hear something."""
+        self.tell(self.case().id, kind, **data)
+
+    def tell(self, case_id: int | None, kind: str, **data: Any) -> None:
+        """Let a case hear something."""
         with self.store.write() as session:
             event = CaseEvent(
                 key=f"{kind}:{next(self._numbers)}",
                 kind=kind,
                 at=self.clock.now(),
                 urgency=3,
-                case_id=self.case().id,
+                case_id=case_id,
                 data=data,
             )
             add_case_event(session, event)

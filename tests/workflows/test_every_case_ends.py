@@ -97,6 +97,7 @@ def _check(room: Room) -> None:
             assert json.loads(msgspec.json.encode(progress)) == case.progress
             assert progress.failures == 0, case.outcome
             due = [track.due_at for track in progress.tracks if track.due_at is not None]
+            due += [progress.begins_at] if progress.begins_at is not None else []
             if case.state == OPEN:
                 assert case.due_at is not None, f"nothing wakes {progress.tracks}"
                 assert abs(epoch_seconds(case.due_at) - min(due)) < 1e-3
@@ -115,19 +116,20 @@ def _play(room: Room, happenings: Sequence[Act]) -> tuple[list[tuple[str, str]],
         act(room)
         _check(room)
     for _ in range(_DAYS):
-        if _is_over(room):
+        if not _open_cases(room):
             break
         room.pass_time(days=1)
         _check(room)
-        room.tell_case("case.taken", by="Zoe")
+        for case_id in _open_cases(room):
+            room.tell(case_id, "case.taken", by="Zoe")
         _check(room)
-    assert _is_over(room), room.case().progress
+    assert not _open_cases(room), room.case().progress
     return _story(room), room.told()
 
 
-def _is_over(room: Room) -> bool:
+def _open_cases(room: Room) -> Sequence[int | None]:
     with room.store.read() as session:
-        return session.exec(select(Case).where(Case.state == OPEN)).first() is None
+        return session.exec(select(Case.id).where(Case.state == OPEN)).all()
 
 
 def _story(room: Room) -> list[tuple[str, str]]:

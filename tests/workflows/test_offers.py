@@ -4,11 +4,19 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+from sqlmodel import select
 
+from notify import claims
+from notify.claims import HeldBack
+from notify.delivery import move
+from notify.message import SENT, UNDELIVERED, Delivery, Message
 from prevenant.crm.tables import Exclusion, Leave, RoleHolder, Technician
+from prevenant.domain import Severity
 from prevenant.store import Store
+from prevenant.tables import add_case_event
 from tests.moved_clock import MovedClock
-from tests.workflows.dispatching import URGENT, VISIT, DispatchDesk
+from tests.workflows.dispatching import URGENT, VISIT, DispatchDesk, answer
+from workflows.absence import announce_absences
 from workflows.tables import Case, WorkOrder
 
 Make = Callable[..., DispatchDesk]
@@ -70,6 +78,20 @@ def test_who_accepts_after_their_time_hears_it_in_the_words_of_the_step(desk: Ma
     one.reply("middle", "offer", "accept")
     one.reply("near", "offer", "accept")
     assert one.templates_told("near") == ["job_offer", "life_safety_taken"]
+
+
+def test_an_answer_that_came_in_time_counts_though_the_case_has_become_more_urgent(
+    desk: Make,
+) -> None:
+    one = desk()
+    one.raise_alarm()
+    with one.store.write() as session:
+        session.get_one(Case, one.case().id).severity = Severity.CRITICAL
+        event = answer(one.case().id or 0, "near", one.clock.now(), "accept")
+        add_case_event(session, event)
+    one.pass_time(minutes=11)
+    assert one.orders() == [("near", "accepted")]
+    assert one.offers() == [("near", "accepted")]
 
 
 def test_who_accepts_and_does_not_arrive_is_replaced(desk: Make) -> None:
@@ -181,6 +203,21 @@ def test_who_falls_ill_while_thinking_about_an_offer_is_passed_over(desk: Make) 
     assert one.offers() == [("near", "withdrawn"), ("middle", "open")]
 
 
+def test_who_goes_on_leave_while_thinking_about_an_offer_is_passed_over(desk: Make) -> None:
+    one = desk()
+    one.raise_alarm()
+    with one.store.write() as session:
+        now = one.clock.now()
+        session.add(Leave(technician_id="near", starts_at=now, ends_at=now + timedelta(days=1)))
+        session.flush()
+        assert announce_absences(session, now, "near") == 1
+        assert announce_absences(session, now) == 0
+    one.work()
+    assert one.offers() == [("near", "withdrawn"), ("middle", "open")]
+    one.reply("near", "offer", "accept")
+    assert one.orders() == []
+
+
 def test_who_cancels_later_is_replaced(desk: Make) -> None:
     one = desk()
     one.raise_alarm()
@@ -217,6 +254,86 @@ def test_who_falls_ill_on_a_case_that_a_person_has_is_told_to_the_dispatcher(des
     assert one.templates_told("dispatcher") == ["escalation"]
 
 
+def test_who_falls_ill_after_the_workflow_ended_with_the_sending_is_told_to_the_dispatcher(
+    desk: Make,
+) -> None:
+    one = desk("- dispatch: {skill: hvac, within: 100 km}\n  otherwise: {hand_off: guard}")
+    with one.store.write() as session:
+        session.add(RoleHolder(contact_id="dispatcher", role="dispatcher"))
+    one.raise_alarm()
+    one.reply("near", "offer", "accept")
+    assert (one.case().state, one.case().outcome) == ("closed", "completed")
+    one.post("technician.unavailable", technician="near", reason="ill")
+    assert one.orders() == [("near", "cancelled")]
+    assert one.templates_told("dispatcher") == ["escalation"]
+
+
+def test_nobody_is_sent_instead_where_the_customer_cancels_while_somebody_is_on_the_way(
+    desk: Make,
+) -> None:
+    one = desk(URGENT)
+    one.raise_alarm()
+    one.reply("near", "offer", "accept")
+    one.post("customer.cancelled")
+    assert one.orders() == [("near", "cancelled")]
+    assert {state for _, state in one.offers()} == {"accepted", "withdrawn"}
+    assert len(one.offers()) == 3, "nobody else is asked"
+    assert one.told()[-1] == "guard"
+    one.pass_time(minutes=10)
+    assert len(one.offers()) == 3
+
+
+def test_offers_are_taken_back_where_the_customer_cancels_before_anybody_accepts(
+    desk: Make,
+) -> None:
+    one = desk()
+    one.raise_alarm()
+    one.reply("near", "offer", "accept")
+    one.post("technician.unavailable", technician="near", reason="ill")
+    assert one.offers()[-1] == ("middle", "open")
+    one.reply("ann", "confirm", "cancel")
+    assert one.offers()[-1] == ("middle", "withdrawn")
+    assert one.templates_told("middle") == ["job_offer", "job_over"]
+    one.reply("middle", "offer", "accept")
+    assert one.orders() == [("near", "cancelled")]
+    assert "visit_moved" not in one.templates_told("ann")
+
+
+def test_who_accepted_and_did_not_arrive_counts_as_nobody_who_accepted(desk: Make) -> None:
+    one = desk(URGENT)
+    one.raise_alarm()
+    one.reply("near", "offer", "accept")
+    assert "technician.accepted" in one.case().progress["facts"]
+    one.pass_time(minutes=4)
+    assert "technician.accepted" not in one.case().progress["facts"]
+
+
+TWO_JOBS = """
+tracks:
+  guards:
+    - dispatch: {skill: hvac, within: 100 km, arrive_within: 2h}
+      otherwise: {hand_off: guard}
+    - close: guarded
+  repair:
+    - dispatch: {skill: repair, within: 100 km, arrive_within: 2h}
+      otherwise: {hand_off: guard}
+    - close: repaired
+"""
+
+
+def test_of_two_who_were_sent_each_has_a_word_in_their_own_job(desk: Make) -> None:
+    one = desk(TWO_JOBS)
+    one.add_technician("fitter", 5, skills={"repair": 1})
+    one.raise_alarm()
+    one.reply("near", "offer", "accept")
+    one.reply("fitter", "offer", "accept")
+    one.reply("near", "progress", "arrived")
+    assert one.orders() == [("near", "arrived"), ("fitter", "accepted")]
+    assert one.case().state == "open", "the fitter is still on the way"
+    one.reply("fitter", "progress", "arrived")
+    assert one.case().outcome == "guards: guarded; repair: repaired"
+
+
 CLOSING = """
 - parallel:
     - - wait: alarm.cleared
@@ -240,6 +357,32 @@ def test_offers_of_a_case_that_ends_are_withdrawn_with_a_word(desk: Make) -> Non
     assert one.templates_told("near") == ["job_offer", "job_over"]
     one.reply("near", "offer", "accept")
     assert one.orders() == []
+
+
+def test_an_offer_that_is_over_is_made_by_no_further_channel(desk: Make) -> None:
+    one = desk(CLOSING.replace("at_once: 2}", "at_once: 2, channels: [sms, voice]}"))
+    one.raise_alarm()
+    one.clear_alarm()
+    offer, *_ = one.rows(Message, contact_id="near")
+    with one.store.write() as session:
+        delivery = session.exec(select(Delivery).where(Delivery.message_id == offer.id)).one()
+        move(session, delivery, SENT, one.clock.now())
+        move(session, delivery, UNDELIVERED, one.clock.now())
+    assert [row.channel for row in one.rows(Delivery, message_id=offer.id)] == ["sms"]
+    assert one.rows(Message, id=offer.id)[0].state == UNDELIVERED
+
+
+def test_an_offer_that_is_over_before_it_was_sent_is_not_sent(desk: Make) -> None:
+    one = desk(CLOSING)
+    one.raise_alarm()
+    one.clear_alarm()
+    with one.store.write() as session:
+        room: dict[int, int] = dict.fromkeys(Severity, 32)
+        claimed = claims.claim(session, "us", [], room, (one.clock.now(), 0.0), ["sms"])
+        held_back = {one.claim.message.template: one.outcome for one in claimed.held_back}
+        begun = {one.message.template for one in claimed.claims}
+    assert held_back == {"job_offer": HeldBack("the offer was over before it could be made")}
+    assert begun == {"job_over"}
 
 
 def test_who_is_on_the_way_to_a_case_that_ends_is_told_and_free_again(desk: Make) -> None:

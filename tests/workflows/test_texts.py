@@ -16,6 +16,7 @@ CODES = [
     "in_time",
     "nobody_qualified",
     "nobody_accepted",
+    "visit_cancelled",
     "not_answered",
     "machine_failed",
     *(f"not_{fact.replace('.', '_')}" for fact in FACTS),
