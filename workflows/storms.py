@@ -64,7 +64,9 @@ def take_case(run: RunningCase) -> None:
     storm = _raging(run.session, run.case, since)
     if storm is None and _is_storm(run, since):
         hold(run.session, f"storm {run.case.workflow}")
-        storm = _raging(run.session, run.case, since) or _begin(run, since)
+        # The latest case may be one that somebody opened who did not know of the storm yet.
+        known = _raging(run.session, run.case, since) or _begun(run.session, run.case, since)
+        storm = known or _begin(run, since)
     if storm is not None:
         run.case.parent_id = storm.id
         run.session.add(run.case)
@@ -137,6 +139,19 @@ def _raging(session: Session, case: Case, since: datetime) -> Case | None:
     return storm if storm is not None and storm.state != CLOSED else None
 
 
+def _begun(session: Session, case: Case, since: datetime) -> Case | None:
+    """Return the storm of a case's workflow that began since then and is not over."""
+    query = select(Case).where(
+        Case.workflow == _name_of(case.workflow), Case.opened_at > since, Case.state != CLOSED
+    )
+    return session.exec(query.order_by(col(Case.id).desc()).limit(1)).first()
+
+
+def _name_of(workflow: str) -> str:
+    """Return what the storms of a workflow are called, where a case has its workflow."""
+    return f"storm of {workflow}"
+
+
 def _is_storm(run: RunningCase, since: datetime) -> bool:
     cases = run.workflow.storm.cases
     recent = select(Case.id).where(Case.workflow == run.case.workflow, Case.opened_at > since)
@@ -147,7 +162,7 @@ def _is_storm(run: RunningCase, since: datetime) -> bool:
 def _begin(run: RunningCase, since: datetime) -> Case:
     """Open a storm over the recent cases of a workflow."""
     limit, first = run.workflow.storm, run.case
-    name = f"storm of {first.workflow}"
+    name = _name_of(first.workflow)
     workflow = Workflow(name, [])
     keep_version(run.session, workflow)
     storm = Case(

@@ -323,6 +323,22 @@ def test_who_has_taken_a_storm_over_has_what_it_brings_from_then_on(country: Cou
     assert len(country.told("dispatcher")) == 1
 
 
+def test_a_case_opened_by_who_did_not_know_of_the_storm_begins_no_second(
+    country: Country,
+) -> None:
+    country.fail(0, 50)
+    country.work()
+    with country.store.write() as session:
+        latest = session.exec(select(Case).where(Case.storm_of == "").order_by(col(Case.id).desc()))
+        latest.first().parent_id = None  # type: ignore[union-attr]
+    country.fail(50, 51)
+    country.work()
+    (storm,) = country.storms()
+    country.pass_time(seconds=10)
+    with country.store.read() as session:
+        assert len(children_of(session, storm)) == 51, "the stray one is found, too"
+
+
 def test_two_workers_begin_one_storm(store: Store, clock: MovedClock) -> None:
     country = Country(store, clock, sites=120)
     country.fail(0, 120)
