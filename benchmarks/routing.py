@@ -56,13 +56,16 @@ class Provider:
     def __init__(self, notes: TextIO | None = None) -> None:
         self.taken: list[tuple[str, str, float]] = []
         self._notes = notes
+        self._lock = threading.Lock()
+        """Guards the notes: attempts are made by many threads, and a file takes from one at a time."""
 
     def send(self, delivery: Delivery, message: Message) -> str:
         """Take a delivery."""
         text = str(message.texts[delivery.channel])
         self.taken.append((delivery.key, text.partition(",")[0], time.perf_counter()))
         if self._notes is not None:
-            self._notes.write(f"{delivery.key}\n")
+            with self._lock:
+                self._notes.write(f"{delivery.key}\n")
         return f"provider-{delivery.key}"
 
     def find(self, delivery: Delivery, message: Message, known: frozenset[str]) -> str | None:
