@@ -15,7 +15,9 @@ def observed_at(stamp: Any, received_at: float, device_type: DeviceType) -> tupl
     A stamp that is missing, unreadable, further ahead than the type's `max_skew` or further behind than
     its `max_late` is not believed; the reading then counts from its arrival.
     """
-    seconds = stamp_seconds(stamp)
+    # Nearly every reading passes here, and most carry seconds as they are.
+    is_plain = type(stamp) is float and 0 < stamp < _MILLISECONDS
+    seconds: float | None = stamp if is_plain else stamp_seconds(stamp)
     if (
         seconds is None
         or seconds - received_at > device_type.max_skew_s
@@ -31,7 +33,7 @@ def stamp_seconds(stamp: Any) -> float | None:
     Numbers count seconds, milli-, micro- or nanoseconds by their size; texts are ISO 8601, in UTC
     where they name no zone.
     """
-    if isinstance(stamp, int | float) and not isinstance(stamp, bool):
+    if isinstance(stamp, (int, float)) and not isinstance(stamp, bool):
         try:
             return _number_seconds(float(stamp))
         except OverflowError:

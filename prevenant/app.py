@@ -5,7 +5,6 @@ route    alarms, replies, timers → cases   engage   cases → people
 console  API, webhooks and pages         audit    what would be lost → alarms
 """
 
-import gc
 import threading
 import time
 from datetime import timedelta
@@ -25,6 +24,7 @@ from prevenant.crm.source_book import load_sources
 from prevenant.crm.syncing import Syncer
 from prevenant.crm.tables import CRM
 from prevenant.errors import ConfigurationError, SettingsError
+from prevenant.garbage import collect_seldom
 from prevenant.heartbeat import Heartbeat
 from prevenant.neighbours import Neighbours
 from prevenant.parts import PATIENCE, Parts
@@ -141,11 +141,13 @@ class Engine:
         self.books.keep_words_of_open_cases()
         self._listeners.change_subscriptions(self.books.earlier_subscriptions())
         self._listeners.change_subscriptions(self.host.subscriptions)
+        collect_seldom()
         self.host.recover()
         if ROUTE in self.roles:
             with self.store.read() as session:
                 self._office.warm(session)
-        _collect_garbage_seldom()
+        # All that was recovered stays.
+        collect_seldom()
         self._parts.start("decide", self.host.run)
         self._parts.start("book", lambda: self.books.run(self.host.change_book))
         self._parts.start("replay", self._replay.run)
@@ -201,15 +203,6 @@ class Engine:
 
     def _count_lost(self) -> int | None:
         return self.auditor.last.lost if self.auditor.last else None
-
-
-def _collect_garbage_seldom() -> None:
-    """Leave what stands by now to itself, and look for cycles less often than after 700 objects.
-
-    The frames of one batch alone are thousands of objects, and none of them is part of a cycle.
-    """
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
 
 
 def _claim_journal(settings: Settings) -> Journal:

@@ -13,6 +13,7 @@ from prevenant.book import Book
 from prevenant.book_switch import BookSwitch
 from prevenant.clock import Clock
 from prevenant.errors import ConfigurationError
+from prevenant.garbage import collect_seldom
 from prevenant.parts import Parts
 from prevenant.publishing import find_active
 from prevenant.roles import CONSOLE, ENGAGE, ROUTE
@@ -70,6 +71,8 @@ class Worker:
         if ROUTE in self.roles:
             with self.store.read() as session:
                 self._office.warm(session)
+        collect_seldom()
+        if ROUTE in self.roles:
             self._parts.start("route", self._runtime.run)
         if ENGAGE in self.roles:
             self._parts.start("engage", self._outbox.run)

@@ -17,6 +17,7 @@ from prevenant.clock import from_epoch
 from prevenant.crm.directory import SiteZones
 from prevenant.crm.importing import import_folder
 from prevenant.errors import ConfigurationError
+from prevenant.garbage import collect_seldom
 from prevenant.publishing import find_active, find_version
 from prevenant.rehearsal import Answering, Nobody, Obliging, people_of, rehearse
 from prevenant.replay import (
@@ -73,6 +74,7 @@ def replay_rules(  # noqa: PLR0913  a command has as many options as it needs
     The history is read twice, by the book in force and by the changed one. Nothing is sent: people are
     reached at once, take what they are offered within minutes, and come when they said.
     """
+    collect_seldom()
     current = load_settings()
     now = current.make_clock().now()
     span = read_moment(since, now) if since else 0.0, read_moment(until, now) if until else inf
