@@ -166,7 +166,9 @@ def queue_message(session: Session, templates: Templates, draft: Draft, now: dat
 
     A draft whose key is known already changes nothing and returns the message of before.
     """
-    known = session.exec(_BY_KEY, params={"key": draft.key}).first()
+    # Every message is written at once: what else waits to be written need not go before.
+    with session.no_autoflush:
+        known = session.exec(_BY_KEY, params={"key": draft.key}).first()
     if known is not None:
         return known
     recipient = draft.recipient

@@ -210,7 +210,7 @@ def _open(
     )
     session.add(case)
     session.flush()
-    members.join(session, case, alarm, at)
+    members.begin(session, case, alarm, at)
     run = run_case(session, story, workflow, case, now)
     run.progress.begins_at = epoch_seconds(now)
     where = f"{run.place.label}, {run.place.site_name}"

@@ -33,18 +33,18 @@ def find_members(session: Session, case_id: int) -> Sequence[CaseAlarm]:
     return known[case_id]
 
 
+def begin(session: Session, case: Case, alarm: Alarm, at: datetime) -> None:
+    """Make a case that was just opened be about an alarm that was raised at a time."""
+    member = _new(case, alarm, at)
+    session.add(member)
+    session.info.get(_MEMBERS, {})[case.id] = [member]
+
+
 def join(session: Session, case: Case, alarm: Alarm, at: datetime) -> None:
     """Make a case be about an alarm that was raised, or raised again, at a time."""
     member = session.get(CaseAlarm, (case.id, alarm.id))
     if member is None:
-        member = CaseAlarm(
-            case_id=case.id or 0,
-            alarm_id=alarm.id or 0,
-            rule=alarm.rule,
-            device_id=alarm.device_id,
-            severity=alarm.severity,
-            joined_at=at,
-        )
+        member = _new(case, alarm, at)
     for other in find_members(session, case.id or 0):
         # A rule has one alarm at a time on a device: the one before is over.
         is_same = (other.rule, other.device_id) == (alarm.rule, alarm.device_id)
@@ -108,6 +108,17 @@ def describe_alarms(session: Session, case: Case) -> dict[str, Any]:
     ]
     devices = {one.device_id for one in told}
     return {"alarms": shown, "others": max(0, len(devices) - 1)}
+
+
+def _new(case: Case, alarm: Alarm, at: datetime) -> CaseAlarm:
+    return CaseAlarm(
+        case_id=case.id or 0,
+        alarm_id=alarm.id or 0,
+        rule=alarm.rule,
+        device_id=alarm.device_id,
+        severity=alarm.severity,
+        joined_at=at,
+    )
 
 
 def _keep(session: Session, case: Case, member: CaseAlarm) -> None:

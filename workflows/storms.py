@@ -134,7 +134,9 @@ def _raging(session: Session, case: Case, since: datetime) -> Case | None:
         .order_by(col(Case.opened_at).desc(), col(Case.id).desc())
         .limit(1)
     )
-    parent_id = session.exec(query).first()
+    # Other cases were written before this one, and of itself nothing is asked.
+    with session.no_autoflush:
+        parent_id = session.exec(query).first()
     storm = None if parent_id is None else session.get(Case, parent_id)
     return storm if storm is not None and storm.state != CLOSED else None
 

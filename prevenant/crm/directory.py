@@ -105,7 +105,8 @@ def _once(session: Session, key: tuple[str, ...], find: Callable[[], _Answer]) -
     if answers is None:
         return find()
     if key not in answers:
-        answers[key] = find()
+        with session.no_autoflush:
+            answers[key] = find()
     answer: _Answer = answers[key]
     return answer
 
