@@ -35,7 +35,7 @@ def test_the_demo_can_be_imported_again_and_again(store: Store) -> None:
     assert first == run(store, DEMO_DATA)
     with store.read() as session:
         assert len(session.exec(select(Technician)).all()) == first["technicians"]
-        assert len(session.exec(select(RoleHolder)).all()) == 9
+        assert len(session.exec(select(RoleHolder)).all()) == 10
 
 
 def test_numbers_are_kept_in_one_form_and_roles_by_site(store: Store, tmp_path: Path) -> None:

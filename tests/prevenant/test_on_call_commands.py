@@ -9,20 +9,21 @@ import requests
 from tests.prevenant.test_cli import ROOT, prevenant
 from tests.world import World
 
-SCHEDULES = """
-on_call:
+SCHEDULES = """on_call:
   desk:
     timezone: Europe/Paris
     layers:
       - {people: [nadia-belkacem, tom-harper], hours: mon-fri 08:00-18:00}
 """
+BOOK = (ROOT / "rules.yaml").read_text().replace("on_call:\n", SCHEDULES)
+"""The shipped book with one more schedule, which stands before its own."""
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Prepare a store with the demo's people and a book with a schedule in force."""
     tmp_path = tmp_path_factory.mktemp("on_call")
-    (tmp_path / "rules.yaml").write_text((ROOT / "rules.yaml").read_text() + SCHEDULES)
+    (tmp_path / "rules.yaml").write_text(BOOK)
     prevenant("crm", "import", str(ROOT / "prevenant/crm/demo"), folder=tmp_path)
     prevenant("rules", "publish", folder=tmp_path)
     return tmp_path
@@ -76,9 +77,9 @@ def test_the_api_shows_schedules_and_lets_somebody_stand_in(world: World) -> Non
         url = f"{world.engine.address}/api/v1/{path}"
         return requests.request(method, url, json=body or None, headers=headers, timeout=10)
 
-    book = (ROOT / "rules.yaml").read_text() + SCHEDULES
+    book = BOOK
     assert call("POST", "book", text=book).status_code == 200
-    (desk,) = call("GET", "on-call").json()
+    desk, *_ = call("GET", "on-call").json()
     assert desk["duties"][0]["name"] == "Tom Harper"
     wanted = {"schedule": "desk", "contact": "ines-fabre", "ends_at": "2026-05-04T12:00:00Z"}
     given = call("POST", "on-call/overrides", **wanted)
