@@ -161,6 +161,8 @@ class Demo:
                 for use_case in storyteller.untold:
                     self._out.print(f"[red]not told in {_TOLD_WITHIN_S:.0f} s: {use_case}[/]")
                 return 1
+        # What comes while everything stops is told by the next run.
+        storyteller.end()
         self._keep_state(storyteller)
         return 0
 
@@ -210,7 +212,7 @@ class Demo:
             stopping.wait(0.5)
 
     def _keep_state(self, storyteller: Storyteller) -> None:
-        self._state["told"] = storyteller.heard
+        self._state["told"] = storyteller.told
         self._keep_now()
 
     def _keep_now(self) -> None:

@@ -1,5 +1,6 @@
 """Tells the engine's story in the terminal, and notices when every use case has told its people."""
 
+import threading
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -56,13 +57,28 @@ class Storyteller:
         self._zone = zone
         self._after = after
         self._rules: dict[int, str] = {}
+        self._lock = threading.Lock()
+        self._is_ended = False
         self.heard = 0
         self.untold = list(UNTOLD)
 
+    @property
+    def told(self) -> int:
+        """Return up to which entry the story was told, in this run or an earlier one."""
+        return max(self._after, self.heard)
+
+    def end(self) -> None:
+        """Tell nothing more: what is heard from now on belongs to the next run."""
+        with self._lock:
+            self._is_ended = True
+
     def hear(self, entry: dict[str, Any]) -> None:
         """Take one entry of the live story."""
-        if entry["id"] <= self.heard:
-            return
+        with self._lock:
+            if not self._is_ended and entry["id"] > self.heard:
+                self._take(entry)
+
+    def _take(self, entry: dict[str, Any]) -> None:
         self.heard = entry["id"]
         if entry["kind"] == "case.opened":
             self._rules[entry["case"]] = entry["detail"]["rule"]
