@@ -32,6 +32,7 @@ from notify.message import (
     Message,
     is_moot,
 )
+from notify.opting_out import end_of, record_opt_out
 from prevenant.domain import Severity
 from prevenant.errors import DeliveryError, Refused, Throttled, Uncertain
 from prevenant.store import UtcDateTime, has_gone
@@ -327,7 +328,8 @@ def _record_error(
     if isinstance(error, Uncertain):
         delivery.state, delivery.next_at = UNCERTAIN, now + LOOK_AGAIN
     elif isinstance(error, Refused) or delivery.attempts >= MAX_ATTEMPTS:
-        move(session, delivery, FAILED, now, error.reason)
+        move(session, delivery, end_of(error), now, error.reason)
+        record_opt_out(session, delivery, error, now)
         return
     else:
         advice = error.retry_after_s if isinstance(error, Throttled) else None

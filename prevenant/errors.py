@@ -13,6 +13,9 @@
     ├── CrmBusy                 another process reads this outside CRM just now; look again later
     └── DeliveryError           a provider did not take a message
         ├── Refused             for good: this address or this content will never be taken
+        │   ├── WrongAddress    nobody can be reached under this address
+        │   ├── OptedOut        the person has told the provider to stop
+        │   └── Unusable        our account there cannot: another provider may
         ├── Throttled           for now: try again after `retry_after_s`
         └── Uncertain           it may have been taken: look it up before anything is sent again
 
@@ -111,6 +114,21 @@ class DeliveryError(PrevenantError):
 
 class Refused(DeliveryError):
     """The provider will never take this message to this address."""
+
+
+class WrongAddress(Refused):
+    """Nobody can be reached under this address on this channel."""
+
+    def __init__(self, reason: str, code: str | None = None) -> None:
+        super().__init__(f"wrong address: {reason}", code)
+
+
+class OptedOut(Refused):
+    """The person has told the provider to stop, so that nothing more may go to this address."""
+
+
+class Unusable(Refused):
+    """The provider cannot send this for us, whoever it goes to; another one may."""
 
 
 class Throttled(DeliveryError):

@@ -27,6 +27,7 @@ from prevenant.clock import Clock, ScaledClock, SystemClock
 from prevenant.document import suggest
 from prevenant.durations import parse_duration
 from prevenant.errors import SettingsError
+from prevenant.senders import Senders
 
 PREFIX = "PREVENANT_"
 ENV_FILE, TOML_FILE = ".env", "prevenant.toml"
@@ -117,6 +118,11 @@ def _secret_web_url(text: SecretStr) -> SecretStr:
 def _smtp_url(text: SecretStr) -> SecretStr:
     if text.get_secret_value():
         _url(text.get_secret_value(), _SMTP_SCHEMES, "smtp+starttls://user:password@host:587")
+    return text
+
+
+def _senders(text: str) -> str:
+    Senders.parse("", text)
     return text
 
 
@@ -219,6 +225,9 @@ class Settings(BaseSettings):
     twilio_account_sid: str = Field(default="", description="Twilio account, for SMS and voice")
     twilio_auth_token: SecretStr = Field(default=SecretStr(""), description="Twilio secret")
     twilio_from: str = Field(default="", description="the number that sends, in the form +33…")
+    twilio_senders: Annotated[str, AfterValidator(_senders)] = Field(
+        default="", description="other senders by country: FR=+33939980000, GB=Prevenant"
+    )
     twilio_base_url: Annotated[str, AfterValidator(_web_url)] = Field(
         default="", description="another address for Twilio's API, for tests and proxies"
     )

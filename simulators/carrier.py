@@ -57,9 +57,11 @@ class Refusal:
     """How requests to create something are refused for a while."""
 
     status: int
-    """429 or 5xx; 0 accepts, and then answers too late for any client to wait."""
+    """4xx or 5xx; 0 accepts, and then answers too late for any client to wait."""
     times: int
     retry_after_s: int | None = None
+    code: int = 0
+    """Twilio's code, where it is another than the status has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,8 @@ class Carrier:
         self.key_for: Callable[[str, str], str | None] = lambda _spoken, _number: None
         self.unreachable: set[str] = set()
         """Numbers to which nothing can be delivered."""
+        self.codes: dict[str, int] = {}
+        """Why nothing can be delivered to a number, where it is not 30003."""
         self.loses_receipts = False
         self._clock = clock or SystemClock()
         self._refusals: list[Refusal] = []
@@ -123,9 +127,11 @@ class Carrier:
         self._server.shutdown()
         self._server.server_close()
 
-    def refuse(self, status: int, times: int = 1, retry_after_s: int | None = None) -> None:
+    def refuse(
+        self, status: int, times: int = 1, retry_after_s: int | None = None, code: int = 0
+    ) -> None:
         """Refuse the next `times` requests to create something; status 0 accepts but never answers."""
-        self._refusals.append(Refusal(status, times, retry_after_s))
+        self._refusals.append(Refusal(status, times, retry_after_s, code))
 
     def sent_to(self, number: str, kind: str = "Messages") -> list[Sent]:
         """Return what was accepted for a number, oldest first."""
@@ -211,7 +217,8 @@ class Carrier:
             return
         self._receipt(one, "sent")
         if one.to in self.unreachable:
-            self._receipt(one, "undelivered", ErrorCode="30003")
+            code = self.codes.get(one.to, 30003)
+            self._receipt(one, "undelivered", ErrorCode=str(code))
             return
         self._receipt(one, "delivered")
         for answer in self.answers_to(one.body, one.to):
@@ -302,8 +309,10 @@ class _Handler(BaseHTTPRequestHandler):
         if refusal is not None and refusal.status:
             advice = refusal.retry_after_s
             headers = {"Retry-After": str(advice)} if advice is not None else {}
-            code = 20429 if refusal.status == 429 else 20500  # noqa: PLR2004  Twilio's codes
-            self._error(refusal.status, code, "Too Many Requests or Server Error", headers)
+            usual = 20429 if refusal.status == 429 else 20500  # noqa: PLR2004  Twilio's codes
+            self._error(
+                refusal.status, refusal.code or usual, "Too Many Requests or Server Error", headers
+            )
             return
         kind = route[2]
         problem = _problem(kind, fields)
