@@ -11,6 +11,7 @@ from prevenant.api import (
     book,
     cases,
     crm,
+    dead_letters,
     devices,
     dispatch,
     on_call,
@@ -52,6 +53,7 @@ def make_api(services: Services) -> FastAPI:
     app.include_router(cases.router)
     app.include_router(resources.router)
     app.include_router(devices.router)
+    app.include_router(dead_letters.router)
     app.include_router(dispatch.router)
     app.include_router(crm.router)
     app.include_router(book.router)

@@ -19,7 +19,7 @@ def test_a_text_beyond_the_limit_goes_shortened_and_is_found_again(rig: Rig) -> 
     recipient = Recipient("c", "Zoe", "customer", "en", "UTC", {"sms": NUMBER, "voice": NUMBER})
     words = " ".join(["door"] * 1_000)
     link = "https://prevenant.example/c/7"
-    draft = Draft("one", recipient, "long", {"words": words, "link": link}, [["sms", "voice"]], 3)
+    draft = Draft("one", recipient, "long", {"words": words, "link": link}, [["sms"], ["voice"]], 3)
     rig.carrier.refuse(0)
     with rig.store.write() as session:
         queue_message(session, LONG, draft, rig.clock.now())
