@@ -18,6 +18,7 @@ from sqlmodel import Session, col, or_, select
 
 from notify.consent import find_objection
 from notify.delivery import ANSWERED_AT_ONCE, MAX_ATTEMPTS, move, retry_at
+from notify.failover import choose_provider
 from notify.message import (
     DELIVERED,
     FAILED,
@@ -163,6 +164,7 @@ def claim(
             if not is_uncertain:
                 delivery.attempts += not (is_renewed and delivery.state == SENDING)
                 delivery.state = SENDING
+                delivery.provider = choose_provider(channels, delivery, now)
                 delivery.started_at = delivery.updated_at = now
         session.add(delivery)
     return claimed

@@ -1,5 +1,6 @@
 """What the answers of a provider over HTTP say besides their content."""
 
+import ssl
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 
@@ -23,7 +24,9 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
 
 
 def never_connected(error: requests.ConnectionError) -> bool:
-    """Return whether a request was certainly not taken, because nobody was there."""
+    """Return whether a request was certainly not taken: nobody was there, or somebody not trusted."""
     cause = error.args[0] if error.args else None
     reason = getattr(cause, "reason", cause)
+    if any(isinstance(one, ssl.SSLCertVerificationError) for one in getattr(reason, "args", ())):
+        return True
     return type(reason).__name__ in {"NewConnectionError", "NameResolutionError"}

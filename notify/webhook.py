@@ -69,9 +69,12 @@ class Webhook:
                 raise Throttled(reason) from None
             reason = "the webhook broke off"
             raise Uncertain(reason) from None
-        except (requests.RequestException, ValueError) as error:
+        except ValueError as error:
             reason = f"the webhook cannot be called: {type(error).__name__}"
             raise Refused(reason) from None
+        except requests.RequestException as error:
+            reason = f"the webhook's answer cannot be read: {type(error).__name__}"
+            raise Uncertain(reason) from None
         return delivery.key
 
     def find(self, delivery: Delivery, message: Message, known: frozenset[str]) -> None:

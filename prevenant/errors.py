@@ -5,7 +5,8 @@
     │   ├── SettingsError
     │   ├── BookError           every problem of a rule book at once
     │   ├── CrmImportError      every problem of the imported files at once
-    │   └── SourcesError        every problem of the file that names outside CRMs at once
+    │   ├── SourcesError        every problem of the file that names outside CRMs at once
+    │   └── GatewayError        every problem of the file that describes an SMS gateway at once
     ├── Undecodable             one payload could not become a reading; it goes to quarantine
     ├── JournalError            the journal could not be written or read; nothing is acknowledged
     ├── StoreUnavailable        the database does not answer; try again
@@ -73,6 +74,10 @@ class CrmImportError(_Problems):
 
 class SourcesError(_Problems):
     """The file of outside CRMs cannot be used; `problems` lists everything wrong in it."""
+
+
+class GatewayError(_Problems):
+    """The file of an SMS gateway cannot be used; `problems` lists everything wrong in it."""
 
 
 class Undecodable(PrevenantError):

@@ -231,6 +231,13 @@ class Settings(BaseSettings):
     twilio_base_url: Annotated[str, AfterValidator(_web_url)] = Field(
         default="", description="another address for Twilio's API, for tests and proxies"
     )
+    sms_gateway: Path = Field(
+        default=Path("sms-gateway.yaml"),
+        description="an SMS gateway over HTTP; where there is no such file, none",
+    )
+    sms_first: Literal["twilio", "gateway"] = Field(
+        default="twilio", description="who is asked first for SMS where both are set"
+    )
     smtp_url: Annotated[SecretStr, AfterValidator(_smtp_url)] = Field(
         default=SecretStr(""),
         description="e-mail: smtp://, smtps:// or smtp+starttls://user:password@host:port",

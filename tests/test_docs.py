@@ -19,6 +19,7 @@ from prevenant.api import (
     dead_letters,
     devices,
     dispatch,
+    gateway,
     on_call,
     resources,
     webhooks,
@@ -88,6 +89,7 @@ def test_every_route_is_documented() -> None:
         book,
         on_call,
         webhooks,
+        gateway,
     )
     paths = [r.path for part in parts for r in part.router.routes if isinstance(r, APIRoute)]
     assert "/api/v1/alarms" in paths
