@@ -64,7 +64,8 @@ class Breaker:
 
     def fail(self, now: datetime, reason: str, advice_s: float | None = None) -> "Breaker":
         """Note that it did not; `advice_s` is for how long it asked not to be asked."""
-        until = now + min(timedelta(seconds=advice_s), LONGEST_REST) if advice_s else None
+        advised_s = min(advice_s or 0.0, LONGEST_REST.total_seconds())
+        until = now + timedelta(seconds=advised_s) if advised_s else None
         state = self.state(now)
         if state == OPEN:
             # What was under way as it opened says nothing new.

@@ -27,7 +27,7 @@ REACHED = frozenset({DELIVERED, READ})
 OVER = frozenset({UNDELIVERED, FAILED, SUPPRESSED})
 
 SMS = "sms"
-CHANNELS = (SMS, "voice", "email")
+CHANNELS = (SMS, "voice", "email", "whatsapp", "chat")
 """By which people are told."""
 WEBHOOK, COMMAND = "webhook", "mqtt"
 """By which machines are: their addresses are a URL and a topic."""

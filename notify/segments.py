@@ -79,7 +79,7 @@ def fit_text(text: str, link: str = "", at_most: int = MAX_SEGMENTS) -> Fitted:
         return Fitted(text, 0)
     end = f"{_CUT} {link}" if link and count_segments(f"{_CUT} {link}") <= at_most else _CUT
     # No more than this can fit, however it is encoded.
-    head = text[: at_most * _GSM_EACH + 1]
+    head = text[: max(at_most * _GSM_EACH, _GSM_ONE) + 1]
 
     def taken(at: int) -> int:
         return count_segments(head[:at] + end)

@@ -58,4 +58,7 @@ def country_of(number: str) -> str:
         parsed = phonenumbers.parse(number)
     except phonenumbers.NumberParseException:
         return ""
-    return phonenumbers.region_code_for_number(parsed) or ""
+    # What shares a country's code, or is in no list yet, counts as of the main country of that code.
+    main = phonenumbers.region_code_for_country_code(parsed.country_code or 0)
+    found = phonenumbers.region_code_for_number(parsed) or main
+    return found if found in phonenumbers.SUPPORTED_REGIONS else ""

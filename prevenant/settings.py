@@ -126,6 +126,13 @@ def _senders(text: str) -> str:
     return text
 
 
+def _content_sid(text: str) -> str:
+    if text and not re.fullmatch(r"HX[0-9a-f]{32}", text):
+        message = "write the template's SID as Twilio's console shows it: HX and 32 digits"
+        raise ValueError(message)
+    return text
+
+
 def _position_topic(text: str) -> str:
     levels = text.split("/")
     if text and (levels.count("{technician}") != 1 or "#" in text):
@@ -230,6 +237,12 @@ class Settings(BaseSettings):
     )
     twilio_base_url: Annotated[str, AfterValidator(_web_url)] = Field(
         default="", description="another address for Twilio's API, for tests and proxies"
+    )
+    twilio_whatsapp_from: str = Field(
+        default="", description="the number that sends by WhatsApp, in the form +33…"
+    )
+    twilio_whatsapp_template: Annotated[str, AfterValidator(_content_sid)] = Field(
+        default="", description="the approved template HX… whose variable 1 is the text"
     )
     sms_gateway: Path = Field(
         default=Path("sms-gateway.yaml"),
@@ -375,6 +388,8 @@ def _missing_of_providers(settings: Settings) -> Iterator[str]:
             "Twilio needs all of PREVENANT_TWILIO_ACCOUNT_SID, _AUTH_TOKEN and _FROM: "
             f"set {' and '.join(missing)} too, or none"
         )
+    if settings.twilio_whatsapp_from and missing:
+        yield "PREVENANT_TWILIO_WHATSAPP_FROM needs a Twilio account: set its SID, token and FROM too"
     if settings.smtp_url.get_secret_value() and "@" not in settings.email_from:
         yield "PREVENANT_SMTP_URL is set: name the sender with PREVENANT_EMAIL_FROM, as in us@example.org"
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import structlog
 
+from notify.chat import Chat
 from notify.delivery import Channel
 from notify.email import Email
 from notify.failover import Provider, Providers
@@ -15,6 +16,7 @@ from notify.outbox import Outbox
 from notify.sms import Sms, TwilioAccount
 from notify.voice import Voice
 from notify.webhook import Webhook
+from notify.whatsapp import WhatsApp
 from prevenant.book import Book
 from prevenant.book_switch import BookSwitch
 from prevenant.clock import Clock
@@ -145,13 +147,16 @@ def open_office(settings: Settings, store: Store, clock: Clock) -> Office:
 
 def make_channels(settings: Settings, clock: Clock, store: Store) -> dict[str, Channel]:
     """Return the channels that have credentials."""
-    channels: dict[str, Channel] = {}
+    channels: dict[str, Channel] = {"chat": Chat()}
     texts: dict[str, Provider] = {}
     secret = settings.twilio_auth_token.get_secret_value()
     if settings.twilio_account_sid and secret and settings.twilio_from:
         account = TwilioAccount(settings)
         texts["twilio"] = Sms(account)
         channels["voice"] = Voice(account)
+        if settings.twilio_whatsapp_from:
+            sender, template = settings.twilio_whatsapp_from, settings.twilio_whatsapp_template
+            channels["whatsapp"] = WhatsApp(account, sender, template)
     gateway = load_gateway(settings.sms_gateway)
     if gateway is not None:
         texts["gateway"] = GatewaySms(gateway, settings.public_url)

@@ -15,6 +15,7 @@ from notify.opting_out import end_of, record_opt_out
 from notify.replies import Inbound, receive
 from notify.twilio_codes import judge_code
 from notify.voice import thanks_twiml
+from notify.whatsapp import PREFIX
 from prevenant.errors import Refused
 
 log = structlog.get_logger()
@@ -64,8 +65,12 @@ async def take_status(request: Request, key: str, form: SignedForm) -> Response:
 
 @router.post("/sms")
 async def take_sms(request: Request, form: SignedForm) -> Response:
-    """Take an inbound text."""
-    inbound = Inbound(form["MessageSid"], "sms", form["From"], form.get("Body", ""))
+    """Take an inbound text, or a message by WhatsApp."""
+    sender = form["From"]
+    channel = "whatsapp" if sender.startswith(PREFIX) else "sms"
+    inbound = Inbound(
+        form["MessageSid"], channel, sender.removeprefix(PREFIX), form.get("Body", "")
+    )
     await run_in_threadpool(_record_reply, request, inbound)
     return Response(_EMPTY_TWIML, media_type="application/xml")
 

@@ -43,7 +43,7 @@ def rig(
         "voice": Voice(account),
         "email": Email(settings),
     }
-    rig = Rig(store, clock, carrier, mailbox, channels)
+    rig = Rig(store, clock, carrier, mailbox, channels, settings)
     with running(rig):
         yield rig
     store.close()

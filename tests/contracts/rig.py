@@ -1,7 +1,7 @@
 """An outbox with real channels, and the providers behind them on 127.0.0.1."""
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlmodel import col, select
 
@@ -9,6 +9,7 @@ from notify.delivery import Channel
 from notify.message import Ask, Delivery, Draft, Message, Recipient, queue_message
 from notify.outbox import Outbox
 from notify.templating import Templates
+from prevenant.settings import Settings
 from prevenant.store import Store
 from simulators.carrier import Carrier
 from simulators.mailbox import Mailbox
@@ -28,6 +29,9 @@ class Rig:
     carrier: Carrier
     mailbox: Mailbox
     channels: dict[str, Channel]
+    settings: Settings
+    addresses: dict[str, str] = field(default_factory=dict)
+    """Where the contact is reached besides, by channel."""
 
     def say(self, key: str, *turns: list[str], number: str = NUMBER) -> int:
         """Queue a message and return its id."""
@@ -37,7 +41,7 @@ class Rig:
             "customer",
             "en",
             "Europe/Paris",
-            {"sms": number, "voice": number, "email": ADDRESS},
+            {"sms": number, "voice": number, "email": ADDRESS, **self.addresses},
         )
         draft = Draft(
             key,
@@ -62,7 +66,7 @@ class Rig:
             select(Delivery).where(Delivery.channel == channel).order_by(col(Delivery.id).desc())
         )
         with self.store.read() as session:
-            return session.exec(query).first() or Delivery()
+            return session.exec(query.limit(1)).one()
 
     def expect(self, channel: str, **values: object) -> Delivery:
         """Wait until the delivery on a channel has these values."""
