@@ -21,7 +21,7 @@ _ALL = 10_000
 def list_deliveries(
     *,
     failed: Annotated[bool, typer.Option("--failed", help="Only what did not arrive.")] = False,
-    channel: Annotated[str | None, typer.Option(help="sms, voice, email, webhook or mqtt.")] = None,
+    channel: Annotated[str | None, typer.Option(help="sms, voice, email, webhook …")] = None,
     case: Annotated[int | None, typer.Option(help="Only of this case.")] = None,
     limit: Annotated[int, typer.Option(help="At most so many.")] = 100,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
