@@ -50,8 +50,9 @@ class Mailbox:
         return self
 
     def stop(self) -> None:
-        """Close the server."""
-        self._controller.stop(no_assert=True)
+        """Close the server, once."""
+        if not self._controller.loop.is_closed():
+            self._controller.stop(no_assert=True)
 
     def mails_to(self, address: str) -> list[EmailMessage]:
         """Return what was accepted for an address, oldest first."""
@@ -80,7 +81,7 @@ class Mailbox:
             self.mails.append(mail)
             self._changed.notify_all()
         if refusal is not None and server.transport is not None:
-            server.transport.abort()
+            server.transport.close()
         return "250 kept"
 
     def _authenticate(

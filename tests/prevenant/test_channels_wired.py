@@ -1,6 +1,7 @@
 """Which channels there are with which settings, and who is asked first."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -22,11 +23,16 @@ send:
   url: http://127.0.0.1:9/
   fields: {to: "{to}", text: "{text}"}
 """
-TWILIO = {
-    "twilio_account_sid": "AC1",
-    "twilio_auth_token": SecretStr("x"),
-    "twilio_from": "+33939980000",
-}
+
+
+def with_twilio(**more: Any) -> Settings:
+    """Return settings with an account at Twilio."""
+    return Settings(
+        twilio_account_sid="AC1",
+        twilio_auth_token=SecretStr("x"),
+        twilio_from="+33939980000",
+        **more,
+    )
 
 
 @pytest.fixture
@@ -50,7 +56,7 @@ def test_without_credentials_there_is_chat_alone(store: Store, clock: MovedClock
 def test_twilio_alone_and_a_gateway_alone_have_nobody_to_pass_on_to(
     store: Store, clock: MovedClock, gateway: Path
 ) -> None:
-    twilio = make_channels(Settings(**TWILIO), clock, store)
+    twilio = make_channels(with_twilio(), clock, store)
     assert set(twilio) == {"chat", "sms", "voice"}
     assert isinstance(twilio["sms"], Sms)
     alone = make_channels(Settings(sms_gateway=gateway), clock, store)
@@ -62,7 +68,7 @@ def test_twilio_alone_and_a_gateway_alone_have_nobody_to_pass_on_to(
 def test_who_is_asked_first_is_a_setting(
     store: Store, clock: MovedClock, gateway: Path, first: str
 ) -> None:
-    settings = Settings(**TWILIO, sms_gateway=gateway, sms_first=first)
+    settings = with_twilio(sms_gateway=gateway, sms_first=first)
     sms = make_channels(settings, clock, store)["sms"]
     assert isinstance(sms, Providers)
     delivery = Delivery(
@@ -80,7 +86,7 @@ def test_who_is_asked_first_is_a_setting(
 def test_a_provider_that_rests_is_told_in_the_story(
     store: Store, clock: MovedClock, gateway: Path
 ) -> None:
-    settings = Settings(**TWILIO, sms_gateway=gateway)
+    settings = with_twilio(sms_gateway=gateway)
     sms = make_channels(settings, clock, store)["sms"]
     assert isinstance(sms, Providers)
     sms._tell("provider.rests", "sms: twilio rests", {"provider": "twilio"})
@@ -91,7 +97,7 @@ def test_a_provider_that_rests_is_told_in_the_story(
 
 
 def test_whatsapp_needs_its_number(store: Store, clock: MovedClock) -> None:
-    settings = Settings(**TWILIO, twilio_whatsapp_from="+33939980000")
+    settings = with_twilio(twilio_whatsapp_from="+33939980000")
     assert "whatsapp" in make_channels(settings, clock, store)
 
 
