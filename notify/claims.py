@@ -18,6 +18,7 @@ from sqlmodel import Session, col, or_, select
 
 from notify.consent import find_objection
 from notify.delivery import ANSWERED_AT_ONCE, MAX_ATTEMPTS, move, retry_at
+from notify.failover import choose_provider
 from notify.message import (
     DELIVERED,
     FAILED,
@@ -32,6 +33,7 @@ from notify.message import (
     Message,
     is_moot,
 )
+from notify.opting_out import end_of, record_opt_out
 from prevenant.domain import Severity
 from prevenant.errors import DeliveryError, Refused, Throttled, Uncertain
 from prevenant.store import UtcDateTime, has_gone
@@ -162,6 +164,7 @@ def claim(
             if not is_uncertain:
                 delivery.attempts += not (is_renewed and delivery.state == SENDING)
                 delivery.state = SENDING
+                delivery.provider = choose_provider(channels, delivery, now)
                 delivery.started_at = delivery.updated_at = now
         session.add(delivery)
     return claimed
@@ -327,7 +330,8 @@ def _record_error(
     if isinstance(error, Uncertain):
         delivery.state, delivery.next_at = UNCERTAIN, now + LOOK_AGAIN
     elif isinstance(error, Refused) or delivery.attempts >= MAX_ATTEMPTS:
-        move(session, delivery, FAILED, now, error.reason)
+        move(session, delivery, end_of(error), now, error.reason)
+        record_opt_out(session, delivery, error, now)
         return
     else:
         advice = error.retry_after_s if isinstance(error, Throttled) else None

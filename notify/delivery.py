@@ -168,6 +168,8 @@ def _tell_story(session: Session, message: Message, delivery: Delivery, now: dat
             "to": message.name,
             "role": message.role,
             "template": message.template,
+            "provider": delivery.provider,
+            "attempts": delivery.attempts,
             "text": shown,
         },
     )

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import JSON, Column, ColumnElement, Index, bindparam, text
 from sqlmodel import Field, Session, SQLModel, and_, col, or_, select
 
+from notify.segments import fit_text, measure
 from notify.templating import Templates
 from prevenant.store import wake
 from prevenant.tables import CaseEvent, add_case_event, json_column, utc_column
@@ -25,7 +26,8 @@ UNDELIVERED, FAILED, SUPPRESSED = "undelivered", "failed", "suppressed"
 REACHED = frozenset({DELIVERED, READ})
 OVER = frozenset({UNDELIVERED, FAILED, SUPPRESSED})
 
-CHANNELS = ("sms", "voice", "email")
+SMS = "sms"
+CHANNELS = (SMS, "voice", "email", "whatsapp", "chat")
 """By which people are told."""
 WEBHOOK, COMMAND = "webhook", "mqtt"
 """By which machines are: their addresses are a URL and a topic."""
@@ -48,6 +50,8 @@ class Message(SQLModel, table=True):
     turn: int = 0
     texts: dict[str, Any] = json_column()
     """By channel, as rendered when the message was decided."""
+    left_out: int = 0
+    """How many characters of the SMS were left out, since it was too long."""
     addresses: dict[str, Any] = json_column()
     state: str = Field(default=QUEUED, index=True)
     reason: str = ""
@@ -91,6 +95,12 @@ class Delivery(SQLModel, table=True):
     state: str = QUEUED
     reason: str = ""
     attempts: int = 0
+    segments: int = 0
+    """How many an SMS takes; 0 for anything else."""
+    encoding: str = ""
+    """In which encoding an SMS goes: `GSM-7` or `UCS-2`."""
+    provider: str = ""
+    """Which of several providers has it, or may have; nothing where a channel has but one."""
     provider_id: str | None = Field(default=None, index=True)
     answer: dict[str, Any] = json_column()
     """What a webhook answered, where it was an object."""
@@ -184,6 +194,7 @@ def queue_message(session: Session, templates: Templates, draft: Draft, now: dat
         for turn in turns
         for channel in turn
     }
+    left_out = _shorten(texts, str(variables.get("link") or ""))
     message = Message(
         key=draft.key,
         case_id=draft.case_id,
@@ -195,6 +206,7 @@ def queue_message(session: Session, templates: Templates, draft: Draft, now: dat
         severity=draft.severity,
         turns=turns,
         texts=texts,
+        left_out=left_out,
         addresses={channel: recipient.addresses[channel] for channel in texts},
         ask=draft.ask.kind if draft.ask else None,
         ask_open=draft.ask is not None,
@@ -211,6 +223,15 @@ def queue_message(session: Session, templates: Templates, draft: Draft, now: dat
         message.reason = "no address for any of the channels"
         tell_case(session, message, "message.failed", now)
     return message
+
+
+def _shorten(texts: dict[str, Any], link: str) -> int:
+    """Shorten the SMS that is too long; return how many of its characters were left out."""
+    if SMS not in texts:
+        return 0
+    fitted = fit_text(str(texts[SMS]), link)
+    texts[SMS] = fitted.text
+    return fitted.left_out
 
 
 def tell_case(
@@ -302,17 +323,19 @@ def raise_urgency(session: Session, case_id: int, severity: int) -> None:
 def queue_turn(session: Session, message: Message, now: datetime) -> None:
     """Queue a delivery on each channel of the message's present turn."""
     for channel in message.turns[message.turn]:
-        session.add(
-            Delivery(
-                key=f"m{message.id}-{channel}",
-                message_id=message.id or 0,
-                channel=channel,
-                address=message.addresses[channel],
-                severity=message.severity,
-                next_at=now,
-                updated_at=now,
-            )
+        delivery = Delivery(
+            key=f"m{message.id}-{channel}",
+            message_id=message.id or 0,
+            channel=channel,
+            address=message.addresses[channel],
+            severity=message.severity,
+            next_at=now,
+            updated_at=now,
         )
+        if channel == SMS:
+            size = measure(message.texts[channel])
+            delivery.segments, delivery.encoding = size.segments, size.encoding
+        session.add(delivery)
     wake(session, OUTBOX)
 
 

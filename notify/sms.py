@@ -4,17 +4,18 @@ from datetime import timedelta
 from typing import Any
 
 import requests
-import structlog
 from twilio.base.exceptions import TwilioException, TwilioRestException
 from twilio.http.http_client import TwilioHttpClient
 from twilio.http.response import Response
 from twilio.rest import Client
 
+from notify.http_answers import never_connected, retry_after_s
 from notify.message import Delivery, Message
-from prevenant.errors import Refused, Throttled, Uncertain
+from notify.numbers import dialled
+from notify.twilio_codes import CODES, judge_code
+from prevenant.errors import Throttled, Uncertain
+from prevenant.senders import Senders
 from prevenant.settings import Settings
-
-log = structlog.get_logger()
 
 TIMEOUT_S = 10.0
 _TOO_MANY, _UNAVAILABLE, _SERVER_ERROR = 429, 503, 500
@@ -33,7 +34,7 @@ class TwilioAccount:
         self.client = Client(settings.twilio_account_sid, self.token, http_client=http)
         if settings.twilio_base_url:
             self.client.api.base_url = settings.twilio_base_url
-        self.sender = settings.twilio_from
+        self.senders = Senders.parse(settings.twilio_from, settings.twilio_senders)
         self._public_url = settings.public_url
 
     def close(self) -> None:
@@ -57,6 +58,8 @@ class TwilioAccount:
 class Sms:
     """Text messages. Raises the errors of `DeliveryError`."""
 
+    knows_what_it_took = True
+
     def __init__(self, account: TwilioAccount) -> None:
         self._account = account
 
@@ -69,8 +72,8 @@ class Sms:
         """Hand one text to Twilio; return its SID."""
         sent = call_twilio(
             self._account.client.messages.create,
-            to=delivery.address,
-            from_=self._account.sender,
+            to=dialled(delivery.address),
+            from_=self._account.senders.for_text(delivery.address),
             body=message.texts[delivery.channel],
             **given(status_callback=self._account.callback("status", delivery)),
         )
@@ -79,7 +82,7 @@ class Sms:
     def find(self, delivery: Delivery, message: Message, known: frozenset[str]) -> str | None:
         """Look through Twilio's list for a text that we may have handed over."""
         sent = call_twilio(
-            self._account.client.messages.list, to=delivery.address, limit=_LOOKED_THROUGH
+            self._account.client.messages.list, to=dialled(delivery.address), limit=_LOOKED_THROUGH
         )
         for one in sent:
             if one.sid in known or one.body != message.texts[delivery.channel]:
@@ -111,13 +114,12 @@ def call_twilio(request: Any, **options: Any) -> Any:
         return request(**options)
     except TwilioRestException as error:
         code = str(error.code) if error.code else None
-        if error.status in _UNAUTHORISED:
+        if error.status in _UNAUTHORISED and error.code not in CODES:
             message = (
                 "Twilio refuses the credentials: check PREVENANT_TWILIO_ACCOUNT_SID and _AUTH_TOKEN"
             )
             raise Throttled(message, code, retry_after_s=30.0) from None
-        message = f"Twilio refuses it: {error.msg}"
-        raise Refused(message, code) from None
+        raise judge_code(error.code, error.msg) from None
     except requests.ConnectTimeout:
         message = "Twilio does not answer"
         raise Throttled(message) from None
@@ -135,13 +137,6 @@ def call_twilio(request: Any, **options: Any) -> Any:
         raise Uncertain(message) from None
 
 
-def never_connected(error: requests.ConnectionError) -> bool:
-    """Return whether a request was certainly not taken, because nobody was there."""
-    cause = error.args[0] if error.args else None
-    reason = getattr(cause, "reason", cause)
-    return type(reason).__name__ in {"NewConnectionError", "NameResolutionError"}
-
-
 class _HonestHttpClient(TwilioHttpClient):  # type: ignore[misc]  # twilio ships no types
     """Tells "not now" and "perhaps" apart, which the status of an exception alone does not."""
 
@@ -150,10 +145,8 @@ class _HonestHttpClient(TwilioHttpClient):  # type: ignore[misc]  # twilio ships
         response = super().request(*args, **options)
         status = response.status_code
         if status in {_TOO_MANY, _UNAVAILABLE}:
-            advice = {k.lower(): v for k, v in (response.headers or {}).items()}.get("retry-after")
-            seconds = float(advice) if advice and str(advice).isdecimal() else None
             message = f"Twilio answers {status}: too much at once"
-            raise Throttled(message, str(status), seconds)
+            raise Throttled(message, str(status), retry_after_s(response.headers or {}))
         if status >= _SERVER_ERROR:
             message = f"Twilio answers {status}"
             raise Uncertain(message, str(status))

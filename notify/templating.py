@@ -25,7 +25,7 @@ LANGUAGES = ("en", "fr")
 _LOCALES = {"en": "en_GB"}
 """Where a language alone does not say how times are written."""
 _SHIPPED = Path(__file__).parent / "templates"
-_FORMS = ("sms", "voice", "email")
+_FORMS = ("sms", "voice", "email", "whatsapp", "chat")
 _EMAIL_PARTS = ("subject", "text")
 _MAX_RENDERED = 20_000
 _COMPILED = 2_000

@@ -3,6 +3,7 @@
 from twilio.twiml.voice_response import Gather, VoiceResponse
 
 from notify.message import Delivery, Message
+from notify.numbers import dialled
 from notify.sms import TwilioAccount, call_twilio, given, is_since
 
 _LOOKED_THROUGH = 50
@@ -26,8 +27,8 @@ class Voice:
         """Have Twilio call; return the call's SID."""
         call = call_twilio(
             self._account.client.calls.create,
-            to=delivery.address,
-            from_=self._account.sender,
+            to=dialled(delivery.address),
+            from_=self._account.senders.for_call(delivery.address),
             twiml=self._twiml(delivery, message),
             timeout=_RING_S,
             **given(status_callback=self._account.callback("status", delivery)),
@@ -38,7 +39,7 @@ class Voice:
         """Look through Twilio's list for a call that we may have ordered."""
         del message
         calls = call_twilio(
-            self._account.client.calls.list, to=delivery.address, limit=_LOOKED_THROUGH
+            self._account.client.calls.list, to=dialled(delivery.address), limit=_LOOKED_THROUGH
         )
         for call in calls:
             if call.sid not in known and is_since(call.date_created, delivery):

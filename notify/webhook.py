@@ -12,8 +12,8 @@ from typing import Any
 
 import requests
 
+from notify.http_answers import never_connected, retry_after_s
 from notify.message import Delivery, Message
-from notify.sms import never_connected
 from prevenant.clock import Clock, epoch_seconds
 from prevenant.errors import Refused, Throttled, Uncertain
 from prevenant.settings import Settings
@@ -69,9 +69,12 @@ class Webhook:
                 raise Throttled(reason) from None
             reason = "the webhook broke off"
             raise Uncertain(reason) from None
-        except (requests.RequestException, ValueError) as error:
+        except ValueError as error:
             reason = f"the webhook cannot be called: {type(error).__name__}"
             raise Refused(reason) from None
+        except requests.RequestException as error:
+            reason = f"the webhook's answer cannot be read: {type(error).__name__}"
+            raise Uncertain(reason) from None
         return delivery.key
 
     def find(self, delivery: Delivery, message: Message, known: frozenset[str]) -> None:
@@ -93,10 +96,8 @@ def _judge(response: requests.Response) -> None:
     status = response.status_code
     code = str(status)
     if status in _NOT_NOW or status >= _SERVER_ERROR:
-        advice = response.headers.get("Retry-After", "")
-        seconds = float(advice) if advice.isdecimal() else None
         message = f"the webhook answers {status}: not now"
-        raise Throttled(message, code, seconds)
+        raise Throttled(message, code, retry_after_s(response.headers))
     if not _SUCCESS <= status < _REDIRECT:
         message = f"the webhook refuses it with {status}"
         raise Refused(message, code)

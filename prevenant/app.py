@@ -13,6 +13,7 @@ from ingest.journal import Journal
 from ingest.listener import Listeners
 from notify.command import Command
 from notify.delivery import Channel
+from notify.gateway_file import load_gateway
 from notify.message import CHANNELS, COMMAND, OUTBOX, WEBHOOK
 from notify.outbox import Outbox
 from prevenant.book import Book
@@ -54,6 +55,7 @@ class Engine:
     ) -> None:
         self.settings, self.roles = settings, roles
         sources = load_sources(settings.crm_sources)
+        load_gateway(settings.sms_gateway)
         self._socket = bind(settings) if CONSOLE in roles else None
         self._journal = _claim_journal(settings)
         self.clock = clock or settings.make_clock(self._journal.left_off_at)
@@ -113,7 +115,7 @@ class Engine:
         # Without the role, commands alone: they go out where the brokers are.
         left = frozenset({*CHANNELS, WEBHOOK})
         if ENGAGE in roles:
-            self.channels |= make_channels(settings, self.clock)
+            self.channels |= make_channels(settings, self.clock, self.store)
             left = frozenset()
         self._outbox = Outbox(self.store, self.clock, self.channels, left=left)
         self._parts = Parts()

@@ -47,7 +47,7 @@ from prevenant.tables import add_timeline, wake_cases
 from workflows.tables import ACTIVE_JOBS, HANDED_OVER, OPEN, Case, Offer, WorkOrder
 
 GONE = "(erased)"
-_CHANNELS = ("sms", "voice", "email")
+_CHANNELS = ("sms", "voice", "email", "whatsapp", "chat")
 _WORDS = frozenset({"text", "texts", "said", "note", "body", "subject", "html", "proof", "address"})
 """Under these keys stands what was said to somebody or by somebody."""
 
@@ -170,13 +170,20 @@ def _keep_stops(session: Session, subject: Subject) -> None:
         word = find_consent(session, subject.contact_id, channel)
         if word is not None and word.state == WITHDRAWN:
             for address in addresses:
-                if ("@" in address) == (channel == "email"):
+                if _is_of(channel, address):
                     kept.setdefault((channel, address), word.at)
     session.flush()
     for (channel, address), since in kept.items():
         digest = digest_address(address)
         if session.get(OptOut, (channel, digest)) is None:
             session.add(OptOut(channel=channel, address=digest, since=since, proof=GONE))
+
+
+def _is_of(channel: str, address: str) -> bool:
+    """Return whether an address has the form of a channel's."""
+    if "://" in address:
+        return channel == "chat"
+    return channel == "email" if "@" in address else channel not in {"email", "chat"}
 
 
 def _forget_homes(session: Session, subject: Subject) -> None:

@@ -5,7 +5,8 @@
     │   ├── SettingsError
     │   ├── BookError           every problem of a rule book at once
     │   ├── CrmImportError      every problem of the imported files at once
-    │   └── SourcesError        every problem of the file that names outside CRMs at once
+    │   ├── SourcesError        every problem of the file that names outside CRMs at once
+    │   └── GatewayError        every problem of the file that describes an SMS gateway at once
     ├── Undecodable             one payload could not become a reading; it goes to quarantine
     ├── JournalError            the journal could not be written or read; nothing is acknowledged
     ├── StoreUnavailable        the database does not answer; try again
@@ -13,6 +14,9 @@
     ├── CrmBusy                 another process reads this outside CRM just now; look again later
     └── DeliveryError           a provider did not take a message
         ├── Refused             for good: this address or this content will never be taken
+        │   ├── WrongAddress    nobody can be reached under this address
+        │   ├── OptedOut        the person has told the provider to stop
+        │   └── Unusable        our account there cannot: another provider may
         ├── Throttled           for now: try again after `retry_after_s`
         └── Uncertain           it may have been taken: look it up before anything is sent again
 
@@ -72,6 +76,10 @@ class SourcesError(_Problems):
     """The file of outside CRMs cannot be used; `problems` lists everything wrong in it."""
 
 
+class GatewayError(_Problems):
+    """The file of an SMS gateway cannot be used; `problems` lists everything wrong in it."""
+
+
 class Undecodable(PrevenantError):
     """A payload cannot become a reading. The message is the reason that quarantine shows."""
 
@@ -111,6 +119,21 @@ class DeliveryError(PrevenantError):
 
 class Refused(DeliveryError):
     """The provider will never take this message to this address."""
+
+
+class WrongAddress(Refused):
+    """Nobody can be reached under this address on this channel."""
+
+    def __init__(self, reason: str, code: str | None = None) -> None:
+        super().__init__(f"wrong address: {reason}", code)
+
+
+class OptedOut(Refused):
+    """The person has told the provider to stop, so that nothing more may go to this address."""
+
+
+class Unusable(Refused):
+    """The provider cannot send this for us, whoever it goes to; another one may."""
 
 
 class Throttled(DeliveryError):

@@ -141,7 +141,7 @@ def find_subject(session: Session, contact_id: str) -> Subject:
     ).all()
     messages = session.exec(select(Message).where(Message.contact_id == contact_id)).all()
     others = select(Contact).where(Contact.id != contact_id)
-    addresses = {contact.email, contact.phone}
+    addresses = {contact.email, contact.phone, contact.whatsapp, contact.chat}
     ids = [one.id for one in messages]
     for some in in_chunks(ids):
         query = select(Delivery.address).where(col(Delivery.message_id).in_(some))
@@ -166,12 +166,17 @@ def find_subject(session: Session, contact_id: str) -> Subject:
 def _of_others(session: Session, contact_id: str, addresses: Iterable[str]) -> set[str]:
     """Return those of some addresses that somebody else has too: what went there may be theirs."""
     lowered = sorted({one.lower() for one in addresses if one})
-    theirs = select(Contact.phone, Contact.email).where(
+    theirs = select(Contact.phone, Contact.email, Contact.whatsapp, Contact.chat).where(
         Contact.id != contact_id,
         col(Contact.erased_at).is_(None),
-        or_(col(Contact.phone).in_(lowered), func.lower(Contact.email).in_(lowered)),
+        or_(
+            col(Contact.phone).in_(lowered),
+            col(Contact.whatsapp).in_(lowered),
+            func.lower(Contact.email).in_(lowered),
+            func.lower(Contact.chat).in_(lowered),
+        ),
     )
-    held = {one.lower() for pair in session.exec(theirs) for one in pair}
+    held = {one.lower() for held_by in session.exec(theirs) for one in held_by}
     return {one for one in addresses if one.lower() in held}
 
 

@@ -27,6 +27,7 @@ from prevenant.clock import Clock, ScaledClock, SystemClock
 from prevenant.document import suggest
 from prevenant.durations import parse_duration
 from prevenant.errors import SettingsError
+from prevenant.senders import Senders
 
 PREFIX = "PREVENANT_"
 ENV_FILE, TOML_FILE = ".env", "prevenant.toml"
@@ -117,6 +118,18 @@ def _secret_web_url(text: SecretStr) -> SecretStr:
 def _smtp_url(text: SecretStr) -> SecretStr:
     if text.get_secret_value():
         _url(text.get_secret_value(), _SMTP_SCHEMES, "smtp+starttls://user:password@host:587")
+    return text
+
+
+def _senders(text: str) -> str:
+    Senders.parse("", text)
+    return text
+
+
+def _content_sid(text: str) -> str:
+    if text and not re.fullmatch(r"HX[0-9a-f]{32}", text):
+        message = "write the template's SID as Twilio's console shows it: HX and 32 digits"
+        raise ValueError(message)
     return text
 
 
@@ -219,8 +232,24 @@ class Settings(BaseSettings):
     twilio_account_sid: str = Field(default="", description="Twilio account, for SMS and voice")
     twilio_auth_token: SecretStr = Field(default=SecretStr(""), description="Twilio secret")
     twilio_from: str = Field(default="", description="the number that sends, in the form +33…")
+    twilio_senders: Annotated[str, AfterValidator(_senders)] = Field(
+        default="", description="other senders by country: FR=+33939980000, GB=Prevenant"
+    )
     twilio_base_url: Annotated[str, AfterValidator(_web_url)] = Field(
         default="", description="another address for Twilio's API, for tests and proxies"
+    )
+    twilio_whatsapp_from: str = Field(
+        default="", description="the number that sends by WhatsApp, in the form +33…"
+    )
+    twilio_whatsapp_template: Annotated[str, AfterValidator(_content_sid)] = Field(
+        default="", description="the approved template HX… whose variable 1 is the text"
+    )
+    sms_gateway: Path = Field(
+        default=Path("sms-gateway.yaml"),
+        description="an SMS gateway over HTTP; where there is no such file, none",
+    )
+    sms_first: Literal["twilio", "gateway"] = Field(
+        default="twilio", description="who is asked first for SMS where both are set"
     )
     smtp_url: Annotated[SecretStr, AfterValidator(_smtp_url)] = Field(
         default=SecretStr(""),
@@ -359,6 +388,8 @@ def _missing_of_providers(settings: Settings) -> Iterator[str]:
             "Twilio needs all of PREVENANT_TWILIO_ACCOUNT_SID, _AUTH_TOKEN and _FROM: "
             f"set {' and '.join(missing)} too, or none"
         )
+    if settings.twilio_whatsapp_from and missing:
+        yield "PREVENANT_TWILIO_WHATSAPP_FROM needs a Twilio account: set its SID, token and FROM too"
     if settings.smtp_url.get_secret_value() and "@" not in settings.email_from:
         yield "PREVENANT_SMTP_URL is set: name the sender with PREVENANT_EMAIL_FROM, as in us@example.org"
 

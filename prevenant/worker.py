@@ -1,29 +1,39 @@
 """A worker: cases, messages or pages alone, on a store that others fill; any number on one PostgreSQL."""
 
 from collections.abc import Mapping
+from typing import Any
 
+import structlog
+
+from notify.chat import Chat
 from notify.delivery import Channel
 from notify.email import Email
-from notify.message import COMMAND, WEBHOOK
+from notify.failover import Provider, Providers
+from notify.gateway import GatewaySms
+from notify.gateway_file import load_gateway
+from notify.message import COMMAND, SMS, WEBHOOK
 from notify.outbox import Outbox
 from notify.sms import Sms, TwilioAccount
 from notify.voice import Voice
 from notify.webhook import Webhook
+from notify.whatsapp import WhatsApp
 from prevenant.book import Book
 from prevenant.book_switch import BookSwitch
 from prevenant.clock import Clock
-from prevenant.errors import ConfigurationError
+from prevenant.errors import ConfigurationError, StoreUnavailable
 from prevenant.garbage import collect_seldom
 from prevenant.parts import Parts
 from prevenant.publishing import find_active
 from prevenant.roles import CONSOLE, ENGAGE, ROUTE
 from prevenant.settings import Settings
 from prevenant.store import Store
-from prevenant.tables import last_told_at
+from prevenant.tables import add_timeline, last_told_at
 from prevenant.website import Website, bind
 from workflows.office import Office, office_of
 from workflows.roads import Roads
 from workflows.runtime import Runtime
+
+log = structlog.get_logger()
 
 
 class Worker:
@@ -103,6 +113,7 @@ def make_worker(settings: Settings, roles: frozenset[str]) -> Worker:
 
     Raises ConfigurationError before anything is started.
     """
+    load_gateway(settings.sms_gateway)
     listener = bind(settings) if CONSOLE in roles else None
     store = Store(settings.database_url)
     try:
@@ -110,7 +121,7 @@ def make_worker(settings: Settings, roles: frozenset[str]) -> Worker:
         with store.read() as session:
             clock = settings.make_clock(last_told_at(session))
         open_office(settings, store, clock)
-        worker = Worker(store, clock, make_channels(settings, clock), roles)
+        worker = Worker(store, clock, make_channels(settings, clock, store), roles)
         if listener is not None:
             worker.website = Website(settings, listener, store, clock, worker.book.templates)
     except BaseException:
@@ -134,15 +145,39 @@ def open_office(settings: Settings, store: Store, clock: Clock) -> Office:
     return office
 
 
-def make_channels(settings: Settings, clock: Clock) -> dict[str, Channel]:
+def make_channels(settings: Settings, clock: Clock, store: Store) -> dict[str, Channel]:
     """Return the channels that have credentials."""
-    channels: dict[str, Channel] = {}
+    channels: dict[str, Channel] = {"chat": Chat()}
+    texts: dict[str, Provider] = {}
     secret = settings.twilio_auth_token.get_secret_value()
     if settings.twilio_account_sid and secret and settings.twilio_from:
         account = TwilioAccount(settings)
-        channels |= {"sms": Sms(account), "voice": Voice(account)}
+        texts["twilio"] = Sms(account)
+        channels["voice"] = Voice(account)
+        if settings.twilio_whatsapp_from:
+            sender, template = settings.twilio_whatsapp_from, settings.twilio_whatsapp_template
+            channels["whatsapp"] = WhatsApp(account, sender, template)
+    gateway = load_gateway(settings.sms_gateway)
+    if gateway is not None:
+        texts["gateway"] = GatewaySms(gateway, settings.public_url)
+    first = settings.sms_first
+    ordered = sorted(texts, key=lambda name: name != first)
+    if len(ordered) > 1:
+        in_order = {name: texts[name] for name in ordered}
+        channels[SMS] = Providers(SMS, in_order, clock, lambda *line: _tell(store, clock, *line))
+    elif ordered:
+        channels[SMS] = texts[ordered[0]]
     if settings.smtp_url.get_secret_value() and settings.email_from:
         channels["email"] = Email(settings)
     if settings.webhook_secret.get_secret_value():
         channels[WEBHOOK] = Webhook(settings, clock)
     return channels
+
+
+def _tell(store: Store, clock: Clock, kind: str, words: str, detail: Mapping[str, Any]) -> None:
+    """Write a line of the story; a store that is away costs that line alone."""
+    try:
+        with store.write() as session:
+            add_timeline(session, clock.now(), kind, words, detail=dict(detail))
+    except StoreUnavailable as error:
+        log.error("a line of the story is lost", kind=kind, reason=str(error))

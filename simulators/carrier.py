@@ -27,7 +27,7 @@ from prevenant.clock import Clock, SystemClock
 from simulators.people import Answer
 
 _ROUTE = re.compile(r"/2010-04-01/Accounts/(\w+)/(Messages|Calls)(?:/(\w+))?\.json")
-_NUMBER = re.compile(r"\+[1-9]\d{6,14}")
+_NUMBER = re.compile(r"(?:whatsapp:)?\+[1-9]\d{6,14}")
 _CALLBACK_TIMEOUT_S = 5.0
 _PAGE_SIZE = 50
 _WITHHELD_S = 60.0
@@ -57,9 +57,11 @@ class Refusal:
     """How requests to create something are refused for a while."""
 
     status: int
-    """429 or 5xx; 0 accepts, and then answers too late for any client to wait."""
+    """4xx or 5xx; 0 accepts, and then answers too late for any client to wait."""
     times: int
     retry_after_s: int | None = None
+    code: int = 0
+    """Twilio's code, where it is another than the status has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,8 @@ class Carrier:
         self.key_for: Callable[[str, str], str | None] = lambda _spoken, _number: None
         self.unreachable: set[str] = set()
         """Numbers to which nothing can be delivered."""
+        self.codes: dict[str, int] = {}
+        """Why nothing can be delivered to a number, where it is not 30003."""
         self.loses_receipts = False
         self._clock = clock or SystemClock()
         self._refusals: list[Refusal] = []
@@ -123,9 +127,11 @@ class Carrier:
         self._server.shutdown()
         self._server.server_close()
 
-    def refuse(self, status: int, times: int = 1, retry_after_s: int | None = None) -> None:
+    def refuse(
+        self, status: int, times: int = 1, retry_after_s: int | None = None, code: int = 0
+    ) -> None:
         """Refuse the next `times` requests to create something; status 0 accepts but never answers."""
-        self._refusals.append(Refusal(status, times, retry_after_s))
+        self._refusals.append(Refusal(status, times, retry_after_s, code))
 
     def sent_to(self, number: str, kind: str = "Messages") -> list[Sent]:
         """Return what was accepted for a number, oldest first."""
@@ -173,7 +179,7 @@ class Carrier:
 
     def accept(self, kind: str, fields: dict[str, str]) -> Sent:
         """Take something to deliver."""
-        body = fields.get("Body", "")
+        body = fields.get("Body") or _filled(fields.get("ContentVariables", ""))
         twiml = fields.get("Twiml", "")
         one = Sent(
             kind,
@@ -211,7 +217,8 @@ class Carrier:
             return
         self._receipt(one, "sent")
         if one.to in self.unreachable:
-            self._receipt(one, "undelivered", ErrorCode="30003")
+            code = self.codes.get(one.to, 30003)
+            self._receipt(one, "undelivered", ErrorCode=str(code))
             return
         self._receipt(one, "delivered")
         for answer in self.answers_to(one.body, one.to):
@@ -302,8 +309,10 @@ class _Handler(BaseHTTPRequestHandler):
         if refusal is not None and refusal.status:
             advice = refusal.retry_after_s
             headers = {"Retry-After": str(advice)} if advice is not None else {}
-            code = 20429 if refusal.status == 429 else 20500  # noqa: PLR2004  Twilio's codes
-            self._error(refusal.status, code, "Too Many Requests or Server Error", headers)
+            usual = 20429 if refusal.status == 429 else 20500  # noqa: PLR2004  Twilio's codes
+            self._error(
+                refusal.status, refusal.code or usual, "Too Many Requests or Server Error", headers
+            )
             return
         kind = route[2]
         problem = _problem(kind, fields)
@@ -454,13 +463,18 @@ def _problem(kind: str, fields: dict[str, str]) -> tuple[int, str] | None:
         return 21211, f"The 'To' number {fields['To']} is not a valid phone number."
     if not fields.get("From") and not fields.get("MessagingServiceSid"):
         return 21603, "A 'From' phone number is required."
-    if kind == "Messages" and not fields.get("Body"):
+    if kind == "Messages" and not fields.get("Body") and not fields.get("ContentSid"):
         return 21602, "Message body is required."
-    if kind == "Messages" and len(fields["Body"]) > 1600:  # noqa: PLR2004  Twilio's limit
+    if kind == "Messages" and len(fields.get("Body", "")) > 1600:  # noqa: PLR2004  Twilio's limit
         return 21617, "The concatenated message body exceeds the 1600 character limit."
     if kind == "Calls" and not fields.get("Twiml") and not fields.get("Url"):
         return 21205, "Url parameter is required."
     return None
+
+
+def _filled(variables: str) -> str:
+    """Return what an approved template makes of its variables: each template is `1, thank you.`."""
+    return f"{json.loads(variables)['1']}, thank you." if variables else ""
 
 
 def _spoken(twiml: str) -> list[str]:

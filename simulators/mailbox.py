@@ -25,7 +25,7 @@ class Mailbox:
     ) -> None:
         self.mails: list[EmailMessage] = []
         self.refusals: list[str] = []
-        """Answers such as `451 try later`, each given to one mail instead of taking it."""
+        """Answers such as `451 try later`, each for one mail; an empty one takes it and breaks off."""
         self._changed = threading.Condition()
         self._login = login
         self._controller = Controller(
@@ -50,8 +50,9 @@ class Mailbox:
         return self
 
     def stop(self) -> None:
-        """Close the server."""
-        self._controller.stop(no_assert=True)
+        """Close the server, once."""
+        if not self._controller.loop.is_closed():
+            self._controller.stop(no_assert=True)
 
     def mails_to(self, address: str) -> list[EmailMessage]:
         """Return what was accepted for an address, oldest first."""
@@ -70,14 +71,17 @@ class Mailbox:
         self, server: SMTP, session: Session, envelope: Envelope
     ) -> str:
         """Keep one mail."""
-        del server, session
-        if self.refusals:
-            return self.refusals.pop(0)
+        del session
+        refusal = self.refusals.pop(0) if self.refusals else None
+        if refusal:
+            return refusal
         content = envelope.original_content or b""
         mail = message_from_bytes(content, EmailMessage, policy=default)
         with self._changed:
             self.mails.append(mail)
             self._changed.notify_all()
+        if refusal is not None and server.transport is not None:
+            server.transport.close()
         return "250 kept"
 
     def _authenticate(

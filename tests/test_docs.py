@@ -16,8 +16,10 @@ from prevenant.api import (
     book,
     cases,
     crm,
+    dead_letters,
     devices,
     dispatch,
+    gateway,
     on_call,
     resources,
     webhooks,
@@ -76,7 +78,19 @@ def test_every_command_is_documented() -> None:
 
 def test_every_route_is_documented() -> None:
     text = (DOCS / "api.md").read_text("utf-8")
-    parts = (alarms, cases, resources, devices, crm, dispatch, book, on_call, webhooks)
+    parts = (
+        alarms,
+        cases,
+        resources,
+        devices,
+        dead_letters,
+        crm,
+        dispatch,
+        book,
+        on_call,
+        webhooks,
+        gateway,
+    )
     paths = [r.path for part in parts for r in part.router.routes if isinstance(r, APIRoute)]
     assert "/api/v1/alarms" in paths
     assert [path for path in paths if path.replace(":path", "") not in text] == []

@@ -101,6 +101,8 @@ def read_views(session: Session, ids: Sequence[str] | None) -> Iterator[Technici
         Technician.id,
         Contact.phone,
         Contact.email,
+        Contact.whatsapp,
+        Contact.chat,
         Technician.latitude,
         Technician.longitude,
         Technician.position_latitude,
@@ -132,12 +134,12 @@ def read_views(session: Session, ids: Sequence[str] | None) -> Iterator[Technici
         refused[refusal.technician_id][refusal.customer_id] = refusal.reason
     reached, lost = _person({"sms": "known"}), _person({})
     for row in session.exec(query.order_by(col(Technician.id))):
-        (key, phone, email, lat, lon, seen_lat, seen_lon, seen_at, *rest) = row
+        (key, phone, email, whatsapp, chat, lat, lon, seen_lat, seen_lon, seen_at, *rest) = row
         timezone, capacity, skills, shifts, holidays, areas, parts = rest
         is_seen = None not in (seen_lat, seen_lon, seen_at)
         yield TechnicianView(
             id=key,
-            person=reached if phone or email else lost,
+            person=reached if phone or email or whatsapp or chat else lost,
             position=(seen_lat, seen_lon) if is_seen else (lat, lon),
             timezone=timezone,
             capacity=capacity,

@@ -13,7 +13,7 @@ from workflows.definition import Deadline, Turns
 from workflows.joining import Storm
 from workflows.recipients import ON_CALL, PEOPLE
 
-CHANNELS = ("sms", "voice", "email", "preferred")
+CHANNELS = ("sms", "voice", "email", "whatsapp", "chat", "preferred")
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 """What an answer can be called, so that conditions and templates can name it."""
 _ROLE = re.compile(r"(?:on-call:)?[A-Za-z][\w-]*")

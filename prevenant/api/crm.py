@@ -12,7 +12,7 @@ from sqlmodel import Session
 from prevenant.api.access import require_token
 from prevenant.crm.ages import view_crm
 from prevenant.crm.entities import OF_JOBS, Entity, find_entity
-from prevenant.crm.exporting import find_rows
+from prevenant.crm.exporting import find_rows, hide_secrets
 from prevenant.crm.judging import judge
 from prevenant.crm.leave import record_leave
 from prevenant.crm.positions import Heard, record_positions
@@ -76,7 +76,8 @@ def list_rows(
     """Return rows of a kind, in the order of their ids."""
     kind = _entity(entity)
     with request.app.state.store.read() as session:
-        return list(find_rows(session, kind, offset=offset, limit=limit))
+        found = find_rows(session, kind, offset=offset, limit=limit)
+        return [hide_secrets(row) for row in found]
 
 
 @router.get("/crm/{entity}/{record_id:path}")
@@ -221,7 +222,7 @@ def _known(session: Session, entity: Entity, record_id: str) -> dict[str, Any]:
     if found is None:
         message = f"there is no {record_id!r} in {entity.name}"
         raise HTTPException(status.HTTP_404_NOT_FOUND, message)
-    return found
+    return hide_secrets(found)
 
 
 def _require_technician(session: Session, technician_id: str) -> None:

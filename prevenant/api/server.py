@@ -5,14 +5,17 @@ from dataclasses import dataclass
 from fastapi import FastAPI, Request, Response, status
 
 from notify import Templates
+from notify.gateway_file import load_gateway
 from prevenant import __version__
 from prevenant.api import (
     alarms,
     book,
     cases,
     crm,
+    dead_letters,
     devices,
     dispatch,
+    gateway,
     on_call,
     resources,
     webhooks,
@@ -47,16 +50,19 @@ def make_api(services: Services) -> FastAPI:
     app.state.store = services.store
     app.state.clock = services.clock
     app.state.templates = services.templates
+    app.state.gateway = load_gateway(services.settings.sms_gateway)
     app.state.live = LiveStory(services.store)
     app.include_router(alarms.router)
     app.include_router(cases.router)
     app.include_router(resources.router)
     app.include_router(devices.router)
+    app.include_router(dead_letters.router)
     app.include_router(dispatch.router)
     app.include_router(crm.router)
     app.include_router(book.router)
     app.include_router(on_call.router)
     app.include_router(webhooks.router)
+    app.include_router(gateway.router)
     app.add_api_route("/healthz", healthz, include_in_schema=False)
     app.add_api_route("/readyz", readyz, include_in_schema=False)
     app.add_exception_handler(StoreUnavailable, _unavailable)

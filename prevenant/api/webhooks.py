@@ -10,9 +10,13 @@ from starlette.concurrency import run_in_threadpool
 from twilio.request_validator import RequestValidator
 
 from notify.delivery import take_receipt
-from notify.message import DELIVERED, FAILED, READ, SENT, UNDELIVERED, Delivery, Message
+from notify.message import DELIVERED, FAILED, READ, SENT, SUPPRESSED, UNDELIVERED, Delivery, Message
+from notify.opting_out import end_of, record_opt_out
 from notify.replies import Inbound, receive
+from notify.twilio_codes import judge_code
 from notify.voice import thanks_twiml
+from notify.whatsapp import PREFIX
+from prevenant.errors import Refused
 
 log = structlog.get_logger()
 
@@ -61,8 +65,12 @@ async def take_status(request: Request, key: str, form: SignedForm) -> Response:
 
 @router.post("/sms")
 async def take_sms(request: Request, form: SignedForm) -> Response:
-    """Take an inbound text."""
-    inbound = Inbound(form["MessageSid"], "sms", form["From"], form.get("Body", ""))
+    """Take an inbound text, or a message by WhatsApp."""
+    sender = form["From"]
+    channel = "whatsapp" if sender.startswith(PREFIX) else "sms"
+    inbound = Inbound(
+        form["MessageSid"], channel, sender.removeprefix(PREFIX), form.get("Body", "")
+    )
     await run_in_threadpool(_record_reply, request, inbound)
     return Response(_EMPTY_TWIML, media_type="application/xml")
 
@@ -81,13 +89,19 @@ def _record_status(request: Request, key: str, form: Mapping[str, str]) -> None:
     if state is None:
         return
     code = form.get("ErrorCode", "")
-    reason = f"the carrier says {form.get('MessageStatus') or form.get('CallStatus')}"
-    reason += f" (code {code})" if code else ""
+    said = f"the carrier says {form.get('MessageStatus') or form.get('CallStatus')}"
+    refusal = None
+    if state in {UNDELIVERED, FAILED}:
+        refusal = judge_code(code, f"{said} (code {code})") if code else Refused(said)
+        state = SUPPRESSED if end_of(refusal) == SUPPRESSED else state
+    reason = refusal.reason if refusal else ""
     with request.app.state.store.write() as session:
-        reason = reason if state in {UNDELIVERED, FAILED} else ""
         now = request.app.state.clock.now()
         if not take_receipt(session, key, provider_id, state, now, reason):
             log.warning("a receipt for an unknown delivery", key=key)
+        elif refusal is not None:
+            query = select(Delivery).where(Delivery.key == key)
+            record_opt_out(session, session.exec(query).one(), refusal, now)
 
 
 def _record_reply(request: Request, inbound: Inbound) -> None:

@@ -14,7 +14,7 @@ from prevenant.cli.moments import read_time
 from prevenant.cli.shown import out, show_json, show_table, shown_time
 from prevenant.crm.ages import forget_unread, view_crm
 from prevenant.crm.entities import find_entity
-from prevenant.crm.exporting import export_files, find_rows
+from prevenant.crm.exporting import export_files, find_rows, hide_secrets
 from prevenant.crm.importing import import_files
 from prevenant.crm.source_book import load_sources
 from prevenant.crm.syncing import rehearse_source, sync_source
@@ -92,7 +92,7 @@ def show_crm(
             return
         found = view_crm(session, current.make_clock().now())
     if as_json:
-        show_json(found)
+        show_json(hide_secrets(found))
         return
     rows = [(n, str(c["rows"]), str(c["removed"] or "")) for n, c in found["rows"].items()]
     show_table(["", "rows", "listed no more"], rows)
@@ -210,7 +210,7 @@ def erase(
 def _show_rows(session: Session, kind: str, row: str | None, limit: int) -> None:
     entity = find_entity(kind)
     if row is None:
-        show_json(list(find_rows(session, entity, limit=limit)))
+        show_json([hide_secrets(one) for one in find_rows(session, entity, limit=limit)])
         return
     found = find_row(session, entity, row)
     if found is None:

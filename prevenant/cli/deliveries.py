@@ -3,42 +3,32 @@
 from typing import Annotated, Any
 
 import typer
-from sqlmodel import Session, col, select
+from sqlmodel import col, select
 
-from notify.message import (
-    COMMAND,
-    FAILED,
-    OUTBOX,
-    QUEUED,
-    SUPPRESSED,
-    UNDELIVERED,
-    WEBHOOK,
-    Delivery,
-    Message,
-)
+from notify.dead_letters import LOST, list_dead_letters, resend, resend_all, view_dead_letter
+from notify.message import Delivery, Message
 from prevenant.cli.shown import out, show_json, show_table, shown_time
 from prevenant.errors import ConfigurationError
 from prevenant.settings import load_settings
-from prevenant.store import open_store, wake
+from prevenant.store import open_store
 
 app = typer.Typer(help="What was to be handed over, and how it went.", no_args_is_help=True)
 
-_LOST = (FAILED, UNDELIVERED, SUPPRESSED)
-_MACHINES = (WEBHOOK, COMMAND)
+_ALL = 10_000
 
 
 @app.command("list")
 def list_deliveries(
     *,
     failed: Annotated[bool, typer.Option("--failed", help="Only what did not arrive.")] = False,
-    channel: Annotated[str | None, typer.Option(help="sms, voice, email, webhook or mqtt.")] = None,
+    channel: Annotated[str | None, typer.Option(help="sms, voice, email, webhook …")] = None,
     case: Annotated[int | None, typer.Option(help="Only of this case.")] = None,
     limit: Annotated[int, typer.Option(help="At most so many.")] = 100,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show deliveries, the newest first; addresses stay hidden."""
     query = select(Delivery, Message).where(Delivery.message_id == Message.id)
-    query = query.where(col(Delivery.state).in_(_LOST)) if failed else query
+    query = query.where(col(Delivery.state).in_(LOST)) if failed else query
     query = query.where(Delivery.channel == channel) if channel else query
     query = query.where(Message.case_id == case) if case is not None else query
     query = query.order_by(col(Delivery.id).desc()).limit(limit)
@@ -51,38 +41,46 @@ def list_deliveries(
     show_table(["id", "case", "channel", "to", "state", "attempts", "at", "reason"], shown)
 
 
-@app.command("retry")
-def retry_delivery(
-    number: Annotated[int, typer.Argument(help="The delivery's number.")],
+@app.command("dead-letters")
+def show_dead_letters(
+    *,
+    limit: Annotated[int, typer.Option(help="At most so many.")] = 100,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with bodies.")] = False,
 ) -> None:
-    """Hand a failed webhook or command over again, under the same key."""
+    """Show webhooks and commands that failed for good, the newest first."""
+    with open_store(load_settings()) as store, store.read() as session:
+        rows = [view_dead_letter(*one) for one in list_dead_letters(session, limit)]
+    for row in rows:
+        row["at"] = shown_time(row["at"])
+    if as_json:
+        show_json(rows)
+        return
+    columns = ["id", "case", "channel", "to", "state", "attempts", "at", "reason"]
+    shown = ([str(row[one]) if row[one] is not None else "" for one in columns] for row in rows)
+    show_table(columns, shown)
+
+
+@app.command("resend")
+def resend_dead_letters(
+    number: Annotated[int | None, typer.Argument(help="The delivery's number.")] = None,
+    *,
+    everything: Annotated[bool, typer.Option("--all", help="All dead letters.")] = False,
+    by: Annotated[str, typer.Option(help="Who you are.")] = "",
+) -> None:
+    """Give a failed webhook or command again, under the same key."""
+    if (number is None) != everything:
+        message = "name a delivery, as in `prevenant deliveries resend 7`, or say --all"
+        raise ConfigurationError(message)
     settings = load_settings()
+    now = settings.make_clock().now()
     with open_store(settings) as store, store.write() as session:
-        name = queue_again(session, number)
-    out.print(f"delivery {number} to {name} is queued again: a running engine hands it over")
-
-
-def queue_again(session: Session, number: int) -> str:
-    """Queue a delivery to a machine that has failed; return to whom. Raises ConfigurationError."""
-    delivery = session.get(Delivery, number)
-    if delivery is None:
-        message = f"there is no delivery {number}: see `prevenant deliveries list --failed`"
-        raise ConfigurationError(message)
-    if delivery.channel not in _MACHINES:
-        message = (
-            f"delivery {number} is for a person, who would be told too late: tell them yourself"
-        )
-        raise ConfigurationError(message)
-    if delivery.state not in _LOST:
-        message = f"delivery {number} is {delivery.state}: only one that failed can be tried again"
-        raise ConfigurationError(message)
-    whole = session.get_one(Message, delivery.message_id)
-    delivery.state, delivery.reason, delivery.attempts, delivery.next_at = QUEUED, "", 0, None
-    whole.state, whole.reason = QUEUED, ""
-    session.add(delivery)
-    session.add(whole)
-    wake(session, OUTBOX)
-    return whole.name
+        if number is not None:
+            name = resend(session, number, now, by)
+            said = f"delivery {number} to {name} is queued again"
+        else:
+            letters = [one.id or 0 for one, _ in list_dead_letters(session, _ALL)]
+            said = f"{resend_all(session, letters, now, by)} are queued again"
+    out.print(f"{said}: a running engine hands it over")
 
 
 def _row(delivery: Delivery, message: Message) -> dict[str, Any]:

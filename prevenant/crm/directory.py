@@ -279,7 +279,13 @@ def _position_of(technician: Technician) -> tuple[float, float]:
 
 def view_person(contact: Contact) -> Person:
     """Return a contact as a value."""
-    addresses = {"sms": contact.phone, "voice": contact.phone, "email": contact.email}
+    addresses = {
+        "sms": contact.phone,
+        "voice": contact.phone,
+        "email": contact.email,
+        "whatsapp": contact.whatsapp,
+        "chat": contact.chat,
+    }
     return Person(
         contact.id,
         contact.name,

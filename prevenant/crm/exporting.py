@@ -14,6 +14,7 @@ from prevenant.crm.rows import shown_counts
 from prevenant.crm.shifts import show_shifts
 from prevenant.crm.tables import ERASED, Erasure, RoleHolder
 
+HIDDEN = "********"
 _COUNTS = ("skills", "parts")
 
 
@@ -58,6 +59,13 @@ def find_rows(
     roles = _roles_by_contact(session, only) if entity.name == "contacts" else {}
     for one in session.exec(query.offset(offset).limit(limit)):
         yield view_row(entity, one, roles)
+
+
+def hide_secrets(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row as it can be shown: of a chat's address its service alone."""
+    if not row.get("chat"):
+        return row
+    return {**row, "chat": f"{row['chat'].partition('://')[0]}://{HIDDEN}"}
 
 
 def view_row(

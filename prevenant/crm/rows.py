@@ -17,6 +17,7 @@ from prevenant.crm.public_holidays import judge_region
 from prevenant.crm.shifts import parse_shifts
 
 _QUIET = re.compile(r"(?:[01]\d|2[0-3]):[0-5]\d-(?:[01]\d|2[0-3]):[0-5]\d")
+_CHAT = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
 _YES_NO = {"oui": "yes", "ja": "yes", "non": "no", "nein": "no", "": "yes"}
 _FIRST_YEAR, _LAST_YEAR = 1900, 2999
 _BARE_DIGITS = 10
@@ -52,6 +53,16 @@ def _email(text: str) -> str:
     name, _, domain = text.partition("@")
     if text and (not name or "." not in domain or " " in text):
         message = "this is no e-mail address: write name@example.org"
+        raise ValueError(message)
+    return text
+
+
+def _chat(text: str) -> str:
+    if text.endswith("://********"):
+        message = "this only stands for the address: write all of it, or leave the column out"
+        raise ValueError(message)
+    if text and not _CHAT.fullmatch(text):
+        message = "this is no address of a chat: write it as Apprise does, as in ntfys://host/topic"
         raise ValueError(message)
     return text
 
@@ -231,9 +242,11 @@ class ContactRow(Row):
     name: Id
     phone: Phone = ""
     email: Email = ""
+    whatsapp: Phone = ""
+    chat: Annotated[str, AfterValidator(_chat)] = ""
     language: Annotated[str, Field(pattern="^[a-z]{2}$")] = "en"
     timezone: Zone = "UTC"
-    preferred: Annotated[str, Field(pattern="^(sms|voice|email)$")] = "sms"
+    preferred: Annotated[str, Field(pattern="^(sms|voice|email|whatsapp|chat)$")] = "sms"
     quiet_hours: Annotated[str, AfterValidator(_quiet)] = ""
     customer: str = ""
     roles: Annotated[list[tuple[Id, str]], BeforeValidator(_roles)] = []
@@ -336,7 +349,7 @@ class ConsentRow(Row):
     """What a contact said of being told on a channel."""
 
     contact: Id
-    channel: Annotated[str, Field(pattern="^(sms|voice|email|any)$")]
+    channel: Annotated[str, Field(pattern="^(sms|voice|email|whatsapp|chat|any)$")]
     state: Annotated[str, Field(pattern="^(granted|withdrawn)$")]
     at: Moment
     source: str = ""

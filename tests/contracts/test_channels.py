@@ -1,9 +1,7 @@
 """What every channel owes: one hand-over for each message, and the right thing after each refusal."""
 
 import ssl
-import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import pytest
 import trustme
@@ -12,129 +10,14 @@ from sqlmodel import select
 
 from notify.delivery import Channel
 from notify.email import Email
-from notify.message import Ask, Delivery, Draft, Message, Recipient, queue_message
+from notify.message import Delivery, Draft, Message, Recipient, queue_message
 from notify.outbox import Outbox
-from notify.sms import Sms, TwilioAccount
-from notify.templating import Templates
-from notify.voice import Voice
 from prevenant.settings import Settings
 from prevenant.store import Store
-from simulators.carrier import Carrier
 from simulators.mailbox import Mailbox
+from tests.contracts.rig import ADDRESS, TEMPLATES, Rig, running
 from tests.moved_clock import MovedClock
 from tests.servers import wait_until
-
-NUMBER, ADDRESS = "+33639980041", "camille@home.example"
-TEMPLATES = Templates()
-
-
-@dataclass
-class Rig:
-    """A store, an outbox that works on it, and the providers behind its channels."""
-
-    store: Store
-    clock: MovedClock
-    carrier: Carrier
-    mailbox: Mailbox
-    channels: dict[str, Channel]
-
-    def say(self, key: str, *turns: list[str]) -> int:
-        """Queue a message and return its id."""
-        recipient = Recipient(
-            "camille",
-            "Camille Roux",
-            "customer",
-            "en",
-            "Europe/Paris",
-            {"sms": NUMBER, "voice": NUMBER, "email": ADDRESS},
-        )
-        draft = Draft(
-            key,
-            recipient,
-            "reply_stopped" if turns[0] != ["voice"] else "reply_started",
-            {},
-            turns,
-            3,
-            ask=Ask("confirm"),
-        )
-        with self.store.write() as session:
-            return queue_message(session, TEMPLATES, draft, self.clock.now()).id or 0
-
-    def delivery(self, channel: str) -> Delivery:
-        """Return the only delivery on a channel."""
-        with self.store.read() as session:
-            return session.exec(select(Delivery).where(Delivery.channel == channel)).one()
-
-    def expect(self, channel: str, **values: object) -> Delivery:
-        """Wait until the delivery on a channel has these values."""
-
-        def found() -> Delivery | None:
-            one = self.delivery(channel)
-            return one if all(getattr(one, k) == v for k, v in values.items()) else None
-
-        result = wait_until(found, f"{channel} with {values}")
-        assert isinstance(result, Delivery)
-        return result
-
-    def message(self) -> Message:
-        """Return the only message."""
-        with self.store.read() as session:
-            return session.exec(select(Message)).one()
-
-    def taken(self, channel: str) -> int:
-        """Return how many hand-overs the provider of a channel has taken."""
-        if channel == "email":
-            return len(self.mailbox.mails)
-        kind = "Messages" if channel == "sms" else "Calls"
-        return len(self.carrier.sent_to(NUMBER, kind))
-
-
-@pytest.fixture
-def rig(
-    tmp_path_factory: pytest.TempPathFactory,
-    clock: MovedClock,
-    carrier: Carrier,
-    mailbox: Mailbox,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Rig]:
-    """Run an outbox with all channels; receipts do not reach it."""
-    monkeypatch.setattr("notify.sms.TIMEOUT_S", 0.5)
-    store = Store(f"sqlite:///{tmp_path_factory.mktemp('store') / 'prevenant.db'}")
-    store.upgrade()
-    settings = Settings(
-        twilio_account_sid=carrier.account,
-        twilio_auth_token=SecretStr(carrier.token),
-        twilio_from="+33939980000",
-        twilio_base_url=carrier.url,
-        smtp_url=SecretStr(f"smtp://127.0.0.1:{mailbox.port}"),
-        email_from="service@prevenant.example",
-    )
-    account = TwilioAccount(settings)
-    channels: dict[str, Channel] = {
-        "sms": Sms(account),
-        "voice": Voice(account),
-        "email": Email(settings),
-    }
-    rig = Rig(store, clock, carrier, mailbox, channels)
-    with running(rig):
-        yield rig
-    store.close()
-
-
-class running:  # noqa: N801  used as a statement
-    """Runs an outbox as long as the block lasts."""
-
-    def __init__(self, rig: Rig) -> None:
-        self._outbox = Outbox(rig.store, rig.clock, rig.channels)
-        self._thread = threading.Thread(target=self._outbox.run)
-
-    def __enter__(self) -> Outbox:
-        self._thread.start()
-        return self._outbox
-
-    def __exit__(self, *_: object) -> None:
-        self._outbox.stop()
-        self._thread.join(10)
 
 
 @pytest.mark.parametrize("channel", ["sms", "voice", "email"])

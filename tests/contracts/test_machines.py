@@ -13,15 +13,15 @@ from sqlmodel import select
 
 from ingest.listener import Listeners
 from notify.command import Command
+from notify.dead_letters import list_dead_letters, resend, view_dead_letter
 from notify.delivery import Channel
 from notify.message import COMMAND, WEBHOOK, Delivery, Errand, Message, queue_errand
 from notify.outbox import Outbox
 from notify.webhook import Webhook
-from prevenant.cli.deliveries import queue_again
 from prevenant.errors import ConfigurationError
 from prevenant.settings import Settings
 from prevenant.store import Store
-from prevenant.tables import CaseEvent
+from prevenant.tables import CaseEvent, TimelineEntry
 from simulators.desk import Desk
 from simulators.fleet import connect
 from tests.moved_clock import MovedClock
@@ -166,8 +166,14 @@ def test_for_good_is_not_tried_again_and_stays_listed(rig: Rig, status: int) -> 
     assert str(status) in delivery.reason
     assert rig.desk.posts == 1, "a redirect is not followed"
     with rig.store.write() as session:
-        queue_again(session, delivery.id or 0)
+        ((letter, whole),) = list_dead_letters(session)
+        assert view_dead_letter(letter, whole)["body"] == '{"n": 1}'
+        resend(session, letter.id or 0, rig.clock.now(), "Camille")
     rig.expect(state="delivered")
+    with rig.store.read() as session:
+        assert list_dead_letters(session) == []
+        told = session.exec(select(TimelineEntry).where(TimelineEntry.kind == "message.resent"))
+        assert told.one().summary == "webhook to the machine is given again, says Camille"
 
 
 def test_after_eight_attempts_it_is_given_up(rig: Rig) -> None:
@@ -204,9 +210,9 @@ def test_only_what_failed_and_is_for_a_machine_is_given_again(rig: Rig) -> None:
     delivery = rig.expect(state="delivered")
     with rig.store.write() as session:
         with pytest.raises(ConfigurationError, match="only one that failed"):
-            queue_again(session, delivery.id or 0)
+            resend(session, delivery.id or 0, rig.clock.now())
         with pytest.raises(ConfigurationError, match="there is no delivery"):
-            queue_again(session, 99)
+            resend(session, 99, rig.clock.now())
 
 
 @pytest.fixture

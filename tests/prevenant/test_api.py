@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 import requests
+from sqlmodel import select
 from twilio.request_validator import RequestValidator
 
+from notify.consent import OptOut
+from notify.message import Errand, queue_errand
 from notify.replies import Reply
 from prevenant.tables import add_timeline
 from tests.world import World
@@ -40,6 +43,7 @@ PATHS = (
     "/api/v1/cases",
     "/api/v1/cases/1/candidates",
     "/api/v1/messages",
+    "/api/v1/dead-letters",
     "/api/v1/quarantine",
     "/api/v1/book/versions",
     "/api/v1/on-call",
@@ -206,6 +210,50 @@ def test_receipts_come_twice_and_out_of_order(alarmed: World) -> None:
     }
     assert states[key] == "delivered"
     assert webhook(alarmed, "/webhooks/twilio/status?key=nobody", {"MessageStatus": "sent"}) == 204
+
+
+def test_what_is_written_by_whatsapp_comes_in_as_such(alarmed: World) -> None:
+    fields = {**INBOUND, "From": f"whatsapp:{NADIA}"}
+    assert webhook(alarmed, "/webhooks/twilio/sms", fields) == 200
+    with alarmed.engine.store.read() as session:
+        reply = session.get_one(Reply, 1)
+    assert (reply.channel, reply.address, reply.outcome) == ("whatsapp", NADIA, "bound")
+
+
+@pytest.mark.parametrize(
+    ("code", "words", "opted_out"),
+    [(30005, "wrong address: no phone", False), (21610, "told the carrier to stop", True)],
+)
+def test_a_code_in_a_receipt_says_why_and_keeps_an_opt_out(
+    world: World, code: int, words: str, *, opted_out: bool
+) -> None:
+    world.carrier.unreachable.add(NADIA)
+    world.carrier.codes[NADIA] = code
+    world.publish("airport/t2/defibrillators/A2", in_cabinet=False, battery=90.0)
+    world.expect_story("message.suppressed", "sms to Nadia", words, f"Twilio {code}")
+    with world.engine.store.read() as session:
+        found = session.exec(select(OptOut)).all()
+    assert [(one.channel, one.address) for one in found] == [("sms", NADIA)] * opted_out
+
+
+def test_dead_letters_are_told_and_given_again(alarmed: World) -> None:
+    errand = Errand("one", "webhook", "http://127.0.0.1:9/secret", "{}", "the desk", 3, 1)
+    with alarmed.engine.store.write() as session:
+        queue_errand(session, errand, alarmed.clock.now())
+    # The world has no secret for webhooks, so that nothing is handed over.
+    alarmed.expect_story("message.suppressed", "webhook to the desk")
+    (letter,) = get(alarmed, "/api/v1/dead-letters").json()
+    assert (letter["to"], letter["body"], letter["state"]) == ("the desk", "{}", "suppressed")
+    assert "secret" not in str(letter)
+
+    def resend(number: int) -> int:
+        url = f"{alarmed.engine.address}/api/v1/dead-letters/{number}/resend"
+        headers = {"Authorization": "Bearer admin"}
+        return requests.post(url, json={"by": "Camille"}, headers=headers, timeout=10).status_code
+
+    assert resend(letter["id"]) == 202
+    alarmed.expect_story("message.resent", "says Camille")
+    assert resend(99) == 404
 
 
 def test_the_console_shows_the_board_to_who_has_the_token(alarmed: World) -> None:

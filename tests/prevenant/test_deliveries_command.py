@@ -61,12 +61,35 @@ def test_what_did_not_arrive_is_listed_without_addresses(store_of_commands: Stor
 
 
 def test_only_a_machine_is_given_something_again(store_of_commands: Store) -> None:
-    again = CliRunner().invoke(app, ["deliveries", "retry", "1"])
+    again = CliRunner().invoke(app, ["deliveries", "resend", "1", "--by", "Camille"])
     assert again.exit_code == 0, again.output
     with store_of_commands.read() as session:
         delivery = session.get_one(Delivery, 1)
     assert (delivery.state, delivery.attempts) == ("queued", 0)
-    person = CliRunner().invoke(app, ["deliveries", "retry", "2"])
+    person = CliRunner().invoke(app, ["deliveries", "resend", "2"])
     assert isinstance(person.exception, ConfigurationError)
     assert "too late" in str(person.exception)
+    store_of_commands.close()
+
+
+def test_dead_letters_are_machines_alone_and_are_all_given_again(store_of_commands: Store) -> None:
+    shown = CliRunner().invoke(app, ["deliveries", "dead-letters", "--json"])
+    (row,) = json.loads(shown.output)
+    assert (row["id"], row["channel"], row["to"], row["body"]) == (
+        1,
+        "webhook",
+        "desk.example.com",
+        "{}",
+    )
+    assert "secret-token" not in shown.output
+    assert "410" in CliRunner().invoke(app, ["deliveries", "dead-letters"]).output
+    neither = CliRunner().invoke(app, ["deliveries", "resend"])
+    assert isinstance(neither.exception, ConfigurationError)
+    again = CliRunner().invoke(app, ["deliveries", "resend", "--all"])
+    assert "1 are queued again" in again.output
+    with store_of_commands.read() as session:
+        states = session.exec(select(Delivery.channel, Delivery.state)).all()
+    assert sorted(states) == [("sms", "failed"), ("webhook", "queued")]
+    left = CliRunner().invoke(app, ["deliveries", "dead-letters", "--json"])
+    assert json.loads(left.output) == []
     store_of_commands.close()

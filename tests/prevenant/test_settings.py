@@ -61,6 +61,8 @@ def test_secrets_stay_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
         ("SMTP_URL", "mail.example.org", "write an address such as smtp+starttls://"),
         ("SMTP_URL", "smtp://[bad", "write an address such as smtp+starttls://"),
         ("CLOCK", "fast", "write ORIGIN/REAL_ORIGIN/SPEED"),
+        ("TWILIO_SENDERS", "France=+33939980000", "write its two letters"),
+        ("TWILIO_WHATSAPP_TEMPLATE", "visit", "write the template's SID"),
     ],
 )
 def test_a_wrong_value_says_what_to_write(
@@ -107,9 +109,11 @@ def test_a_provider_that_is_set_in_part_is_told_before_anything_runs(
     monkeypatch.setenv("PREVENANT_TWILIO_FROM", "+33")
     monkeypatch.setenv("PREVENANT_SMTP_URL", "smtp://localhost")
     monkeypatch.setenv("PREVENANT_EMAIL_FROM", "nobody")
+    monkeypatch.setenv("PREVENANT_TWILIO_WHATSAPP_FROM", "+33")
     with pytest.raises(SettingsError) as refused:
         load_settings()
-    twilio, smtp = str(refused.value).splitlines()
+    twilio, whatsapp, smtp = str(refused.value).splitlines()
+    assert "TWILIO_WHATSAPP_FROM needs a Twilio account" in whatsapp
     assert twilio.endswith("_FROM: set _ACCOUNT_SID and _AUTH_TOKEN too, or none")
     assert "name the sender with PREVENANT_EMAIL_FROM" in smtp
 
