@@ -18,6 +18,8 @@ from sqlmodel import Session, col, or_, select
 
 from notify.consent import find_objection
 from notify.delivery import ANSWERED_AT_ONCE, MAX_ATTEMPTS, move, retry_at
+from notify.invitation import EMAIL
+from notify.letter import prepare_mail
 from notify.message import (
     DELIVERED,
     FAILED,
@@ -160,6 +162,8 @@ def claim(
         else:
             claimed.claims.append(one)
             if not is_uncertain:
+                if delivery.channel == EMAIL:
+                    prepare_mail(session, one.message)
                 delivery.attempts += not (is_renewed and delivery.state == SENDING)
                 delivery.state = SENDING
                 delivery.started_at = delivery.updated_at = now

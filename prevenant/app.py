@@ -113,7 +113,7 @@ class Engine:
         # Without the role, commands alone: they go out where the brokers are.
         left = frozenset({*CHANNELS, WEBHOOK})
         if ENGAGE in roles:
-            self.channels |= make_channels(settings, self.clock)
+            self.channels |= make_channels(settings, self.clock, self.store)
             left = frozenset()
         self._outbox = Outbox(self.store, self.clock, self.channels, left=left)
         self._parts = Parts()

@@ -7,6 +7,7 @@ from notify.email import Email
 from notify.message import COMMAND, WEBHOOK
 from notify.outbox import Outbox
 from notify.sms import Sms, TwilioAccount
+from notify.unsubscribing import StopLinks
 from notify.voice import Voice
 from notify.webhook import Webhook
 from prevenant.book import Book
@@ -110,7 +111,7 @@ def make_worker(settings: Settings, roles: frozenset[str]) -> Worker:
         with store.read() as session:
             clock = settings.make_clock(last_told_at(session))
         open_office(settings, store, clock)
-        worker = Worker(store, clock, make_channels(settings, clock), roles)
+        worker = Worker(store, clock, make_channels(settings, clock, store), roles)
         if listener is not None:
             worker.website = Website(settings, listener, store, clock, worker.book.templates)
     except BaseException:
@@ -134,7 +135,7 @@ def open_office(settings: Settings, store: Store, clock: Clock) -> Office:
     return office
 
 
-def make_channels(settings: Settings, clock: Clock) -> dict[str, Channel]:
+def make_channels(settings: Settings, clock: Clock, store: Store) -> dict[str, Channel]:
     """Return the channels that have credentials."""
     channels: dict[str, Channel] = {}
     secret = settings.twilio_auth_token.get_secret_value()
@@ -142,7 +143,7 @@ def make_channels(settings: Settings, clock: Clock) -> dict[str, Channel]:
         account = TwilioAccount(settings)
         channels |= {"sms": Sms(account), "voice": Voice(account)}
     if settings.smtp_url.get_secret_value() and settings.email_from:
-        channels["email"] = Email(settings)
+        channels["email"] = Email(settings, StopLinks(store, clock, settings.public_url))
     if settings.webhook_secret.get_secret_value():
         channels[WEBHOOK] = Webhook(settings, clock)
     return channels
