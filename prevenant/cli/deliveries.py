@@ -1,10 +1,13 @@
 """`prevenant deliveries`: what was to be handed over and was not, to people and to machines."""
 
+import sys
 from typing import Annotated, Any
 
 import typer
 from sqlmodel import Session, col, select
 
+from notify.bounces import take_bounces
+from notify.email import letters_of
 from notify.message import (
     COMMAND,
     FAILED,
@@ -20,10 +23,12 @@ from prevenant.cli.shown import out, show_json, show_table, shown_time
 from prevenant.errors import ConfigurationError
 from prevenant.settings import load_settings
 from prevenant.store import open_store, wake
+from prevenant.tables import last_told_at
 
 app = typer.Typer(help="What was to be handed over, and how it went.", no_args_is_help=True)
 
 _LOST = (FAILED, UNDELIVERED, SUPPRESSED)
+_MAX_REPORT = 1_000_000
 _MACHINES = (WEBHOOK, COMMAND)
 
 
@@ -60,6 +65,22 @@ def retry_delivery(
     with open_store(settings) as store, store.write() as session:
         name = queue_again(session, number)
     out.print(f"delivery {number} to {name} is queued again: a running engine hands it over")
+
+
+@app.command("take-report")
+def take_report() -> None:
+    """Take a report on an e-mail of ours from the standard input, as a mail server hands it over."""
+    settings = load_settings()
+    raw = sys.stdin.buffer.read(_MAX_REPORT + 1)
+    if len(raw) > _MAX_REPORT:
+        message = "a report has at most 1 MB: hand in what the mail server wrote"
+        raise ConfigurationError(message)
+    with open_store(settings) as store:
+        with store.read() as session:
+            now = settings.make_clock(last_told_at(session)).now()
+        with store.write() as session:
+            taken = take_bounces(session, letters_of(settings), raw, now)
+    out.print("taken" if taken else "left alone: it is no report on an e-mail of ours")
 
 
 def queue_again(session: Session, number: int) -> str:
