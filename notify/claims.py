@@ -163,7 +163,7 @@ def claim(
             claimed.claims.append(one)
             if not is_uncertain:
                 if delivery.channel == EMAIL:
-                    prepare_mail(session, one.message)
+                    prepare_mail(session, delivery, one.message)
                 delivery.attempts += not (is_renewed and delivery.state == SENDING)
                 delivery.state = SENDING
                 delivery.started_at = delivery.updated_at = now

@@ -13,7 +13,7 @@ from typing import Any
 from icalendar import Calendar, Event, vCalAddress
 from sqlmodel import Session, col, select
 
-from notify.message import Message
+from notify.message import Delivery, Message
 from notify.templating import CANCEL, INVITE
 
 EMAIL = "email"
@@ -21,62 +21,72 @@ _PRODUCT = "-//Prevenant//Visits//EN"
 _VISIT = ("visit_start", "visit_end", "visit_place")
 
 
-def number_visit(session: Session, message: Message) -> None:
-    """Give a message that goes by e-mail now its place among the invitations before it."""
-    words = message.texts.get(EMAIL)
-    if not isinstance(words, dict) or "calendar" not in words or "entry" in words:
-        return
-    before = _last_entry(session, message.case_id, message.contact_id)
+def number_visit(session: Session, message: Message) -> dict[str, Any] | None:
+    """Return the entry of a calendar that a message changes by e-mail, numbered after those before it.
+
+    None where it changes nothing: what was said later stands in the calendar already, or there is
+    nothing to be taken out.
+    """
+    words = _words_of(message.texts)
+    if "calendar" not in words:
+        return None
+    before = next(
+        (one for _, one in _entries(session, message.case_id, message.contact_id) if one), None
+    )
     is_there = before is not None and before["calendar"] == INVITE
-    is_outdated = before is not None and before["entry"]["message"] > (message.id or 0)
-    words = dict(words)
+    is_outdated = before is not None and before["message"] > (message.id or 0)
     if is_outdated or (words["calendar"] == CANCEL and not is_there):
-        # What was said later stands in the calendar already, or there is nothing to be taken out.
-        del words["calendar"]
-    else:
-        entry = {"number": 1, "sequence": 0, "message": message.id}
-        if before is not None:
-            number, sequence = before["entry"]["number"], before["entry"]["sequence"]
-            entry["number"] = number if is_there else number + 1
-            entry["sequence"] = sequence + 1 if is_there else 0
-            if words["calendar"] == CANCEL:
-                words |= {name: before[name] for name in _VISIT}
-        words["entry"] = entry
-    message.texts = {**message.texts, EMAIL: words}
-    session.add(message)
+        return None
+    entry = {"message": message.id, "calendar": words["calendar"], "number": 1, "sequence": 0}
+    entry |= {name: words.get(name, "") for name in _VISIT}
+    if before is not None:
+        entry["number"] = before["number"] if is_there else before["number"] + 1
+        entry["sequence"] = before["sequence"] + 1 if is_there else 0
+        if words["calendar"] == CANCEL:
+            entry |= {name: before[name] for name in _VISIT}
+    return entry
 
 
 def is_invited(session: Session, case_id: int, contact_id: str) -> bool:
     """Return whether a visit of a case stands in the calendar of a contact, and is to stay there."""
-    mails = list(_mails(session, case_id, contact_id))
-    return bool(mails) and mails[0]["calendar"] == INVITE and any("entry" in one for one in mails)
+    said = list(_entries(session, case_id, contact_id))
+    return bool(said) and said[0][0] == INVITE and any(entry for _, entry in said)
 
 
-def _last_entry(session: Session, case_id: int | None, contact_id: str) -> dict[str, Any] | None:
-    """Return the e-mail that last changed the calendar of a contact for a case, or None."""
-    return next((one for one in _mails(session, case_id, contact_id) if "entry" in one), None)
-
-
-def _mails(session: Session, case_id: int | None, contact_id: str) -> Iterator[dict[str, Any]]:
-    """Yield what was to change the calendar of a contact for a case, the newest first."""
+def _entries(
+    session: Session, case_id: int | None, contact_id: str
+) -> Iterator[tuple[str, dict[str, Any] | None]]:
+    """Yield what e-mails were to do to a contact's calendar, and what they did; the newest first."""
     query = (
-        select(Message.texts)
-        .where(Message.case_id == case_id, Message.contact_id == contact_id)
+        select(Message.texts, Delivery.letter)
+        .where(
+            Delivery.message_id == Message.id,
+            Delivery.channel == EMAIL,
+            Message.case_id == case_id,
+            Message.contact_id == contact_id,
+        )
         .order_by(col(Message.id).desc())
     )
-    for texts in session.exec(query):
-        words = texts.get(EMAIL) if isinstance(texts, dict) else None
-        if isinstance(words, dict) and "calendar" in words:
-            yield words
+    for texts, letter in session.exec(query):
+        words = _words_of(texts)
+        if "calendar" in words:
+            yield words["calendar"], letter.get("entry")
 
 
-def write_calendar(message: Message, sender: str, address: str, domain: str) -> tuple[str, str]:
-    """Return the method and the text of a numbered invitation, from `sender` to `address`."""
-    words = message.texts[EMAIL]
-    entry = words["entry"]
-    is_over = words["calendar"] == CANCEL
+def _words_of(texts: Any) -> dict[str, str]:
+    """Return the words of an e-mail; nothing where there is none, or where they were erased."""
+    words = texts.get(EMAIL) if isinstance(texts, dict) else None
+    return words if isinstance(words, dict) else {}
+
+
+def write_calendar(
+    delivery: Delivery, message: Message, sender: str, domain: str
+) -> tuple[str, str]:
+    """Return the method and the text of what an e-mail from `sender` does to a calendar."""
+    words, entry = message.texts[EMAIL], delivery.letter["entry"]
+    is_over = entry["calendar"] == CANCEL
     whose = sha256(message.contact_id.encode()).hexdigest()[:16]
-    attendee = vCalAddress(f"mailto:{address}")
+    attendee = vCalAddress(f"mailto:{delivery.address}")
     attendee.params["ROLE"] = "REQ-PARTICIPANT"
     attendee.params["PARTSTAT"] = "NEEDS-ACTION"
     attendee.params["RSVP"] = "FALSE"
@@ -84,11 +94,11 @@ def write_calendar(message: Message, sender: str, address: str, domain: str) -> 
     event.add("uid", f"visit-{message.case_id}-{entry['number']}-{whose}@{domain}")
     event.add("sequence", entry["sequence"])
     event.add("dtstamp", message.created_at)
-    event.add("dtstart", datetime.fromisoformat(words["visit_start"]))
-    event.add("dtend", datetime.fromisoformat(words["visit_end"]))
+    event.add("dtstart", datetime.fromisoformat(entry["visit_start"]))
+    event.add("dtend", datetime.fromisoformat(entry["visit_end"]))
     event.add("summary", words["subject"])
-    if words["visit_place"]:
-        event.add("location", words["visit_place"])
+    if entry["visit_place"]:
+        event.add("location", entry["visit_place"])
     event.add("description", words["text"])
     event.add("organizer", vCalAddress(f"mailto:{sender}"))
     event.add("attendee", attendee)

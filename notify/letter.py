@@ -5,6 +5,7 @@ from email.message import EmailMessage
 from email.utils import formataddr, formatdate, parseaddr
 from hashlib import sha256
 from html import escape
+from typing import Any
 
 from sqlmodel import Session, col, select
 
@@ -45,7 +46,7 @@ class Letters:
         mail["Subject"] = words["subject"]
         mail["Date"] = formatdate()
         mail["Message-ID"] = self.identify(delivery.key, message.key)
-        self._thread(mail, message)
+        self._thread(mail, delivery, message)
         # Machines that answer by themselves, as for somebody on holiday, are not to answer.
         mail["Auto-Submitted"] = "auto-generated"
         stop_words = _STOP_WORDS.get(message.language, _STOP_WORDS["en"])
@@ -58,28 +59,30 @@ class Letters:
             html = _with_stop_link(html, stop_words, stop_url)
         mail.set_content(text)
         mail.add_alternative(html, subtype="html")
-        if "entry" in words:
-            method, calendar = write_calendar(message, self._address, delivery.address, self.domain)
+        if "entry" in delivery.letter:
+            method, calendar = write_calendar(delivery, message, self._address, self.domain)
             mail.add_alternative(calendar, subtype="calendar", params={"method": method})
         mail["Content-Language"] = message.language
         return mail
 
-    def _thread(self, mail: EmailMessage, message: Message) -> None:
+    def _thread(self, mail: EmailMessage, delivery: Delivery, message: Message) -> None:
         if message.case_id is None:
             return
-        before = message.texts[EMAIL].get("follows", [])
+        before = delivery.letter.get("follows", [])
         root = f"<case-{message.case_id}@{self.domain}>"
         mail["References"] = " ".join([root, *before])
         if before:
             mail["In-Reply-To"] = before[-1]
 
 
-def prepare_mail(session: Session, message: Message) -> None:
-    """Give a message that goes by e-mail now its place in the thread, and in calendars."""
-    number_visit(session, message)
-    words = message.texts.get(EMAIL)
-    if not isinstance(words, dict) or message.case_id is None or "follows" in words:
+def prepare_mail(session: Session, delivery: Delivery, message: Message) -> None:
+    """Give an e-mail that is to be sent now its place in the thread, and in calendars; once."""
+    if message.case_id is None or delivery.letter:
         return
+    letter: dict[str, Any] = {}
+    entry = number_visit(session, message)
+    if entry is not None:
+        letter["entry"] = entry
     earlier = (
         select(Delivery.provider_id)
         .join(Message)
@@ -95,8 +98,9 @@ def prepare_mail(session: Session, message: Message) -> None:
     )
     follows = [one for one in session.exec(earlier) if one][::-1]
     if follows:
-        message.texts = {**message.texts, EMAIL: {**words, "follows": follows}}
-        session.add(message)
+        letter["follows"] = follows
+    delivery.letter = letter
+    session.add(delivery)
 
 
 def _with_stop_link(html: str, words: str, url: str) -> str:

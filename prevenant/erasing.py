@@ -380,7 +380,7 @@ _NAMED_AFTER_PEOPLE = ("roles", "consents", "leave", "exclusions")
 """Kinds of rows whose ids begin with a person's."""
 _OWN: Mapping[str, Mapping[str, Any]] = {
     "message": {"name": GONE, "texts": GONE, "addresses": GONE, "reason": ""},
-    "delivery": {"address": GONE, "reason": ""},
+    "delivery": {"address": GONE, "reason": "", "letter": GONE},
     "reply": {"address": GONE, "text": GONE},
     "consent": {"proof": GONE, "source": ""},
     "leave": {"reason": "", "key": None},

@@ -1,4 +1,4 @@
-"""Links for people without a login."""
+"""Links for people without a login, and what e-mails follow and put into calendars."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -31,8 +31,13 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_link_case_id"), ["case_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_link_contact_id"), ["contact_id"], unique=False)
         batch_op.create_index("ix_link_expires_at", ["expires_at"], unique=False)
+    with op.batch_alter_table("delivery", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("letter", sa.JSON(), nullable=False, server_default="{}"))
 
 
 def downgrade() -> None:
     """Take the tables back."""
+    with op.batch_alter_table("delivery", schema=None) as batch_op:
+        batch_op.drop_column("letter")
+
     op.drop_table("link")
