@@ -93,7 +93,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         at = time.perf_counter()
-        self.first.setdefault(str(json.loads(body)["device"]), at)
+        self.first.setdefault(str(json.loads(body)["probe"]), at)
         self.send_response(204)
         self.end_headers()
 
@@ -107,7 +107,7 @@ def book() -> str:
     lines = [
         "devices:",
         f"  unit: {{topic: 'bench/{{site}}/units/{{device}}', fields: {{{fields}, serial: string}}}}",
-        "  probe: {topic: 'probe/{site}/{device}', fields: {hot: bool, gone: bool, device: string?}}",
+        "  probe: {topic: 'probe/{site}/{device}', fields: {hot: bool, gone: bool, probe: string?}}",
         "rules:",
         "  hot: {on: probe, when: hot, severity: major, workflow: tell, message: 'It is hot.'}",
         "  gone: {on: probe, when: gone, severity: life_safety, workflow: tell, message: 'Gone.'}",
@@ -152,7 +152,6 @@ def time_engine(count: int) -> dict[str, list[float]]:
             time.sleep(_SETTLE_S)
             return _time_probes(url, carrier.first, count)
         finally:
-            load.end()
             engine.stop()
             carrier.stop()
             mailbox.stop()
@@ -168,7 +167,6 @@ def time_node_red(count: int) -> dict[str, list[float]]:
                 time.sleep(_SETTLE_S)
                 return _time_probes(f"mqtt://127.0.0.1:{load.port}", server.first, count)
         finally:
-            load.end()
             server.stop()
 
 
@@ -188,7 +186,7 @@ def _time_probes(url: str, first: dict[str, float], count: int) -> dict[str, lis
 
 
 def _time_probe(client: paho.Client, first: dict[str, float], device: str, field: str) -> float:
-    values = {"hot": False, "gone": False, "device": device} | {field: True}
+    values = {"hot": False, "gone": False, "probe": device} | {field: True}
     began = time.perf_counter()
     client.publish(f"probe/t2/{device}", json.dumps(values), qos=1)
     while device not in first:
