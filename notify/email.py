@@ -31,6 +31,8 @@ class Email:
         self._port = parts.port or _PORTS[parts.scheme]
         self._user = unquote(parts.username or "")
         self._password = unquote(parts.password or "")
+        # To read the authorities that are trusted takes as long as many e-mails.
+        self._tls = ssl.create_default_context() if self._scheme != "smtp" else None
         self._letters = letters_of(settings)
         self._stop_links = stop_links
         self._local = threading.local()
@@ -105,15 +107,14 @@ class Email:
         self._local.connection = None
 
     def _connect(self) -> smtplib.SMTP:
-        context = ssl.create_default_context()
         if self._scheme == "smtps":
             connection: smtplib.SMTP = smtplib.SMTP_SSL(
-                self._host, self._port, timeout=TIMEOUT_S, context=context
+                self._host, self._port, timeout=TIMEOUT_S, context=self._tls
             )
         else:
             connection = smtplib.SMTP(self._host, self._port, timeout=TIMEOUT_S)
         if self._scheme == "smtp+starttls":
-            connection.starttls(context=context)
+            connection.starttls(context=self._tls)
         if self._user:
             connection.login(self._user, self._password)
         return connection
