@@ -1,5 +1,6 @@
 """Making sure that people were reached. What workflows use of it stands here."""
 
+from notify.invitation import is_invited
 from notify.message import (
     COMMAND,
     WEBHOOK,
@@ -29,6 +30,7 @@ __all__ = [
     "Recipient",
     "Templates",
     "close_asks",
+    "is_invited",
     "is_stuck",
     "list_choices",
     "local_zone",

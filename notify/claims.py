@@ -19,6 +19,8 @@ from sqlmodel import Session, col, or_, select
 from notify.consent import find_objection
 from notify.delivery import ANSWERED_AT_ONCE, MAX_ATTEMPTS, move, retry_at
 from notify.failover import choose_provider
+from notify.invitation import EMAIL
+from notify.letter import prepare_mail
 from notify.message import (
     DELIVERED,
     FAILED,
@@ -162,6 +164,8 @@ def claim(
         else:
             claimed.claims.append(one)
             if not is_uncertain:
+                if delivery.channel == EMAIL:
+                    prepare_mail(session, delivery, one.message)
                 delivery.attempts += not (is_renewed and delivery.state == SENDING)
                 delivery.state = SENDING
                 delivery.provider = choose_provider(channels, delivery, now)

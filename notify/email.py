@@ -5,11 +5,12 @@ import socket
 import ssl
 import threading
 from email.message import EmailMessage
-from email.utils import formataddr, formatdate
 from urllib.parse import unquote, urlsplit
 
+from notify.letter import Letters
 from notify.message import Delivery, Message
-from prevenant.errors import Refused, Throttled, Uncertain
+from notify.unsubscribing import StopLinks
+from prevenant.errors import Refused, StoreUnavailable, Throttled, Uncertain
 from prevenant.settings import Settings
 
 TIMEOUT_S = 20.0
@@ -22,21 +23,24 @@ class Email:
 
     confirms = False
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, stop_links: StopLinks | None = None) -> None:
+        """Prepare. With `stop_links`, customers can end such mail by a link in it."""
         parts = urlsplit(settings.smtp_url.get_secret_value())
         self._scheme = parts.scheme
         self._host = parts.hostname or ""
         self._port = parts.port or _PORTS[parts.scheme]
         self._user = unquote(parts.username or "")
         self._password = unquote(parts.password or "")
-        self._sender = settings.email_from
-        self._domain = settings.email_from.rpartition("@")[2].strip("> ") or "localhost"
+        # To read the authorities that are trusted takes as long as many e-mails.
+        self._tls = ssl.create_default_context() if self._scheme != "smtp" else None
+        self._letters = letters_of(settings)
+        self._stop_links = stop_links
         self._local = threading.local()
         self._connections: list[smtplib.SMTP] = []
 
     def send(self, delivery: Delivery, message: Message) -> str:
         """Hand one e-mail to the server; return its Message-ID."""
-        mail = self._compose(delivery, message)
+        mail = self._write(delivery, message)
         connection = self._connection()
         try:
             connection.send_message(mail)
@@ -45,6 +49,9 @@ class Email:
             raise _refusal(code, text) from None
         except smtplib.SMTPResponseException as error:
             raise _refusal(error.smtp_code, error.smtp_error) from None
+        except (smtplib.SMTPNotSupportedError, UnicodeError):
+            reason = "the mail server takes no address beyond ASCII"
+            raise Refused(reason) from None
         except (smtplib.SMTPException, OSError) as error:
             self._forget(connection)
             reason = f"the connection to the mail server broke: {type(error).__name__}"
@@ -61,21 +68,16 @@ class Email:
         for connection in self._connections:
             connection.close()
 
-    def _compose(self, delivery: Delivery, message: Message) -> EmailMessage:
-        words = message.texts[delivery.channel]
-        mail = EmailMessage()
-        mail["From"] = self._sender
-        mail["To"] = formataddr((message.name, delivery.address))
-        mail["Subject"] = words["subject"]
-        mail["Date"] = formatdate()
-        mail["Message-ID"] = f"<{delivery.key}.{message.key}@{self._domain}>"
-        if message.case_id is not None:
-            thread = f"<case-{message.case_id}@{self._domain}>"
-            mail["References"] = thread
-        mail.set_content(words["text"])
-        mail.add_alternative(words["html"], subtype="html")
-        mail["Content-Language"] = message.language
-        return mail
+    def _write(self, delivery: Delivery, message: Message) -> EmailMessage:
+        try:
+            stop_url = self._stop_links.url_for(delivery, message) if self._stop_links else ""
+            return self._letters.write(delivery, message, stop_url)
+        except StoreUnavailable:
+            reason = "the store does not answer, and the e-mail needs a link of its own"
+            raise Throttled(reason) from None
+        except ValueError:
+            reason = "no e-mail can be written to this address: correct it in the CRM"
+            raise Refused(reason) from None
 
     def _connection(self) -> smtplib.SMTP:
         """Return the thread's connection; a new one where the old one has gone."""
@@ -105,18 +107,22 @@ class Email:
         self._local.connection = None
 
     def _connect(self) -> smtplib.SMTP:
-        context = ssl.create_default_context()
         if self._scheme == "smtps":
             connection: smtplib.SMTP = smtplib.SMTP_SSL(
-                self._host, self._port, timeout=TIMEOUT_S, context=context
+                self._host, self._port, timeout=TIMEOUT_S, context=self._tls
             )
         else:
             connection = smtplib.SMTP(self._host, self._port, timeout=TIMEOUT_S)
         if self._scheme == "smtp+starttls":
-            connection.starttls(context=context)
+            connection.starttls(context=self._tls)
         if self._user:
             connection.login(self._user, self._password)
         return connection
+
+
+def letters_of(settings: Settings) -> Letters:
+    """Return who writes our e-mails, and knows again what is reported of them."""
+    return Letters(settings.email_from, settings.webhook_secret.get_secret_value())
 
 
 def _refusal(code: int, text: bytes | str) -> Refused | Throttled:

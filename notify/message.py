@@ -104,6 +104,8 @@ class Delivery(SQLModel, table=True):
     provider_id: str | None = Field(default=None, index=True)
     answer: dict[str, Any] = json_column()
     """What a webhook answered, where it was an object."""
+    letter: dict[str, Any] = json_column()
+    """Of an e-mail, which it `follows`, and the `entry` of a calendar that it changes."""
     possible_duplicate: bool = False
     """It was sent again although an earlier attempt may have been taken."""
     next_at: datetime | None = utc_column(nullable=True)

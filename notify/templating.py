@@ -14,32 +14,43 @@ from zoneinfo import ZoneInfo
 from babel import UnknownLocaleError
 from babel.dates import format_date, format_time
 from babel.numbers import get_decimal_symbol
-from jinja2 import StrictUndefined, TemplateError, meta, pass_context
+from jinja2 import StrictUndefined, TemplateError, Undefined, meta, pass_context
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from notify.visible import cut, one_line, visible_text
 from prevenant.document import Value, read_document, suggest
 from prevenant.errors import Problem
 
 LANGUAGES = ("en", "fr")
+_CHANNEL = "_channel"
 _LOCALES = {"en": "en_GB"}
 """Where a language alone does not say how times are written."""
 _SHIPPED = Path(__file__).parent / "templates"
 _FORMS = ("sms", "voice", "email", "whatsapp", "chat")
 _EMAIL_PARTS = ("subject", "text")
+_CALENDAR = "calendar"
+"""What an e-mail does to the calendar of whom it tells of a visit."""
+INVITE, CANCEL = "invite", "cancel"
 _MAX_RENDERED = 20_000
+_LONGEST_TEXT = {"voice": 1_500}
+"""What a call says twice in less than five minutes."""
+_LONGEST_VALUE = {"sms": 250, "voice": 250, "email": 2_000}
+"""What is filled in is cut there, so that what a text asks at its end is still asked."""
 _COMPILED = 2_000
 """How many texts are kept ready to render."""
-_SUBJECT_LENGTH = 80
+_SUBJECT_LENGTH, _LONGEST_SUBJECT = 80, 160
 
 Worded = dict[str, str | dict[str, str]]
-"""One template in one language: a text by channel; for e-mail `subject` and `text`."""
+"""One template in one language: a text by channel; for e-mail `subject`, `text`, perhaps `calendar`."""
 
 
 class Templates:
     """All templates, ready to render."""
 
     def __init__(self, own: Mapping[str, Mapping[str, Worded]] | None = None) -> None:
+        self.own = frozenset(own or ())
+        """The names of those that a rule book has written."""
         self._words: dict[str, dict[str, Worded]] = {}
         for source in (shipped_templates(), own or {}):
             for name, languages in source.items():
@@ -60,6 +71,11 @@ class Templates:
         """Return the languages in which a template is written."""
         return sorted(self._words.get(name, {}))
 
+    def channels_of(self, name: str, language: str) -> list[str]:
+        """Return the channels for which a template has words of its own in a language."""
+        worded = self._words.get(name, {}).get(language, {})
+        return [channel for channel in _FORMS if worded.get(channel)]
+
     def add_missing(self, older: "Templates") -> None:
         """Take over the templates that only an older book has, for cases that began under it."""
         for name, languages in older._words.items():
@@ -70,7 +86,7 @@ class Templates:
         used: set[str] = set()
         for worded in self._words.get(name, {}).values():
             for form in worded.values():
-                for text in form.values() if isinstance(form, dict) else [form]:
+                for text in _texts_of(form):
                     used |= meta.find_undeclared_variables(self._environment.parse(text))
         return used
 
@@ -84,24 +100,32 @@ class Templates:
     ) -> str | dict[str, str]:
         """Return the text of a template on a channel; for e-mail `subject`, `text` and `html`.
 
-        Raises jinja2.TemplateError where it cannot be rendered.
+        `calendar` beside them is what it does to a calendar, `invite` or `cancel`, with `visit_start`,
+        `visit_end` and `visit_place`. Raises jinja2.TemplateError where it cannot be rendered.
         """
         languages = self._words[name]
         spoken = language if language in languages else "en" if "en" in languages else ""
         worded = languages[spoken or next(iter(languages))]
-        context = {**variables, "language": spoken or next(iter(languages)), "timezone": timezone}
-        if channel != "email":
-            email = worded.get("email")
-            text = worded.get(channel) or worded.get("sms") or worded.get("voice")
-            return self._text(text or (email["text"] if isinstance(email, dict) else ""), context)
+        context = {
+            **variables,
+            "language": spoken or next(iter(languages)),
+            "timezone": timezone,
+            _CHANNEL: channel,
+        }
         email = worded.get("email")
+        if channel != "email":
+            text = worded.get(channel) or worded.get("sms") or worded.get("voice")
+            said = self._text(text or (email["text"] if isinstance(email, dict) else ""), context)
+            return cut(said, _LONGEST_TEXT.get(channel, _MAX_RENDERED))
         if isinstance(email, dict):
-            parts = {part: self._text(text, context) for part, text in email.items()}
+            parts = {part: self._text(email[part], context) for part in _EMAIL_PARTS}
+            parts |= _entry_of(email.get(_CALENDAR, ""), variables)
         else:
             text = self._text(worded.get("sms") or worded.get("voice"), context)
             parts = {"subject": text.split(". ")[0][:_SUBJECT_LENGTH], "text": text}
-        parts["subject"] = " ".join(parts["subject"].split())
-        parts["html"] = self._html.render(context, subject=parts["subject"], text=parts["text"])
+        parts["subject"] = one_line(parts["subject"], _LONGEST_SUBJECT)
+        whole = {**context, _CHANNEL: "html"}
+        parts["html"] = self._html.render(whole, subject=parts["subject"], text=parts["text"])
         return parts
 
     def render_text(
@@ -118,6 +142,29 @@ class Templates:
 
     def _text(self, text: Any, context: Mapping[str, Any]) -> str:
         return self._compiled(str(text)).render(context).strip()[:_MAX_RENDERED]
+
+
+def _texts_of(form: str | dict[str, str]) -> list[str]:
+    """Return what is rendered of a form of a template."""
+    if isinstance(form, str):
+        return [form]
+    return [text for part, text in form.items() if part in _EMAIL_PARTS]
+
+
+def _entry_of(calendar: str, variables: Mapping[str, Any]) -> dict[str, str]:
+    """Return what an e-mail does to a calendar, and when and where the visit is that it is about."""
+    visit, site = variables.get("visit"), variables.get("site") or {}
+    if not calendar or (calendar == INVITE and not visit):
+        return {}
+    entry = {_CALENDAR: calendar}
+    if visit:
+        place = one_line(str(site.get("address", "")), _LONGEST_VALUE["sms"])
+        entry |= {
+            "visit_start": visit["start"].isoformat(),
+            "visit_end": visit["end"].isoformat(),
+            "visit_place": place,
+        }
+    return entry
 
 
 def make_environment() -> ImmutableSandboxedEnvironment:
@@ -170,12 +217,22 @@ def _read_worded(value: Value, environment: ImmutableSandboxedEnvironment) -> Wo
 
 
 def _read_email(value: Value, environment: ImmutableSandboxedEnvironment) -> dict[str, str]:
-    parts = value.mapping(_EMAIL_PARTS)
+    parts = value.mapping((*_EMAIL_PARTS, _CALENDAR))
     if parts is None:
         return {}
     for part in _EMAIL_PARTS:
         parts.need(part, "an e-mail has a subject and a text")
-    return {part: _checked(text, environment) for part, text in parts}
+    return {
+        part: _read_calendar(one) if part == _CALENDAR else _checked(one, environment)
+        for part, one in parts
+    }
+
+
+def _read_calendar(value: Value) -> str:
+    word = value.text() or ""
+    if word not in {INVITE, CANCEL}:
+        value.fail(f"{word!r} is not known here: write {INVITE} or {CANCEL}")
+    return word
 
 
 def _checked(value: Value, environment: ImmutableSandboxedEnvironment) -> str:
@@ -207,9 +264,13 @@ def _locale_of(context: Context) -> str:
 
 @pass_context
 def _said(context: Context, value: Any) -> Any:
-    """28.6 is said as 28,6 where the language writes it so; what is no fraction stays as it is."""
-    if not isinstance(value, float):
+    """28.6 is said as 28,6 where the language writes it so; any text is made fit for the channel."""
+    if isinstance(value, int | Undefined):
         return value
+    if not isinstance(value, float):
+        channel = context.get(_CHANNEL)
+        longest = _LONGEST_VALUE.get(channel) if channel else None
+        return one_line(str(value), longest) if longest else visible_text(str(value))
     return str(value).replace(".", _decimal_symbol(_locale_of(context)))
 
 

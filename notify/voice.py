@@ -5,11 +5,34 @@ from twilio.twiml.voice_response import Gather, VoiceResponse
 from notify.message import Delivery, Message
 from notify.numbers import dialled
 from notify.sms import TwilioAccount, call_twilio, given, is_since
+from notify.visible import cut
+
+PERSON_KEY = "9"
+MOST_TRIES = 3
+"""How often somebody is asked again who presses a key that means nothing."""
 
 _LOOKED_THROUGH = 50
 _RING_S = 30
+_KEY_WAIT_S = 6
+_MAX_TWIML = 4_000
+_LONGEST = (1_500, 1_000, 600, 300)
 _LANGUAGES = {"en": "en-GB", "fr": "fr-FR"}
-_THANKS = {"en": "Thank you.", "fr": "Merci."}
+_WORDS = {
+    "en": {
+        "thanks": "Thank you.",
+        "person": "Press 9 to speak to a person.",
+        "connected": "You are being connected.",
+        "called_back": "Thank you. A person will call you back.",
+        "again": "Sorry, that key means nothing here.",
+    },
+    "fr": {
+        "thanks": "Merci.",
+        "person": "Tapez 9 pour parler à quelqu'un.",
+        "connected": "Nous vous mettons en relation.",
+        "called_back": "Merci. Quelqu'un vous rappellera.",
+        "again": "Désolé, cette touche ne correspond à rien.",
+    },
+}
 
 
 class Voice:
@@ -32,6 +55,7 @@ class Voice:
             twiml=self._twiml(delivery, message),
             timeout=_RING_S,
             **given(status_callback=self._account.callback("status", delivery)),
+            **self._machine_detection(delivery),
         )
         return str(call.sid)
 
@@ -50,26 +74,84 @@ class Voice:
         """Give back the account's connections."""
         self._account.close()
 
+    def _machine_detection(self, delivery: Delivery) -> dict[str, str]:
+        """Have Twilio tell whether a machine answers, while a person hears us already."""
+        told = self._account.callback("answered", delivery)
+        if told is None:
+            return {}
+        return {
+            "machine_detection": "Enable",
+            "async_amd": "true",
+            "async_amd_status_callback": told,
+        }
+
     def _twiml(self, delivery: Delivery, message: Message) -> str:
-        response = VoiceResponse()
-        language = _LANGUAGES.get(message.language, "en-GB")
-        text = message.texts[delivery.channel]
-        answer = self._account.callback("voice", delivery)
-        if message.ask and answer:
-            for _ in range(2):
-                gather = Gather(num_digits=1, timeout=6, action=answer, method="POST")
-                gather.say(text, language=language)
-                response.append(gather)
-        else:
-            response.say(text, language=language)
-            response.pause(length=1)
-            response.say(text, language=language)
+        answer = self._account.callback("voice", delivery) if message.ask else None
+        return call_twiml(message, answer)
+
+
+def call_twiml(message: Message, answer: str | None, before: str = "") -> str:
+    """Return what a call says, twice; `answer` is where a key goes, `before` is said first.
+
+    What Twilio would not take is shortened: its documents have 4,000 characters at most.
+    """
+    text = str(message.texts["voice"])
+    versions = (_call(message, cut(text, longest), answer, before) for longest in _LONGEST)
+    return next((one for one in versions if len(one) <= _MAX_TWIML), "") or _call(
+        message, cut(text, _LONGEST[-1] // 2), answer, before
+    )
+
+
+def _call(message: Message, text: str, answer: str | None, before: str) -> str:
+    response = VoiceResponse()
+    words, language = _words_of(message.language)
+    if before:
+        response.say(words[before], language=language)
+    if answer is None:
+        response.say(text, language=language)
+        response.pause(length=1)
+        response.say(text, language=language)
         return str(response)
+    for _ in range(2):
+        gather = Gather(num_digits=1, timeout=_KEY_WAIT_S, action=answer, method="POST")
+        gather.say(text, language=language)
+        if reaches_person(message.ask):
+            gather.say(words["person"], language=language)
+        response.append(gather)
+    return str(response)
+
+
+def reaches_person(ask: str | None) -> bool:
+    """Return whether key 9 leads to a person; where 9 is an answer, it does not."""
+    return ask != "nps"
 
 
 def thanks_twiml(language: str) -> str:
     """Return what a caller hears after pressing a key."""
+    return _last_words(language, "thanks")
+
+
+def person_twiml(language: str, desk: str = "") -> str:
+    """Return what somebody hears who wants a person: they are connected with the desk, or called back."""
+    if not desk:
+        return _last_words(language, "called_back")
     response = VoiceResponse()
-    response.say(_THANKS.get(language, _THANKS["en"]), language=_LANGUAGES.get(language, "en-GB"))
+    words, spoken = _words_of(language)
+    response.say(words["connected"], language=spoken)
+    response.dial(desk)
+    # Reached where nobody at the desk takes it.
+    response.say(words["called_back"], language=spoken)
+    return str(response)
+
+
+def _last_words(language: str, said: str) -> str:
+    response = VoiceResponse()
+    words, spoken = _words_of(language)
+    response.say(words[said], language=spoken)
     response.hangup()
     return str(response)
+
+
+def _words_of(language: str) -> tuple[dict[str, str], str]:
+    known = language if language in _WORDS else "en"
+    return _WORDS[known], _LANGUAGES[known]

@@ -8,6 +8,8 @@ taken is given again under the same `Prevenant-Delivery`, by which the receiver 
 import hashlib
 import hmac
 import json
+import re
+from datetime import datetime
 from typing import Any
 
 import requests
@@ -20,6 +22,8 @@ from prevenant.settings import Settings
 
 TIMEOUT_S = 10.0
 _MAX_ANSWER = 65_536
+_FRESH_S = 300
+_SIGNATURE = re.compile(r"t=(\d{1,12}),v1=[0-9a-f]{64}", re.ASCII)
 _NOT_NOW = frozenset({408, 425, 429})
 _SERVER_ERROR, _REDIRECT, _SUCCESS = 500, 300, 200
 
@@ -90,6 +94,16 @@ def sign(secret: str, at: int, body: bytes) -> str:
     """Return the header that proves who sent `body`, at a time in seconds since 1970."""
     digest = hmac.new(secret.encode(), f"{at}.".encode() + body, hashlib.sha256).hexdigest()
     return f"t={at},v1={digest}"
+
+
+def is_signed(secret: str, header: str, body: bytes, now: datetime) -> bool:
+    """Return whether `body` was signed with the secret, less than five minutes ago or ahead."""
+    match = _SIGNATURE.fullmatch(header)
+    if match is None:
+        return False
+    at = int(match[1])
+    is_fresh = abs(epoch_seconds(now) - at) <= _FRESH_S
+    return is_fresh and hmac.compare_digest(sign(secret, at, body), header)
 
 
 def _judge(response: requests.Response) -> None:

@@ -15,6 +15,8 @@ from workflows.saying import WORDING_ERRORS
 
 _SAMPLES: Mapping[type, Any] = {float: 1.0, bool: True, str: "sample"}
 _PREDICTED_TEXTS = ("parts", "cause", "action", "why")
+EXTRAS = ("technician", "visit", "offer", "why", "wish", "said", "choices", "owner", "storm")
+"""Variables that some texts have beside those of every case."""
 
 
 class Needs:

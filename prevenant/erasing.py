@@ -17,6 +17,7 @@ from sqlmodel import Session, SQLModel, col, or_, select
 
 from notify import close_asks
 from notify.consent import OptOut, digest_address
+from notify.links import Link
 from prevenant.consent import WITHDRAWN, find_consent
 from prevenant.crm.changes import TechnicianChange
 from prevenant.crm.tables import (
@@ -86,6 +87,7 @@ def erase_person(
         _hand_over(session, case, subject, now, by)
         erased.handed_over.append(case.id or 0)
     _keep_stops(session, subject)
+    session.execute(delete(Link).where(col(Link.contact_id) == subject.contact_id))
     _forget_homes(session, subject)
     session.flush()
     traces = list(find_traces(session, subject))
@@ -385,7 +387,7 @@ _NAMED_AFTER_PEOPLE = ("roles", "consents", "leave", "exclusions")
 """Kinds of rows whose ids begin with a person's."""
 _OWN: Mapping[str, Mapping[str, Any]] = {
     "message": {"name": GONE, "texts": GONE, "addresses": GONE, "reason": ""},
-    "delivery": {"address": GONE, "reason": ""},
+    "delivery": {"address": GONE, "reason": "", "letter": GONE},
     "reply": {"address": GONE, "text": GONE},
     "consent": {"proof": GONE, "source": ""},
     "leave": {"reason": "", "key": None},

@@ -50,6 +50,7 @@ _LONGEST_SESSION_S = 36_500 * 86_400
 _PASSWORD = re.compile(r"(://[^\s,:/@]*:)[^\s,/]*@")
 _SPACES = re.compile(r"[\s,]+")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kKmMgGtT])B?")
+_PHONE = re.compile(r"\+[1-9]\d{6,14}")
 _SMTP_SCHEMES = ("smtp", "smtps", "smtp+starttls")
 
 
@@ -112,6 +113,13 @@ def _web_url(text: str) -> str:
 def _secret_web_url(text: SecretStr) -> SecretStr:
     if text.get_secret_value():
         _url(text.get_secret_value(), ("http", "https"), "https://watch.example.org/ping/KEY")
+    return text
+
+
+def _phone(text: str) -> str:
+    if text and not _PHONE.fullmatch(text):
+        message = "write a number in the form +33139980000"
+        raise ValueError(message)
     return text
 
 
@@ -250,6 +258,10 @@ class Settings(BaseSettings):
     )
     sms_first: Literal["twilio", "gateway"] = Field(
         default="twilio", description="who is asked first for SMS where both are set"
+    )
+    desk_phone: Annotated[str, AfterValidator(_phone)] = Field(
+        default="",
+        description="the number, +33…, with which key 9 in a call connects; empty: a person calls back",
     )
     smtp_url: Annotated[SecretStr, AfterValidator(_smtp_url)] = Field(
         default=SecretStr(""),

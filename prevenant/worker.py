@@ -14,6 +14,7 @@ from notify.gateway_file import load_gateway
 from notify.message import COMMAND, SMS, WEBHOOK
 from notify.outbox import Outbox
 from notify.sms import Sms, TwilioAccount
+from notify.unsubscribing import StopLinks
 from notify.voice import Voice
 from notify.webhook import Webhook
 from notify.whatsapp import WhatsApp
@@ -168,7 +169,7 @@ def make_channels(settings: Settings, clock: Clock, store: Store) -> dict[str, C
     elif ordered:
         channels[SMS] = texts[ordered[0]]
     if settings.smtp_url.get_secret_value() and settings.email_from:
-        channels["email"] = Email(settings)
+        channels["email"] = Email(settings, StopLinks(store, clock, settings.public_url))
     if settings.webhook_secret.get_secret_value():
         channels[WEBHOOK] = Webhook(settings, clock)
     return channels

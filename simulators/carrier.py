@@ -31,6 +31,8 @@ _NUMBER = re.compile(r"(?:whatsapp:)?\+[1-9]\d{6,14}")
 _CALLBACK_TIMEOUT_S = 5.0
 _PAGE_SIZE = 50
 _WITHHELD_S = 60.0
+_MOST_KEYS = 5
+_GSM_SEGMENT, _GSM_SEGMENTS = 160, 153
 
 
 @dataclass
@@ -48,6 +50,11 @@ class Sent:
     status: str = "queued"
     callback: str = ""
     twiml: str = ""
+    amd_callback: str = ""
+    """Where it is told who has answered a call, a person or a machine."""
+    answered_by: str | None = None
+    error_code: int | None = None
+    ended_at: datetime | None = None
     keys: list[str] = field(default_factory=list)
     """What was pressed in a call."""
 
@@ -95,6 +102,8 @@ class Carrier:
         """Numbers to which nothing can be delivered."""
         self.codes: dict[str, int] = {}
         """Why nothing can be delivered to a number, where it is not 30003."""
+        self.voicemails: set[str] = set()
+        """Numbers at which a machine answers calls."""
         self.loses_receipts = False
         self._clock = clock or SystemClock()
         self._refusals: list[Refusal] = []
@@ -190,6 +199,7 @@ class Carrier:
             self._clock.now().replace(microsecond=0),
             callback=fields.get("StatusCallback", ""),
             twiml=twiml,
+            amd_callback=fields.get("AsyncAmdStatusCallback", ""),
         )
         with self._changed:
             self.sent.append(one)
@@ -217,8 +227,8 @@ class Carrier:
             return
         self._receipt(one, "sent")
         if one.to in self.unreachable:
-            code = self.codes.get(one.to, 30003)
-            self._receipt(one, "undelivered", ErrorCode=str(code))
+            one.error_code = self.codes.get(one.to, 30003)
+            self._receipt(one, "undelivered", ErrorCode=str(one.error_code))
             return
         self._receipt(one, "delivered")
         for answer in self.answers_to(one.body, one.to):
@@ -229,25 +239,34 @@ class Carrier:
         if call.to in self.unreachable:
             self._receipt(call, "no-answer")
             return
-        key = self.key_for(call.body, call.to)
-        action = _action(call.twiml)
-        if key and action:
+        fields = {
+            "CallSid": call.sid,
+            "AccountSid": self.account,
+            "From": call.sender,
+            "To": call.to,
+            "CallStatus": "in-progress",
+        }
+        is_machine = call.to in self.voicemails
+        if call.amd_callback:
+            call.answered_by = "machine_start" if is_machine else "human"
+            self._post(call.amd_callback, {**fields, "AnsweredBy": call.answered_by})
+        heard, action = call.body, _action(call.twiml)
+        # A person who is asked again answers again; nobody is asked for ever.
+        for _ in range(_MOST_KEYS):
+            key = None if is_machine else self.key_for(heard, call.to)
+            if not key or not action:
+                break
             call.keys.append(key)
-            fields = {
-                "CallSid": call.sid,
-                "AccountSid": self.account,
-                "From": call.sender,
-                "To": call.to,
-                "Digits": key,
-                "CallStatus": "in-progress",
-            }
-            answer = self._post(action, fields)
-            call.body += " " + " ".join(_spoken(answer))
-        self._receipt(call, "completed")
+            answer = self._post(action, {**fields, "Digits": key})
+            heard, action = " ".join(_spoken(answer)), _action(answer)
+            call.body += f" {heard}"
+        more = {"AnsweredBy": call.answered_by} if call.answered_by else {}
+        self._receipt(call, "completed", **more)
 
     def _receipt(self, one: Sent, status: str, **more: str) -> None:
         with self._changed:
             one.status = status
+            one.ended_at = None if status == "sent" else self._clock.now()
             self._changed.notify_all()
         if not one.callback or self.loses_receipts:
             return
@@ -406,12 +425,12 @@ class _Handler(BaseHTTPRequestHandler):
         if one.kind == "Messages":
             return shared | {
                 "body": one.body,
-                "date_sent": made,
-                "error_code": None,
-                "error_message": None,
+                "date_sent": made if one.status != "queued" else None,
+                "error_code": one.error_code,
+                "error_message": "Unreachable destination handset" if one.error_code else None,
                 "messaging_service_sid": None,
                 "num_media": "0",
-                "num_segments": str(-(-len(one.body) // 153)),
+                "num_segments": str(_segments(one.body)),
                 "subresource_uris": {"media": f"{base}/Media.json"},
             }
         return shared | {
@@ -420,10 +439,9 @@ class _Handler(BaseHTTPRequestHandler):
             "phone_number_sid": "PN" + "0" * 32,
             "parent_call_sid": None,
             "start_time": made,
-            "end_time": None,
-            "duration": None,
-            "answered_by": None,
-            "annotation": None,
+            "end_time": format_datetime(one.ended_at) if one.ended_at else None,
+            "duration": "20" if one.status == "completed" else None,
+            "answered_by": one.answered_by,
             "forwarded_from": None,
             "group_sid": None,
             "caller_name": None,
@@ -475,6 +493,11 @@ def _problem(kind: str, fields: dict[str, str]) -> tuple[int, str] | None:
 def _filled(variables: str) -> str:
     """Return what an approved template makes of its variables: each template is `1, thank you.`."""
     return f"{json.loads(variables)['1']}, thank you." if variables else ""
+
+
+def _segments(text: str) -> int:
+    """Return how many segments a text takes, all of its characters being of the GSM alphabet."""
+    return 1 if len(text) <= _GSM_SEGMENT else -(-len(text) // _GSM_SEGMENTS)
 
 
 def _spoken(twiml: str) -> list[str]:

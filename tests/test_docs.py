@@ -20,6 +20,8 @@ from prevenant.api import (
     devices,
     dispatch,
     gateway,
+    links,
+    mail,
     on_call,
     resources,
     webhooks,
@@ -78,19 +80,8 @@ def test_every_command_is_documented() -> None:
 
 def test_every_route_is_documented() -> None:
     text = (DOCS / "api.md").read_text("utf-8")
-    parts = (
-        alarms,
-        cases,
-        resources,
-        devices,
-        dead_letters,
-        crm,
-        dispatch,
-        book,
-        on_call,
-        webhooks,
-        gateway,
-    )
+    console = (alarms, cases, resources, devices, crm, dispatch, book, on_call, dead_letters)
+    parts = (*console, webhooks, gateway, mail, links)
     paths = [r.path for part in parts for r in part.router.routes if isinstance(r, APIRoute)]
     assert "/api/v1/alarms" in paths
     assert [path for path in paths if path.replace(":path", "") not in text] == []

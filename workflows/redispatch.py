@@ -2,7 +2,7 @@
 
 from sqlmodel import col, select
 
-from notify import Ask, Message
+from notify import Ask, Message, is_invited
 from prevenant.clock import epoch_seconds
 from prevenant.crm.directory import find_present, find_role_holders
 from prevenant.tables import CaseEvent
@@ -66,10 +66,20 @@ def cancel_job(run: RunningCase, why: str) -> None:
     query = select(WorkOrder).where(
         WorkOrder.case_id == run.case.id, col(WorkOrder.state).in_(ACTIVE_JOBS)
     )
-    for order in run.session.exec(query.order_by(col(WorkOrder.id))).all():
+    orders = run.session.exec(query.order_by(col(WorkOrder.id))).all()
+    for order in orders:
         cancel(run, order)
         run.note("work_order.cancelled", f"{order.technician_name}: {why}")
         tell_lost(run, order.contact_id, "job_over")
+    if orders:
+        clear_calendar(run)
+
+
+def clear_calendar(run: RunningCase) -> None:
+    """Take a visit that does not take place out of the customer's calendar."""
+    customer = run.place.customer
+    if customer is not None and is_invited(run.session, run.case.id or 0, customer.contact_id):
+        run.tell(customer, "customer", "visit_cancelled", [["email"]])
 
 
 def cancel(run: RunningCase, order: WorkOrder) -> None:
@@ -136,6 +146,7 @@ def withdraw_all(run: RunningCase) -> None:
         cancel(run, order)
         run.note("technician.released", f"{order.technician_name} is not needed any more")
         tell_lost(run, order.contact_id, "job_over")
+        clear_calendar(run)
 
 
 def withdraw(run: RunningCase, offer: Offer) -> None:
@@ -154,7 +165,8 @@ def tell_lost(run: RunningCase, contact_id: str, template: str) -> None:
     if person is None or contact_id in run.progress.lost:
         return
     run.progress.lost.append(contact_id)
-    run.tell(person, "technician", template, [["sms"]])
+    is_in_calendar = is_invited(run.session, run.case.id or 0, contact_id)
+    run.tell(person, "technician", template, [["sms", "email"] if is_in_calendar else ["sms"]])
 
 
 def forget_lost(run: RunningCase, contact_id: str) -> None:

@@ -16,6 +16,8 @@ from prevenant.api import (
     devices,
     dispatch,
     gateway,
+    links,
+    mail,
     on_call,
     resources,
     webhooks,
@@ -63,6 +65,8 @@ def make_api(services: Services) -> FastAPI:
     app.include_router(on_call.router)
     app.include_router(webhooks.router)
     app.include_router(gateway.router)
+    app.include_router(mail.router)
+    app.include_router(links.router)
     app.add_api_route("/healthz", healthz, include_in_schema=False)
     app.add_api_route("/readyz", readyz, include_in_schema=False)
     app.add_exception_handler(StoreUnavailable, _unavailable)

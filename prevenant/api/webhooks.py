@@ -1,6 +1,7 @@
 """What Twilio calls: receipts, inbound texts, and the keys pressed in a call; all signed by it."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated
 
 import structlog
@@ -14,7 +15,14 @@ from notify.message import DELIVERED, FAILED, READ, SENT, SUPPRESSED, UNDELIVERE
 from notify.opting_out import end_of, record_opt_out
 from notify.replies import Inbound, receive
 from notify.twilio_codes import judge_code
-from notify.voice import thanks_twiml
+from notify.voice import (
+    MOST_TRIES,
+    PERSON_KEY,
+    call_twiml,
+    person_twiml,
+    reaches_person,
+    thanks_twiml,
+)
 from notify.whatsapp import PREFIX
 from prevenant.errors import Refused
 
@@ -33,6 +41,8 @@ _STATES: Mapping[str, str] = {
     "no-answer": UNDELIVERED,
     "canceled": UNDELIVERED,
 }
+_MACHINES = ("machine", "fax")
+_PERSON = "talk to a person"
 _EMPTY_TWIML = '<?xml version="1.0" encoding="UTF-8"?><Response/>'
 
 
@@ -76,23 +86,36 @@ async def take_sms(request: Request, form: SignedForm) -> Response:
 
 
 @router.post("/voice")
-async def take_key(request: Request, key: str, form: SignedForm) -> Response:
-    """Take the key that was pressed in a call."""
-    inbound = Inbound(f"{form['CallSid']}-key", "voice", form["To"], form.get("Digits", ""))
-    language = await run_in_threadpool(_record_key, request, key, inbound)
-    return Response(thanks_twiml(language), media_type="application/xml")
+async def take_key(request: Request, key: str, form: SignedForm, tries: int = 1) -> Response:
+    """Take the key that was pressed in a call, and say what follows from it."""
+    digits, call = form.get("Digits", ""), form["CallSid"]
+    # Another key in the same call is another answer.
+    number = f"{call}-key" if tries == 1 else f"{call}-key{tries}"
+    inbound = Inbound(number, "voice", form["To"], digits)
+    twiml = await run_in_threadpool(_record_key, request, key, inbound, tries)
+    return Response(twiml, media_type="application/xml")
+
+
+@router.post("/answered")
+async def take_answered(request: Request, key: str, form: SignedForm) -> Response:
+    """Take who has answered a call: what a machine keeps has reached nobody yet."""
+    await run_in_threadpool(_record_status, request, key, {**form, "CallStatus": ""})
+    return Response(status_code=status.HTTP_204_NO_CONTENT)
 
 
 def _record_status(request: Request, key: str, form: Mapping[str, str]) -> None:
-    state = _STATES.get(form.get("MessageStatus") or form.get("CallStatus") or "")
+    said = form.get("MessageStatus") or form.get("CallStatus") or ""
+    answered_by = form.get("AnsweredBy", "")
+    is_machine = answered_by.startswith(_MACHINES)
+    state = UNDELIVERED if is_machine and said in {"", "completed"} else _STATES.get(said)
     provider_id = form.get("MessageSid") or form.get("CallSid") or ""
     if state is None:
         return
     code = form.get("ErrorCode", "")
-    said = f"the carrier says {form.get('MessageStatus') or form.get('CallStatus')}"
     refusal = None
     if state in {UNDELIVERED, FAILED}:
-        refusal = judge_code(code, f"{said} (code {code})") if code else Refused(said)
+        reason = "a machine has answered, no person" if is_machine else f"the carrier says {said}"
+        refusal = judge_code(code, f"{reason} (code {code})") if code else Refused(reason)
         state = SUPPRESSED if end_of(refusal) == SUPPRESSED else state
     reason = refusal.reason if refusal else ""
     with request.app.state.store.write() as session:
@@ -109,11 +132,21 @@ def _record_reply(request: Request, inbound: Inbound) -> None:
         receive(session, request.app.state.templates, inbound, request.app.state.clock.now())
 
 
-def _record_key(request: Request, key: str, inbound: Inbound) -> str:
-    """Record a key press as the reply to the call's own question; return the contact's language."""
+def _record_key(request: Request, key: str, inbound: Inbound, tries: int) -> str:
+    """Record a key press as the reply to the call's own question; return what is said then."""
+    settings = request.app.state.settings
     with request.app.state.store.write() as session:
         query = select(Message).join(Delivery).where(Delivery.key == key)
         message = session.exec(query).first()
+        language = message.language if message else "en"
+        wants_person = inbound.text == PERSON_KEY and reaches_person(message and message.ask)
+        if wants_person:
+            inbound = replace(inbound, text=_PERSON)
         now = request.app.state.clock.now()
-        receive(session, request.app.state.templates, inbound, now, question=message)
-        return message.language if message else "en"
+        reply = receive(session, request.app.state.templates, inbound, now, question=message)
+        if wants_person:
+            return person_twiml(language, settings.desk_phone)
+        if message is None or reply.outcome != "unclear" or tries >= MOST_TRIES:
+            return thanks_twiml(language)
+        again = f"{settings.public_url}/webhooks/twilio/voice?key={key}&tries={tries + 1}"
+        return call_twiml(message, again, before="again")

@@ -42,6 +42,10 @@ class _Commands(LazyGroup):
         "dispatch": ("prevenant.cli.dispatch:app", "Whom dispatch sent, and why."),
         "journal": ("prevenant.cli.journal:app", "The durable log of readings."),
         "on-call": ("prevenant.cli.on_call:app", "Who is on call."),
+        "templates": (
+            "prevenant.cli.templates:app",
+            "What is said, by language and channel.",
+        ),
         "simulate": ("prevenant.cli.simulate:app", "Stand in for devices."),
     }
 

@@ -1,20 +1,25 @@
 """`prevenant deliveries`: what was to be handed over and was not, to people and to machines."""
 
+import sys
 from typing import Annotated, Any
 
 import typer
 from sqlmodel import col, select
 
+from notify.bounces import take_bounces
 from notify.dead_letters import LOST, list_dead_letters, resend, resend_all, view_dead_letter
+from notify.email import letters_of
 from notify.message import Delivery, Message
 from prevenant.cli.shown import out, show_json, show_table, shown_time
 from prevenant.errors import ConfigurationError
 from prevenant.settings import load_settings
 from prevenant.store import open_store
+from prevenant.tables import last_told_at
 
 app = typer.Typer(help="What was to be handed over, and how it went.", no_args_is_help=True)
 
 _ALL = 10_000
+_MAX_REPORT = 1_000_000
 
 
 @app.command("list")
@@ -81,6 +86,22 @@ def resend_dead_letters(
             letters = [one.id or 0 for one, _ in list_dead_letters(session, _ALL)]
             said = f"{resend_all(session, letters, now, by)} are queued again"
     out.print(f"{said}: a running engine hands it over")
+
+
+@app.command("take-report")
+def take_report() -> None:
+    """Take a report on an e-mail of ours from the standard input, as a mail server hands it over."""
+    settings = load_settings()
+    raw = sys.stdin.buffer.read(_MAX_REPORT + 1)
+    if len(raw) > _MAX_REPORT:
+        message = "a report has at most 1 MB: hand in what the mail server wrote"
+        raise ConfigurationError(message)
+    with open_store(settings) as store:
+        with store.read() as session:
+            now = settings.make_clock(last_told_at(session)).now()
+        with store.write() as session:
+            taken = take_bounces(session, letters_of(settings), raw, now)
+    out.print("taken" if taken else "left alone: it is no report on an e-mail of ours")
 
 
 def _row(delivery: Delivery, message: Message) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from sqlmodel import select
 from typer.testing import CliRunner
 
 from notify.delivery import move
+from notify.email import letters_of
 from notify.message import (
     FAILED,
     WEBHOOK,
@@ -21,9 +22,29 @@ from notify.message import (
 from notify.templating import Templates
 from prevenant.cli import app
 from prevenant.errors import ConfigurationError
+from prevenant.settings import load_settings
 from prevenant.store import Store
 from tests.moved_clock import MovedClock
 
+REPORT = """\
+Content-Type: multipart/report; report-type=delivery-status; boundary=b
+
+--b
+Content-Type: message/delivery-status
+
+Reporting-MTA: dns; mx.example
+
+Final-Recipient: rfc822; zoe@home.example
+Action: failed
+Status: 5.1.1
+
+--b
+Content-Type: text/rfc822-headers
+
+Message-ID: {message_id}
+
+--b--
+"""
 URL = "https://desk.example.com/hooks/secret-token"
 
 
@@ -44,6 +65,31 @@ def store_of_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
         for delivery in session.exec(select(Delivery)).all():
             move(session, delivery, FAILED, now, "it was refused with 410")
     return store
+
+
+def test_a_report_from_the_mail_server_is_taken(
+    store_of_commands: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREVENANT_EMAIL_FROM", "us@prevenant.example")
+    now = MovedClock().now()
+    recipient = Recipient("c", "Zoe", "customer", "en", "UTC", {"email": "zoe@home.example"})
+    with store_of_commands.write() as session:
+        draft = Draft("mail", recipient, "reply_stopped", {}, [["email"]], 3)
+        message = queue_message(session, Templates(), draft, now)
+        query = select(Delivery).where(Delivery.channel == "email")
+        key = session.exec(query).one().key
+        message_id = letters_of(load_settings()).identify(key, message.key)
+    report = REPORT.format(message_id=message_id)
+    result = CliRunner().invoke(app, ["deliveries", "take-report"], input=report)
+    assert result.stdout == "taken\n", result.output
+    with store_of_commands.read() as session:
+        delivery = session.exec(query).one()
+    assert (delivery.state, "5.1.1" in delivery.reason) == ("undelivered", True)
+    forged = REPORT.format(message_id="<m1-email.000@prevenant.example>")
+    result = CliRunner().invoke(app, ["deliveries", "take-report"], input=forged)
+    assert result.stdout.startswith("left alone")
+    too_long = CliRunner().invoke(app, ["deliveries", "take-report"], input="x" * 1_000_001)
+    assert isinstance(too_long.exception, ConfigurationError)
 
 
 def test_what_did_not_arrive_is_listed_without_addresses(store_of_commands: Store) -> None:

@@ -1,0 +1,127 @@
+"""Bounces: what mail servers report of our e-mails later (RFC 3464), taken as receipts.
+
+A report names the Message-ID of what it is about, which we can tell from one that somebody made up: a
+part of it is a keyed digest. What is about no e-mail of ours is left alone.
+"""
+
+import hmac
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from email import message_from_bytes, message_from_string
+from email.message import Message as Mail
+
+from sqlmodel import Session, select
+
+from notify.delivery import take_receipt
+from notify.letter import Letters
+from notify.message import DELIVERED, UNDELIVERED, Delivery, Message
+from notify.visible import one_line
+from prevenant.errors import mask_addresses
+
+_OURS = re.compile(r"<(m\d+-email)\.[0-9a-f]{24}@[^<>\s]+>")
+_STATES = {"failed": UNDELIVERED, "delivered": DELIVERED}
+"""What is delayed may still come, and what was relayed or expanded says nothing of an arrival."""
+_STATUS = re.compile(r"[245]\.\d{1,3}\.\d{1,3}")
+_LONGEST_REASON = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Bounce:
+    """What a report says of one recipient of one e-mail."""
+
+    message_id: str
+    action: str
+    """`failed`, `delayed`, `delivered`, `relayed` or `expanded`."""
+    status: str = ""
+    """The enhanced status, such as 5.1.1."""
+    diagnostic: str = ""
+
+
+def is_report(raw: bytes) -> bool:
+    """Return whether an e-mail is a report on the delivery of another."""
+    mail = message_from_bytes(raw)
+    kind = str(mail.get_param("report-type", "")).lower()
+    return mail.get_content_type() == "multipart/report" and kind == "delivery-status"
+
+
+def read_bounces(raw: bytes) -> list[Bounce]:
+    """Return what a report says; of anything else, and of what cannot be read, nothing."""
+    mail = message_from_bytes(raw)
+    if not is_report(raw) or not mail.is_multipart():
+        return []
+    original, recipients = "", list[Mail]()
+    for part in _parts(mail):
+        match part.get_content_type():
+            case "message/delivery-status":
+                blocks = part.get_payload()
+                recipients += [one for one in blocks if isinstance(one, Mail) and one["Action"]]
+            case "message/rfc822" | "message/global":
+                inner = part.get_payload()
+                one = inner[0] if isinstance(inner, list) and inner else None
+                original = original or (_id_in(one) if isinstance(one, Mail) else "")
+            case "text/rfc822-headers" | "message/global-headers":
+                content = part.get_payload(decode=True)
+                text = content.decode(errors="replace") if isinstance(content, bytes) else ""
+                original = original or _id_in(message_from_string(text))
+    return [_read_recipient(one, original) for one in recipients] if original else []
+
+
+def take_bounces(session: Session, letters: Letters, raw: bytes, now: datetime) -> int:
+    """Take what a report says of our e-mails as receipts; return of how many it said something."""
+    taken = 0
+    for bounce in read_bounces(raw):
+        state = _STATES.get(bounce.action)
+        key = _key_of(session, letters, bounce.message_id)
+        if key is None:
+            continue
+        taken += 1
+        if state is not None:
+            reason = _reason(bounce) if state == UNDELIVERED else ""
+            take_receipt(session, key, bounce.message_id, state, now, reason)
+    return taken
+
+
+def _key_of(session: Session, letters: Letters, message_id: str) -> str | None:
+    """Return the key of the delivery that has a Message-ID, or None where it is none of ours."""
+    match = _OURS.fullmatch(message_id)
+    if match is None:
+        return None
+    query = select(Message.key).join(Delivery).where(Delivery.key == match[1])
+    message_key = session.exec(query).first()
+    if message_key is None:
+        return None
+    expected = letters.identify(match[1], message_key)
+    is_ours = hmac.compare_digest(expected.encode(), message_id.encode())
+    return match[1] if is_ours else None
+
+
+def _reason(bounce: Bounce) -> str:
+    said = f" {bounce.status}" if bounce.status else ""
+    because = f": {bounce.diagnostic}" if bounce.diagnostic else ""
+    return mask_addresses(f"the recipient's mail server reports a failure{said}{because}")
+
+
+def _parts(mail: Mail) -> Iterator[Mail]:
+    """Yield the parts of a report, without going into the e-mail that it sends back."""
+    payload = mail.get_payload()
+    for part in payload if isinstance(payload, list) else ():
+        if isinstance(part, Mail):
+            yield part
+
+
+def _id_in(original: Mail) -> str:
+    match = re.search(r"<[^<>\s]{1,200}>", str(original.get("Message-ID", "")))
+    return match[0] if match else ""
+
+
+def _read_recipient(block: Mail, message_id: str) -> Bounce:
+    status = _STATUS.search(str(block.get("Status", "")))
+    _, _, diagnostic = str(block.get("Diagnostic-Code", "")).rpartition("; ")
+    return Bounce(
+        message_id,
+        str(block["Action"]).strip().lower(),
+        status[0] if status else "",
+        one_line(diagnostic, _LONGEST_REASON),
+    )

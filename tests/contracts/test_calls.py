@@ -1,0 +1,236 @@
+"""Calls: said twice in the contact's language, answered by a key, and not by a machine."""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from xml.etree import ElementTree as ET
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import SecretStr
+from sqlmodel import select
+
+from notify.delivery import Channel
+from notify.message import Ask, Delivery, Draft, Message, Recipient, queue_message
+from notify.outbox import Outbox
+from notify.replies import Reply
+from notify.sms import Sms, TwilioAccount
+from notify.templating import Templates
+from notify.voice import Voice, call_twiml, person_twiml
+from prevenant.book_uses import EXTRAS, sample_variables
+from prevenant.settings import Settings
+from prevenant.store import Store
+from prevenant.website import Website, bind
+from simulators.broker import free_port
+from simulators.carrier import Carrier, Sent
+from tests.moved_clock import MovedClock
+from tests.servers import wait_until
+
+NUMBER, DESK = "+33639980041", "+33939980001"
+TEMPLATES = Templates()
+SAMPLES = sample_variables(after_dispatch=True, extra=EXTRAS)
+
+
+@dataclass
+class Exchange:
+    """An outbox and the webhooks, behind a carrier whose phones are answered."""
+
+    store: Store
+    clock: MovedClock
+    carrier: Carrier
+    settings: Settings
+
+    def call(self, language: str = "en", ask: str | None = "offer") -> None:
+        recipient = Recipient(
+            "camille",
+            "Camille Roux",
+            "technician",
+            language,
+            "UTC",
+            {"voice": NUMBER, "sms": NUMBER},
+        )
+        turns = [["voice"], ["sms"]]
+        asked = Ask(ask) if ask else None
+        draft = Draft("one", recipient, "job_offer", SAMPLES, turns, 3, 17, asked)
+        with self.store.write() as session:
+            queue_message(session, TEMPLATES, draft, self.clock.now())
+
+    def expect_call(self) -> Sent:
+        """Wait until a call to the phone is over."""
+
+        def over() -> Sent | None:
+            calls = self.carrier.sent_to(NUMBER, "Calls")
+            return next((one for one in calls if one.status == "completed"), None)
+
+        call = wait_until(over, "the end of the call")
+        assert isinstance(call, Sent)
+        return call
+
+    def expect(self, channel: str, state: str) -> Delivery:
+        def found() -> Delivery | None:
+            with self.store.read() as session:
+                query = select(Delivery).where(Delivery.channel == channel)
+                one = session.exec(query).first()
+            return one if one is not None and one.state == state else None
+
+        delivery = wait_until(found, f"{channel} that is {state}")
+        assert isinstance(delivery, Delivery)
+        return delivery
+
+    def replies(self) -> list[Reply]:
+        with self.store.read() as session:
+            return list(session.exec(select(Reply)))
+
+
+@pytest.fixture(params=[""])
+def exchange(
+    request: pytest.FixtureRequest, store: Store, clock: MovedClock, carrier: Carrier
+) -> Iterator[Exchange]:
+    address = f"127.0.0.1:{free_port()}"
+    settings = Settings(
+        http=address,
+        public_url=f"http://{address}",
+        twilio_account_sid=carrier.account,
+        twilio_auth_token=SecretStr(carrier.token),
+        twilio_from="+33939980000",
+        twilio_base_url=carrier.url,
+        admin_token=SecretStr("admin"),
+        desk_phone=request.param,
+    )
+    account = TwilioAccount(settings)
+    channels: dict[str, Channel] = {"sms": Sms(account), "voice": Voice(account)}
+    website = Website(settings, bind(settings), store, clock, TEMPLATES)
+    outbox = Outbox(store, clock, channels)
+    threads = [threading.Thread(target=part.run) for part in (website, outbox)]
+    for thread in threads:
+        thread.start()
+    wait_until(lambda: website.started, "web server")
+    yield Exchange(store, clock, carrier, settings)
+    outbox.stop()
+    website.stop()
+    for thread in threads:
+        thread.join(10)
+
+
+def says(twiml: str) -> list[tuple[str, str]]:
+    return [(str(one.get("language")), one.text or "") for one in ET.fromstring(twiml).iter("Say")]
+
+
+@pytest.mark.parametrize(
+    ("language", "accent", "person"),
+    [("en", "en-GB", "Press 9 to speak to a person."), ("fr", "fr-FR", "Tapez 9 pour parler")],
+)
+def test_it_is_said_twice_in_the_contacts_language_with_the_way_to_a_person(
+    exchange: Exchange, language: str, accent: str, person: str
+) -> None:
+    exchange.call(language)
+    said = says(exchange.expect_call().twiml)
+    assert {one for one, _ in said} == {accent}
+    texts = [text for _, text in said]
+    assert texts[:2] == texts[2:]
+    assert texts[1].startswith(person)
+    assert str(TEMPLATES.render("job_offer", language, "voice", SAMPLES)) in texts[0]
+
+
+@pytest.mark.parametrize(("key", "intent"), [("1", "accept"), ("2", "decline")])
+def test_a_key_is_the_answer(exchange: Exchange, key: str, intent: str) -> None:
+    exchange.carrier.key_for = lambda spoken, _: key if "Press 1" in spoken else None
+    exchange.call()
+    assert "Thank you." in exchange.expect_call().body
+    (reply,) = exchange.replies()
+    assert (reply.intent, reply.outcome, reply.case_id) == (intent, "bound", 17)
+    exchange.expect("voice", "delivered")
+
+
+def test_key_9_reaches_a_person_who_calls_back(exchange: Exchange) -> None:
+    exchange.carrier.key_for = lambda spoken, _: "9" if "Press 9" in spoken else None
+    exchange.call()
+    assert "A person will call you back." in exchange.expect_call().body
+    (reply,) = exchange.replies()
+    assert (reply.intent, reply.case_id) == ("talk", 17)
+
+
+@pytest.mark.parametrize("exchange", [DESK], indirect=True)
+def test_key_9_connects_with_the_desk_where_it_has_a_number(exchange: Exchange) -> None:
+    exchange.carrier.key_for = lambda spoken, _: "9" if "Press 9" in spoken else None
+    exchange.call()
+    assert "You are being connected." in exchange.expect_call().body
+    dial = ET.fromstring(person_twiml("fr", DESK)).find("Dial")
+    assert dial is not None
+    assert dial.text == DESK
+
+
+def test_a_key_that_means_nothing_is_asked_about_again(exchange: Exchange) -> None:
+    pressed: list[str] = []
+
+    def press(spoken: str, _number: str) -> str:
+        pressed.append("1" if "Sorry, that key means nothing here." in spoken else "5")
+        return pressed[-1]
+
+    exchange.carrier.key_for = press
+    exchange.call()
+    call = exchange.expect_call()
+    assert pressed[:2] == ["5", "1"]
+    assert call.keys[:2] == ["5", "1"]
+    assert [one.intent for one in exchange.replies()][:2] == [None, "accept"]
+
+
+def test_nobody_is_asked_for_ever(exchange: Exchange) -> None:
+    exchange.carrier.key_for = lambda spoken, _: None if spoken == "Thank you." else "5"
+    exchange.call()
+    assert exchange.expect_call().keys == ["5"] * 3
+    assert [one.outcome for one in exchange.replies()] == ["unclear"] * 3
+
+
+def test_a_voicemail_is_no_answer_and_the_next_channel_is_taken(exchange: Exchange) -> None:
+    exchange.carrier.voicemails.add(NUMBER)
+    exchange.carrier.key_for = lambda _spoken, _number: "1"
+    exchange.call()
+    voice = exchange.expect("voice", "undelivered")
+    assert voice.reason == "a machine has answered, no person"
+    exchange.expect("sms", "delivered")
+    assert exchange.replies() == []
+    assert exchange.expect_call().keys == []
+
+
+def test_a_voicemail_is_found_out_from_the_receipt_alone(exchange: Exchange) -> None:
+    exchange.carrier.voicemails.add(NUMBER)
+    tell = exchange.carrier._post
+    exchange.carrier._post = lambda url, fields: (  # type: ignore[method-assign]
+        "" if "/answered" in url else tell(url, fields)
+    )
+    exchange.call(ask=None)
+    exchange.expect("voice", "undelivered")
+
+
+def test_whoever_answers_in_person_is_reached(exchange: Exchange) -> None:
+    exchange.call(ask=None)
+    exchange.expect("voice", "delivered")
+    assert len(says(exchange.expect_call().twiml)) == 2
+    with exchange.store.read() as session:
+        assert session.exec(select(Message)).one().state == "delivered"
+
+
+@given(
+    text=st.one_of(st.text(st.characters(exclude_categories=["Cs", "Cc"])), st.just("<&>" * 2_000)),
+    ask=st.sampled_from([None, "offer", "nps"]),
+)
+def test_no_text_makes_a_document_that_twilio_would_not_take(text: str, ask: str | None) -> None:
+    message = Message(
+        key="k",
+        contact_id="c",
+        name="C",
+        role="customer",
+        template="t",
+        language="fr",
+        severity=3,
+        turns=[["voice"]],
+        texts={"voice": text},
+        ask=ask,
+        created_at=MovedClock().now(),
+    )
+    answer = "https://prevenant.example/webhooks/twilio/voice?key=m1-voice&tries=2" if ask else None
+    twiml = call_twiml(message, answer, "again" if ask else "")
+    assert len(twiml) <= 4_000
+    assert ("9" in "".join(text for _, text in says(twiml) if "Tapez" in text)) is (ask == "offer")
