@@ -15,7 +15,7 @@ import msgspec
 from prevenant.clock import epoch_seconds, from_epoch
 from prevenant.domain import Severity
 from prevenant.tables import CaseEvent
-from workflows import members, redispatch, steps, storms
+from workflows import callbacks, members, redispatch, steps, storms
 from workflows.definition import Parallel, blocks_of, enclosing, locate
 from workflows.hearing import take
 from workflows.running import RESCUE, Into, Left, Outcome, RunningCase, Track
@@ -64,6 +64,7 @@ def expire(run: RunningCase) -> None:
     if run.case.storm_of:
         storms.expire(run)
         return
+    callbacks.expire(run)
     now = epoch_seconds(run.now)
     if run.progress.begins_at is not None and run.progress.begins_at <= now:
         gather(run, None)
@@ -90,6 +91,9 @@ def fail(run: RunningCase, why: str, *, instead: bool) -> None:
     for track in run.progress.tracks:
         if track.due_at is not None and track.due_at < later and track.path != RESCUE:
             track.due_at = later
+    for callback in run.progress.callbacks:
+        if callback.due_at is not None:
+            callback.due_at = max(later, callback.due_at)
     if run.progress.begins_at is not None:
         run.progress.begins_at = None if instead else max(later, run.progress.begins_at)
     if instead:
@@ -115,7 +119,8 @@ def _recover(run: RunningCase) -> None:
 
 def keep(run: RunningCase) -> None:
     """Write where the case stands into its row, with the earliest deadline."""
-    due = [track.due_at for track in run.progress.tracks if track.due_at is not None]
+    waiting = [*run.progress.tracks, *run.progress.callbacks]
+    due = [one.due_at for one in waiting if one.due_at is not None]
     if run.case.state == OPEN and run.progress.begins_at is not None:
         due.append(run.progress.begins_at)
     run.case.due_at = from_epoch(min(due)) if due else None

@@ -13,8 +13,10 @@ from prevenant.api import (
     crm,
     devices,
     dispatch,
+    inbound_mail,
     on_call,
     resources,
+    surveys,
     webhooks,
 )
 from prevenant.api.live import LiveStory
@@ -56,6 +58,8 @@ def make_api(services: Services) -> FastAPI:
     app.include_router(crm.router)
     app.include_router(book.router)
     app.include_router(on_call.router)
+    app.include_router(surveys.router)
+    app.include_router(inbound_mail.router)
     app.include_router(webhooks.router)
     app.add_api_route("/healthz", healthz, include_in_schema=False)
     app.add_api_route("/readyz", readyz, include_in_schema=False)

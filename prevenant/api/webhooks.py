@@ -1,6 +1,7 @@
 """What Twilio calls: receipts, inbound texts, and the keys pressed in a call; all signed by it."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated
 
 import structlog
@@ -11,8 +12,9 @@ from twilio.request_validator import RequestValidator
 
 from notify.delivery import take_receipt
 from notify.message import DELIVERED, FAILED, READ, SENT, UNDELIVERED, Delivery, Message
-from notify.replies import Inbound, receive
+from notify.replies import Inbound, read_meaning, receive
 from notify.voice import thanks_twiml
+from prevenant.crm.directory import find_contacts_at
 
 log = structlog.get_logger()
 
@@ -91,8 +93,13 @@ def _record_status(request: Request, key: str, form: Mapping[str, str]) -> None:
 
 
 def _record_reply(request: Request, inbound: Inbound) -> None:
-    with request.app.state.store.write() as session:
-        receive(session, request.app.state.templates, inbound, request.app.state.clock.now())
+    state = request.app.state
+    # Before the transaction: the first text that needs the classifier takes a second to read.
+    meaning = read_meaning(inbound.text)
+    with state.store.write() as session:
+        contacts = find_contacts_at(session, inbound.channel, inbound.address)
+        inbound = replace(inbound, contacts=contacts)
+        receive(session, state.templates, inbound, state.clock.now(), meaning=meaning)
 
 
 def _record_key(request: Request, key: str, inbound: Inbound) -> str:

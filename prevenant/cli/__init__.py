@@ -42,6 +42,10 @@ class _Commands(LazyGroup):
         "dispatch": ("prevenant.cli.dispatch:app", "Whom dispatch sent, and why."),
         "journal": ("prevenant.cli.journal:app", "The durable log of readings."),
         "on-call": ("prevenant.cli.on_call:app", "Who is on call."),
+        "replies": (
+            "prevenant.cli.replies:app",
+            "What people answered, and how well that is understood.",
+        ),
         "simulate": ("prevenant.cli.simulate:app", "Stand in for devices."),
     }
 
