@@ -79,5 +79,5 @@ def shipped_examples() -> list[Example]:
     for language in LANGUAGES:
         text = (_SHIPPED / f"{language}.yaml").read_text("utf-8")
         for intent, texts in yaml.safe_load(text).items():
-            found += [Example(str(one), intent, language) for group in texts for one in group]
+            found += [Example(one, intent, language) for one in texts]
     return found

@@ -8,9 +8,11 @@ from sqlmodel import col
 
 from notify.message import Message
 from prevenant.crm.tables import Contact, RoleHolder
+from prevenant.errors import ConfigurationError
 from prevenant.store import Store
 from tests.moved_clock import MovedClock
 from tests.workflows.room import Room
+from workflows import deskwork
 
 MakeRoom = Callable[[str], Room]
 
@@ -165,3 +167,17 @@ def test_anger_is_told_where_a_milder_wish_waits(room: MakeRoom) -> None:
     one.reply("ada", "this is unacceptable")
     one.pass_time(minutes=15)
     assert "they are angry" in to_desk(one)[-1].texts["sms"]
+
+
+def test_the_desk_can_take_it_after_the_end_of_the_case(room: MakeRoom) -> None:
+    one = room("- survey: csat\n- close: done")
+    one.raise_alarm()
+    one.reply("ada", "this is unacceptable")
+    now, case_id = one.clock.now(), one.case().id or 0
+    with one.store.write() as session:
+        deskwork.post(session, deskwork.ACKNOWLEDGED, case_id, now, "Paul", "")
+    one.work()
+    assert one.story("person.found") == ["Paul calls Ada back"]
+    assert one.outcome == ("closed", "done")
+    with one.store.write() as session, pytest.raises(ConfigurationError, match="is closed"):
+        deskwork.post(session, deskwork.ACKNOWLEDGED, case_id, now, "Ann", "")
