@@ -84,6 +84,15 @@ def expire(run: RunningCase) -> None:
             _ask(run, callback)
 
 
+def postpone(run: RunningCase, later: float) -> bool:
+    """Let nobody be asked for before a time, in seconds since 1970; return whether anybody waits."""
+    waiting = _waiting(run)
+    for callback in waiting:
+        if callback.due_at is not None:
+            callback.due_at = max(later, callback.due_at)
+    return bool(waiting)
+
+
 def _waiting(run: RunningCase) -> list[CallBack]:
     return [one for one in run.progress.callbacks if not one.taken_by]
 

@@ -64,12 +64,13 @@ def expire(run: RunningCase) -> None:
     if run.case.storm_of:
         storms.expire(run)
         return
-    callbacks.expire(run)
     now = epoch_seconds(run.now)
     if run.progress.begins_at is not None and run.progress.begins_at <= now:
         gather(run, None)
     due = [one for one in run.progress.tracks if one.due_at is not None and one.due_at <= now]
     rescue = [track for track in due if track.path == RESCUE]
+    if not rescue:
+        callbacks.expire(run)
     for track in rescue or due:
         if track in run.progress.tracks:
             track.due_at = None
@@ -81,19 +82,18 @@ def expire(run: RunningCase) -> None:
 
 def fail(run: RunningCase, why: str, *, instead: bool) -> None:
     """Give a case that cannot go on to a person; with `instead`, nothing else of it goes on."""
+    later = epoch_seconds(run.now) + _AGAIN_S
+    if callbacks.postpone(run, later):
+        keep(run)
     if run.case.state != OPEN:
         return
     run.progress.failures += 1
     run.case.failures = run.progress.failures
     run.case.outcome = f"cannot go on: {why}"
     run.note("case.failed", f"the case cannot go on and needs a person: {why}")
-    later = epoch_seconds(run.now) + _AGAIN_S
     for track in run.progress.tracks:
         if track.due_at is not None and track.due_at < later and track.path != RESCUE:
             track.due_at = later
-    for callback in run.progress.callbacks:
-        if callback.due_at is not None:
-            callback.due_at = max(later, callback.due_at)
     if run.progress.begins_at is not None:
         run.progress.begins_at = None if instead else max(later, run.progress.begins_at)
     if instead:
