@@ -96,12 +96,9 @@ def receive(
     if reply.outcome == UNKNOWN:
         log.info("a reply from an unknown address", channel=reply.channel)
     session.add(reply)
-    _tell_story(session, reply, next(_names(reply, latest), "somebody unknown"), now)
+    mine = [one.name for one in latest if one.contact_id == reply.contact_id]
+    _tell_story(session, reply, mine[0] if mine else "somebody unknown", now)
     return reply
-
-
-def _names(reply: Reply, latest: Sequence[Message]) -> Any:
-    return (m.name for m in latest if m.contact_id == reply.contact_id)
 
 
 def _tell_story(session: Session, reply: Reply, name: str, now: datetime) -> None:
