@@ -119,8 +119,8 @@ def _recover(run: RunningCase) -> None:
 
 def keep(run: RunningCase) -> None:
     """Write where the case stands into its row, with the earliest deadline."""
-    waiting = [*run.progress.tracks, *run.progress.callbacks]
-    due = [one.due_at for one in waiting if one.due_at is not None]
+    due = [track.due_at for track in run.progress.tracks if track.due_at is not None]
+    due += [one.due_at for one in run.progress.callbacks if one.due_at is not None]
     if run.case.state == OPEN and run.progress.begins_at is not None:
         due.append(run.progress.begins_at)
     run.case.due_at = from_epoch(min(due)) if due else None

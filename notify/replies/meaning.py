@@ -16,7 +16,7 @@ from notify.replies.intents import ANSWER, FOR_A_PERSON, MEANT_AS, NUMBERS, TALK
 from notify.replies.numbers import find_numbers, spoken_words
 from notify.replies.phrases import find_phrase
 
-CONFIDENCE = 0.6
+CONFIDENCE = 0.65
 """So sure the classifier has to be; below, a text is not understood."""
 _NOTHING: Mapping[str, float] = MappingProxyType({})
 

@@ -80,7 +80,7 @@ def find_numbers(words: Sequence[str]) -> Numbers:
         not (word.isdigit() or _FILLERS.fullmatch(word) or _CASE.fullmatch(word)) for word in words
     )
     answer = others.pop(0) if others and (others[0] == 0 or not says_more) else None
-    case = (cases or others or [None])[-1]
+    case = next(reversed(cases or others), None)
     return Numbers(
         int(words[answer]) if answer is not None else None,
         int(words[case]) if case is not None else None,

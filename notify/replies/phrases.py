@@ -74,7 +74,7 @@ _PHRASES: Sequence[Phrase] = (
     Phrase(
         CANCEL,
         r"\b(cancel|annulez|annuler|annule)\b|\b(not needed|no longer needed|plus besoin)\b",
-        unless=r"\b(don t|do not|didn t|ne|n|pas|not want|why|pourquoi|who|qui|if|si)\b"
+        unless=r"\b(don t|do not|didn t|ne|n|pas|not want|why|pourquoi|who|qui|if|si|job)\b"
         r"(?!.*\bplus besoin\b)(?!.*\bneeded\b)",
         at_most_words=14,
     ),
@@ -103,7 +103,7 @@ _PHRASES: Sequence[Phrase] = (
         DONE,
         r"\b(done|finished|fixed|repaired|termine|fini|repare|c est fait|travail fait)\b",
         unless=rf"{_NOT_YET}|\b(myself|moi meme|tout seul|neighbour|voisin|well done|badly|mal|nothing"
-        r"|rien|other|autre)\b",
+        r"|rien|other|autre|already|deja|someone|somebody|mari|ami|husband|friend)\b",
     ),
     Phrase(
         ACCEPT,
@@ -114,7 +114,8 @@ _PHRASES: Sequence[Phrase] = (
         r"^(no|non|nope|nan|decline|refuse|je refuse|impossible|another (time|day)|un autre"
         r"|autre (jour|moment|date))\b",
         unless=r"\b(ok|okay|fine|bon|good|parfait|perfect|venez|come|problem|probleme|souci|soucis"
-        r"|worries|mais|but|need|besoin|one|idea|idee|plus|longer|objection|bots?|robots?|venez)\b",
+        r"|worries|mais|but|need(ed)?|besoin|one|idea|idee|plus|longer|objections?|bots?|robots?|venir"
+        r"|aller|rendre|necessary|issue|texting)\b",
         at_most_words=6,
     ),
     Phrase(
@@ -122,7 +123,7 @@ _PHRASES: Sequence[Phrase] = (
         r"^(yes|yep|yeah|oui|ouais|ok|okay|accept|accepte|j accepte|d accord|dac|sure|je prends"
         r"|parfait|perfect|entendu|ca (me )?(va|marche|convient)|c est bon|(that )?works for me"
         r"|sounds good|confirme|je confirme|confirmed|volontiers|bien sur|of course|absolument)\b",
-        unless=rf"{_BUT}|\b(durer|long|job|service|work)\b",
+        unless=rf"{_BUT}|\b(durer|long|job|service|work|nouveau)\b",
         at_most_words=8,
     ),
     Phrase(

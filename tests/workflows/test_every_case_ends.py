@@ -96,8 +96,8 @@ def _check(room: Room) -> None:
             progress = msgspec.convert(json.loads(json.dumps(case.progress)), Progress)
             assert json.loads(msgspec.json.encode(progress)) == case.progress
             assert progress.failures == 0, case.outcome
-            waiting = [*progress.tracks, *progress.callbacks]
-            due = [one.due_at for one in waiting if one.due_at is not None]
+            due = [track.due_at for track in progress.tracks if track.due_at is not None]
+            due += [one.due_at for one in progress.callbacks if one.due_at is not None]
             due += [progress.begins_at] if progress.begins_at is not None else []
             if case.state == OPEN:
                 assert case.due_at is not None, f"nothing wakes {progress.tracks}"
