@@ -87,8 +87,8 @@ def test_a_number_counts_before_a_phrase(ask: str, text: str, intent: str | None
     [
         ("confirm", "oui mais plutôt mardi", "decline"),
         ("confirm", "tuesday afternoon wld be beter", "decline"),
-        ("confirm", "on sera la, a demain", "accept"),
-        ("confirm", "we will be there, see you tomorrow", "accept"),
+        ("confirm", "nous vous confirmons la visite de lundi", "accept"),
+        ("confirm", "someone will be at home to open the door", "accept"),
         ("confirm", "votre technicien a abimé mon carrelage", "complaint"),
         ("confirm", "you people are completely useless", "anger"),
         ("confirm", "can somebody ring me about this", "talk"),
