@@ -16,7 +16,7 @@ from notify.message import (
     queue_message,
     raise_urgency,
 )
-from notify.replies import list_choices
+from notify.replies import find_conversation, list_choices
 from notify.templating import Templates, local_zone
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "Recipient",
     "Templates",
     "close_asks",
+    "find_conversation",
     "is_invited",
     "is_stuck",
     "list_choices",

@@ -39,7 +39,7 @@ class Message(SQLModel, table=True):
     id: int | None = Field(default=None, primary_key=True)
     key: str = Field(unique=True)
     case_id: int | None = Field(default=None, index=True)
-    contact_id: str
+    contact_id: str = Field(index=True)
     name: str
     role: str
     """As what the contact is told: `customer`, `technician`, or a role such as `security`."""
@@ -56,8 +56,8 @@ class Message(SQLModel, table=True):
     state: str = Field(default=QUEUED, index=True)
     reason: str = ""
     ask: str | None = None
-    """What is asked: `offer`, `acknowledge`, `confirm`, `progress`, `rating`, `nps`, `ces`, or
-    `question:NAME`; None expects no answer."""
+    """What is asked: `offer`, `acknowledge`, `person` (who calls back), `confirm`, `progress`,
+    `rating`, `nps`, `ces`, or `question:NAME`; None expects no answer."""
     ask_choices: list[dict[str, Any]] = Field(
         default_factory=list, sa_column=Column(JSON, nullable=False)
     )

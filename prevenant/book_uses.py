@@ -180,6 +180,8 @@ def sample_variables(
         "why": "in_time",
         "wish": "person",
         "said": "sample",
+        "who": "Camille Roux",
+        "conversation": ["Camille Roux: sample"],
         "choices": "1: sample, 2: sample",
         "owner": "Camille Roux",
         "prediction": _Predicted(),

@@ -137,7 +137,7 @@ def _needs(session: Session, case: Case, subject: Subject) -> bool:
 def _hand_over(session: Session, case: Case, subject: Subject, now: datetime, by: str) -> None:
     """Stop a case's tracks, end what it asks of anybody, and give it to whoever erases."""
     session.refresh(case, with_for_update=True)
-    case.progress = {**case.progress, "tracks": []}
+    case.progress = {**case.progress, "tracks": [], "callbacks": []}
     case.state, case.owner, case.due_at = HANDED_OVER, by, None
     case.outcome = f"handed over to {by}: a person that it needs was erased"
     session.add(case)
@@ -388,7 +388,8 @@ _NAMED_AFTER_PEOPLE = ("roles", "consents", "leave", "exclusions")
 _OWN: Mapping[str, Mapping[str, Any]] = {
     "message": {"name": GONE, "texts": GONE, "addresses": GONE, "reason": ""},
     "delivery": {"address": GONE, "reason": "", "letter": GONE},
-    "reply": {"address": GONE, "text": GONE},
+    "reply": {"address": GONE, "text": GONE, "reason": ""},
+    "survey": {"comment": ""},
     "consent": {"proof": GONE, "source": ""},
     "leave": {"reason": "", "key": None},
     "exclusion": {"reason": ""},

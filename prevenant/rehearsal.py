@@ -58,7 +58,7 @@ class Obliging:
         """Return the answers of somebody obliging; nobody rates a visit."""
         at = epoch_seconds(now)
         match message.ask:
-            case "offer" | "acknowledge":
+            case "offer" | "acknowledge" | "person":
                 return [Answer(at + 120.0, "1")]
             case "confirm":
                 return [Answer(at + 600.0, "1")]

@@ -268,6 +268,10 @@ class Settings(BaseSettings):
         description="e-mail: smtp://, smtps:// or smtp+starttls://user:password@host:port",
     )
     email_from: str = Field(default="", description="the sender of e-mail")
+    email_webhook_secret: SecretStr = Field(
+        default=SecretStr(""),
+        description="signs e-mail that is handed in: Mailgun's signing key, or your own secret",
+    )
     routing_url: Annotated[str, AfterValidator(_web_url)] = Field(
         default="",
         description="an OSRM or Valhalla server that knows travel times by road; empty: great circles",

@@ -156,6 +156,7 @@ def world(
         twilio_base_url=carrier.url,
         smtp_url=SecretStr(f"smtp://127.0.0.1:{mailbox.port}"),
         email_from="service@prevenant.example",
+        email_webhook_secret=SecretStr("mail-secret"),
         admin_token=SecretStr("admin"),
     )
     carrier.inbound_url = f"http://{address}/webhooks/twilio/sms"

@@ -20,10 +20,11 @@ from prevenant.api import (
     devices,
     dispatch,
     gateway,
+    inbound_mail,
     links,
-    mail,
     on_call,
     resources,
+    surveys,
     webhooks,
 )
 from prevenant.book import load_book
@@ -81,7 +82,7 @@ def test_every_command_is_documented() -> None:
 def test_every_route_is_documented() -> None:
     text = (DOCS / "api.md").read_text("utf-8")
     console = (alarms, cases, resources, devices, crm, dispatch, book, on_call, dead_letters)
-    parts = (*console, webhooks, gateway, mail, links)
+    parts = (*console, surveys, webhooks, gateway, inbound_mail, links)
     paths = [r.path for part in parts for r in part.router.routes if isinstance(r, APIRoute)]
     assert "/api/v1/alarms" in paths
     assert [path for path in paths if path.replace(":path", "") not in text] == []

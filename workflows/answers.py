@@ -1,12 +1,10 @@
 """What people's replies mean for a case, beside the step that may be waiting for them."""
 
-from notify import Ask
 from prevenant.crm.directory import find_present
 from prevenant.tables import CaseEvent
-from workflows import offers, questions, redispatch
+from workflows import callbacks, offers, questions, redispatch, surveys
 from workflows.definition import Dispatch
-from workflows.recipients import people_of
-from workflows.running import DISPATCHER, RunningCase
+from workflows.running import RunningCase
 from workflows.tables import OPEN, WorkOrder
 
 _JOB_WORDS = {"en_route": "is on the way", "arrived": "has arrived", "done": "is done"}
@@ -22,8 +20,8 @@ def take(run: RunningCase, event: CaseEvent) -> None:
     """Take a reply to any question of the case."""
     answer = event.data
     intent = answer["intent"]
-    if intent == "talk":
-        _call_person(run, event, "person")
+    if intent in callbacks.WISHES:
+        callbacks.request(run, event, callbacks.WISHES[intent])
         return
     match answer["ask"]:
         case "offer":
@@ -32,12 +30,14 @@ def take(run: RunningCase, event: CaseEvent) -> None:
             _acknowledge(run, event)
         case "acknowledge":
             run.note("declined", f"{answer['name']} does not take it")
+        case "person":
+            callbacks.take(run, event)
         case "progress":
             _take_progress_answer(run, event)
         case "confirm" if intent in _VISIT_ANSWERS:
             take_visit_answer(run, _VISIT_ANSWERS[intent], event)
         case "rating" | "nps" | "ces":
-            questions.take_rating(run, event)
+            surveys.take_rating(run, event)
         case str() as ask if ask.startswith("question:"):
             questions.take_answer(run, event)
 
@@ -88,7 +88,7 @@ def take_visit_answer(run: RunningCase, answer: str, event: CaseEvent) -> None:
     if answer == "cancelled":
         redispatch.cancel_job(run, "the customer has cancelled the visit")
     if answer != "confirmed":
-        _call_person(run, event, {"moved": "other_time", "cancelled": "no_visit"}[answer])
+        callbacks.request(run, event, {"moved": "other_time", "cancelled": "no_visit"}[answer])
 
 
 def _acknowledge(run: RunningCase, event: CaseEvent) -> None:
@@ -127,25 +127,6 @@ def _take_offer_answer(run: RunningCase, event: CaseEvent) -> None:
     step = run.step_at(order.step) if order else None
     template = step.gone_template if isinstance(step, Dispatch) else "job_over"
     redispatch.tell_lost(run, contact_id, template)
-
-
-def _call_person(run: RunningCase, event: CaseEvent, wish: str) -> None:
-    """Have a person take over from the machine, at once, with what was said."""
-    answer = event.data
-    name = str(answer.get("name") or run.place.customer_name or "the customer")
-    said = str(answer.get("text") or answer.get("note") or "")
-    extra = {"wish": wish, "said": said[:160]}
-    people = people_of(run, DISPATCHER)
-    run.note("person.wanted", f"{name} wants a person", {"wish": wish, "said": said})
-    if not people:
-        run.note("escalation.nobody", f"nobody is {DISPATCHER} here", {"role": DISPATCHER})
-    ask, turns = Ask("acknowledge"), [["sms"], ["email"]]
-    for person in people:
-        run.tell(person, DISPATCHER, "customer_needs_person", turns, ask, extra)
-    customer = find_present(run.session, str(answer.get("contact", "")))
-    if customer and people:
-        turns = [[answer.get("channel", "preferred")], ["sms"]]
-        run.tell(customer, str(answer.get("role", "customer")), "person_will_call", turns)
 
 
 def _cause(text: str) -> str:

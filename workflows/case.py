@@ -15,7 +15,7 @@ import msgspec
 from prevenant.clock import epoch_seconds, from_epoch
 from prevenant.domain import Severity
 from prevenant.tables import CaseEvent
-from workflows import members, redispatch, steps, storms
+from workflows import callbacks, members, redispatch, steps, storms
 from workflows.definition import Parallel, blocks_of, enclosing, locate
 from workflows.hearing import take
 from workflows.running import RESCUE, Into, Left, Outcome, RunningCase, Track
@@ -69,6 +69,8 @@ def expire(run: RunningCase) -> None:
         gather(run, None)
     due = [one for one in run.progress.tracks if one.due_at is not None and one.due_at <= now]
     rescue = [track for track in due if track.path == RESCUE]
+    if not rescue:
+        callbacks.expire(run)
     for track in rescue or due:
         if track in run.progress.tracks:
             track.due_at = None
@@ -80,13 +82,15 @@ def expire(run: RunningCase) -> None:
 
 def fail(run: RunningCase, why: str, *, instead: bool) -> None:
     """Give a case that cannot go on to a person; with `instead`, nothing else of it goes on."""
+    later = epoch_seconds(run.now) + _AGAIN_S
+    if callbacks.postpone(run, later):
+        keep(run)
     if run.case.state != OPEN:
         return
     run.progress.failures += 1
     run.case.failures = run.progress.failures
     run.case.outcome = f"cannot go on: {why}"
     run.note("case.failed", f"the case cannot go on and needs a person: {why}")
-    later = epoch_seconds(run.now) + _AGAIN_S
     for track in run.progress.tracks:
         if track.due_at is not None and track.due_at < later and track.path != RESCUE:
             track.due_at = later
@@ -116,6 +120,7 @@ def _recover(run: RunningCase) -> None:
 def keep(run: RunningCase) -> None:
     """Write where the case stands into its row, with the earliest deadline."""
     due = [track.due_at for track in run.progress.tracks if track.due_at is not None]
+    due += [one.due_at for one in run.progress.callbacks if one.due_at is not None]
     if run.case.state == OPEN and run.progress.begins_at is not None:
         due.append(run.progress.begins_at)
     run.case.due_at = from_epoch(min(due)) if due else None

@@ -18,7 +18,7 @@ ACKNOWLEDGED, TAKEN, RESOLVED = "case.acknowledged", "case.taken", "case.resolve
 def post(session: Session, kind: str, case_id: int, now: datetime, by: str, note: str) -> Case:
     """Let a case hear what somebody did with it. Raises ConfigurationError where that cannot be."""
     case = find_case(session, case_id)
-    if case.state == CLOSED:
+    if case.state == CLOSED and not is_waited_for(case):
         message = f"case {case_id} is closed ({case.outcome}): there is nothing left to do"
         raise ConfigurationError(message)
     if not by.strip():
@@ -37,6 +37,11 @@ def post(session: Session, kind: str, case_id: int, now: datetime, by: str, note
     )
     add_case_event(session, event)
     return case
+
+
+def is_waited_for(case: Case) -> bool:
+    """Return whether somebody waits to be called back, also after the case's end."""
+    return any(not one["taken_by"] for one in case.progress.get("callbacks", ()))
 
 
 def find_case(session: Session, case_id: int) -> Case:

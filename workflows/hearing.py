@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from notify import raise_urgency
 from prevenant.domain import Severity
 from prevenant.tables import Alarm, CaseEvent
-from workflows import answers, members, redispatch
+from workflows import answers, callbacks, members, redispatch
 from workflows.definition import Step, Wait, walk_steps
 from workflows.running import CUSTOMER_ROLES, RunningCase
 from workflows.tables import CLOSED, HANDED_OVER, OPEN
@@ -74,6 +74,7 @@ def _clear(run: RunningCase, event: CaseEvent) -> bool:
 
 def _acknowledge(run: RunningCase, event: CaseEvent) -> None:
     by = str(event.data.get("by", ""))
+    callbacks.settle(run, by)
     if "acknowledged" in run.progress.facts or run.case.state != OPEN:
         return
     run.case.owner = run.case.owner or by
@@ -84,6 +85,7 @@ def _acknowledge(run: RunningCase, event: CaseEvent) -> None:
 
 def _take_over(run: RunningCase, event: CaseEvent) -> None:
     by = str(event.data.get("by", ""))
+    callbacks.settle(run, by)
     if run.case.state != OPEN:
         return
     run.case.owner = by or run.case.owner
@@ -98,6 +100,7 @@ def _take_over(run: RunningCase, event: CaseEvent) -> None:
 
 def _resolve(run: RunningCase, event: CaseEvent) -> None:
     by = str(event.data.get("by", "")) or "somebody"
+    callbacks.settle(run, by)
     if run.case.state in {OPEN, HANDED_OVER}:
         run.case.owner = run.case.owner or by
         run.end(CLOSED, f"resolved by {by}{_said(event)}")

@@ -1,18 +1,14 @@
-"""The steps `ask` and `survey`: a question with its answers, and how the customer found it."""
+"""The step `ask`: a question with its answers."""
 
-from datetime import timedelta
 from typing import Any
 
 from notify import Ask, list_choices
 from prevenant.clock import from_epoch
+from prevenant.crm.directory import find_present
 from prevenant.tables import CaseEvent
-from workflows.definition import Question, Survey
+from workflows.definition import Question
 from workflows.recipients import nearest_of, people_of
 from workflows.running import Into, Left, Outcome, RunningCase, Track
-
-SURVEYS = {"csat": "rating", "nps": "nps", "ces": "ces"}
-"""Kinds of surveys, and the kind of question that a reply to them answers."""
-LARGEST = {"rating": 5, "nps": 10, "ces": 7}
 
 
 def begin(run: RunningCase, track: Track, step: Question, due_at: float) -> Left:
@@ -65,39 +61,19 @@ def take_answer(run: RunningCase, event: CaseEvent) -> None:
     who = event.data["name"]
     if not answer:
         return
+    if event.data.get("late") and name not in run.progress.answers:
+        run.note("answer.late", f"{name}: {who} answers {answer}, too late")
+        person = find_present(run.session, event.data["contact"])
+        if person is not None:
+            turns = [[str(event.data["channel"])], ["sms"]]
+            run.tell(person, str(event.data["role"]), "answer_late", turns)
+        return
     if name in run.progress.answers:
         run.note("answer.late", f"{name}: {who} answers {answer}, after another answer")
         return
     run.progress.answers[name] = answer
     run.set_fact(f"answer.{name}")
     run.note("answered", f"{name}: {who} answers {answer}", {"question": name, "answer": answer})
-
-
-def send_survey(run: RunningCase, step: Survey) -> Outcome:
-    """Send the customer a survey, unless one was sent before."""
-    if run.case.survey:
-        run.note(
-            "survey.skipped", f"no {step.kind}: the customer has the {run.case.survey} already"
-        )
-        return Outcome.DONE
-    people = people_of(run, "customer")
-    if not people:
-        run.note("tell.nobody", "nobody to tell as customer", {"template": step.template})
-        return Outcome.DONE
-    run.case.survey = step.kind
-    ask = Ask(SURVEYS[step.kind], run.now + timedelta(seconds=step.ask_for_s))
-    for person in people:
-        run.tell(person, "customer", step.template, step.turns, ask)
-    return Outcome.DONE
-
-
-def take_rating(run: RunningCase, event: CaseEvent) -> None:
-    """Keep what the customer thinks of us."""
-    kind, number = event.data["ask"], event.data["number"]
-    run.case.rating = number
-    run.stop_asking(kind, contact_id=event.data["contact"])
-    summary = f"{event.data['name']} rates it {number} of {LARGEST[kind]}"
-    run.note("customer.rated", summary, {"survey": run.case.survey, "rating": number})
 
 
 def _spoken(name: str, words: list[str]) -> dict[str, Any]:

@@ -32,7 +32,7 @@ from workflows.definition import (
     Workflow,
 )
 from workflows.joining import Storm
-from workflows.questions import SURVEYS
+from workflows.surveys import KINDS as SURVEYS
 from workflows.writing import Written
 
 _ASKS = ("acknowledge", "confirm", "rating")

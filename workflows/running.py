@@ -53,6 +53,24 @@ class Track(msgspec.Struct):
     """The path of a step that is done once more beside the others: behind it the track is over."""
 
 
+class CallBack(msgspec.Struct):
+    """Somebody who waits for a person to call back. Times are seconds since 1970."""
+
+    contact: str
+    name: str
+    wish: str
+    """Why, as the code of a phrase in the templates."""
+    said: str
+    """Their latest words."""
+    since: float
+    asked: int = 0
+    """How often people were asked to call."""
+    due_at: float | None = None
+    """When they are asked again."""
+    taken_by: str = ""
+    """Who calls back; empty while nobody does."""
+
+
 class Progress(msgspec.Struct):
     """Where a case stands. A field that is added gets a default: cases wait through upgrades."""
 
@@ -79,6 +97,8 @@ class Progress(msgspec.Struct):
     """How often in a row the case could not go on."""
     begins_at: float | None = None
     """When its workflow begins, in seconds since 1970, while it waits for further alarms to join."""
+    callbacks: list[CallBack] = []
+    """Who has asked for a person instead of a machine, also after the case's end."""
 
 
 class Outcome(Enum):

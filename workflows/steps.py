@@ -6,7 +6,7 @@ from notify import Ask
 from prevenant.clock import epoch_seconds
 from prevenant.durations import format_duration
 from prevenant.tables import CaseEvent
-from workflows import errands, escalation, offers, questions
+from workflows import errands, escalation, offers, questions, surveys
 from workflows.conditions import decide
 from workflows.definition import (
     Call,
@@ -47,7 +47,7 @@ def begin(  # noqa: C901, PLR0911  a line for each kind
         case Question():
             return questions.begin(run, track, step, _due(run, step.within))
         case Survey():
-            return questions.send_survey(run, step)
+            return surveys.send(run, step)
         case Command() | Call():
             return errands.begin(run, track, step)
         case If():
@@ -121,16 +121,20 @@ def why_of(run: RunningCase, track: Track) -> str:
 def _tell(run: RunningCase, step: Tell) -> Outcome:
     until = run.now + timedelta(seconds=step.ask_for_s) if step.ask_for_s else None
     ask = Ask(step.ask, until) if step.ask else None
-    if step.ask == questions.SURVEYS["csat"]:
-        if run.case.survey:
-            run.note("survey.skipped", f"the customer has the {run.case.survey} already")
-            ask = None
-        run.case.survey = run.case.survey or "csat"
+    is_survey = step.ask == surveys.KINDS["csat"]
+    if is_survey and run.case.survey:
+        run.note("survey.skipped", f"the customer has the {run.case.survey} already")
     people = nearest_of(run, step.whom, step.nearest) if step.nearest else people_of(run, step.whom)
     if not people:
         run.note("tell.nobody", f"nobody to tell as {step.whom}", {"template": step.template})
+    had = run.case.survey
     for person in people:
-        run.tell(person, step.whom, step.template, step.turns, ask)
+        if not is_survey:
+            run.tell(person, step.whom, step.template, step.turns, ask)
+        elif not had and surveys.may_ask(run, person, "csat"):
+            surveys.ask(run, person, "csat", step.whom, step.template, step.turns, until)
+        else:
+            run.tell(person, step.whom, step.template, step.turns, None, {"survey": False})
     return Outcome.DONE
 
 

@@ -288,3 +288,22 @@ class WaitingJob(SQLModel, table=True):
     """Whom the plan proposes; empty: nobody is left."""
     plan: str = ""
     """Why, in words."""
+
+
+class SentSurvey(SQLModel, table=True):
+    """A survey that a contact was sent about a case, and the answer."""
+
+    __tablename__ = "survey"
+    __table_args__ = (Index("ix_survey_contact_sent", "contact_id", "sent_at"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    case_id: int = Field(foreign_key="case_file.id", index=True)
+    contact_id: str
+    kind: str
+    """`csat`, `nps` or `ces`."""
+    message_key: str
+    sent_at: datetime = utc_column()
+    rating: int | None = None
+    comment: str = ""
+    """What was said beside the number."""
+    answered_at: datetime | None = utc_column(nullable=True)

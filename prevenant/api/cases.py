@@ -1,5 +1,6 @@
 """What the API, the console and the commands tell of cases, and what people do with them at their desk."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -11,6 +12,7 @@ from notify.message import Delivery, Message
 from notify.replies import Reply
 from prevenant.api.access import require_token
 from prevenant.api.live import main_zone, view_entry
+from prevenant.clock import from_epoch
 from prevenant.crm.ages import find_age
 from prevenant.crm.directory import find_place
 from prevenant.domain import Severity
@@ -142,6 +144,7 @@ def view_case(session: Session, case_id: int) -> dict[str, Any] | None:
         "offers": [row.model_dump(exclude={"contact_id"}) for row in rows(Offer)],
         "work_orders": [row.model_dump(exclude={"contact_id"}) for row in rows(WorkOrder)],
         "messages": [view_message(session, row) for row in rows(Message)],
+        "callbacks": [_view_callback(one) for one in case.progress.get("callbacks", ())],
         "crm_as_of": find_age(session),
         "replies": [row.model_dump(exclude={"address", "provider_id"}) for row in rows(Reply)],
     }
@@ -154,6 +157,12 @@ def view_message(session: Session, message: Message) -> dict[str, Any]:
         one.model_dump(exclude={"address", "message_id", "severity"}) for one in session.exec(query)
     ]
     return {**message.model_dump(exclude={"addresses"}), "deliveries": deliveries}
+
+
+def _view_callback(callback: Mapping[str, Any]) -> dict[str, Any]:
+    """Return who waits to be called back and why, or who has taken it."""
+    shown = {key: callback[key] for key in ("name", "wish", "said", "asked", "taken_by")}
+    return {**shown, "since": from_epoch(callback["since"])}
 
 
 def _view_member(session: Session, case: Case, member: CaseAlarm) -> dict[str, Any]:

@@ -16,10 +16,11 @@ from prevenant.api import (
     devices,
     dispatch,
     gateway,
+    inbound_mail,
     links,
-    mail,
     on_call,
     resources,
+    surveys,
     webhooks,
 )
 from prevenant.api.live import LiveStory
@@ -63,9 +64,10 @@ def make_api(services: Services) -> FastAPI:
     app.include_router(crm.router)
     app.include_router(book.router)
     app.include_router(on_call.router)
+    app.include_router(surveys.router)
+    app.include_router(inbound_mail.router)
     app.include_router(webhooks.router)
     app.include_router(gateway.router)
-    app.include_router(mail.router)
     app.include_router(links.router)
     app.add_api_route("/healthz", healthz, include_in_schema=False)
     app.add_api_route("/readyz", readyz, include_in_schema=False)

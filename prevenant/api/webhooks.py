@@ -13,7 +13,7 @@ from twilio.request_validator import RequestValidator
 from notify.delivery import take_receipt
 from notify.message import DELIVERED, FAILED, READ, SENT, SUPPRESSED, UNDELIVERED, Delivery, Message
 from notify.opting_out import end_of, record_opt_out
-from notify.replies import Inbound, receive
+from notify.replies import Inbound, read_meaning, receive
 from notify.twilio_codes import judge_code
 from notify.voice import (
     MOST_TRIES,
@@ -24,6 +24,7 @@ from notify.voice import (
     thanks_twiml,
 )
 from notify.whatsapp import PREFIX
+from prevenant.crm.directory import find_contacts_at
 from prevenant.errors import Refused
 
 log = structlog.get_logger()
@@ -128,8 +129,13 @@ def _record_status(request: Request, key: str, form: Mapping[str, str]) -> None:
 
 
 def _record_reply(request: Request, inbound: Inbound) -> None:
-    with request.app.state.store.write() as session:
-        receive(session, request.app.state.templates, inbound, request.app.state.clock.now())
+    state = request.app.state
+    # Before the transaction: the first text that needs the classifier takes a second to read.
+    meaning = read_meaning(inbound.text)
+    with state.store.write() as session:
+        contacts = find_contacts_at(session, inbound.channel, inbound.address)
+        inbound = replace(inbound, contacts=contacts)
+        receive(session, state.templates, inbound, state.clock.now(), meaning=meaning)
 
 
 def _record_key(request: Request, key: str, inbound: Inbound, tries: int) -> str:

@@ -42,6 +42,10 @@ class _Commands(LazyGroup):
         "dispatch": ("prevenant.cli.dispatch:app", "Whom dispatch sent, and why."),
         "journal": ("prevenant.cli.journal:app", "The durable log of readings."),
         "on-call": ("prevenant.cli.on_call:app", "Who is on call."),
+        "replies": (
+            "prevenant.cli.replies:app",
+            "What people answered, and how well that is understood.",
+        ),
         "templates": (
             "prevenant.cli.templates:app",
             "What is said, by language and channel.",

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from sqlalchemy import bindparam
-from sqlmodel import Session, col, or_, select
+from sqlmodel import Session, col, func, or_, select
 
 from prevenant.crm.tables import (
     Contact,
@@ -213,6 +213,19 @@ def find_present(session: Session, contact_id: str) -> Person | None:
     """Return a contact who is still there, and can be told something."""
     contact = session.get(Contact, contact_id)
     return view_person(contact) if contact and contact.is_active else None
+
+
+def find_contacts_at(session: Session, channel: str, address: str) -> tuple[str, ...]:
+    """Return the contacts who are still there and are reached at an address on a channel."""
+    if not address:
+        return ()
+    here = (
+        func.lower(Contact.email) == address.lower()
+        if channel == "email"
+        else Contact.phone == address
+    )
+    query = select(Contact.id).where(here, col(Contact.is_active)).order_by(col(Contact.id))
+    return tuple(session.exec(query))
 
 
 def find_technicians(session: Session, ids: Sequence[str] | None = None) -> list[TechnicianView]:

@@ -43,7 +43,7 @@ NUMBER = "+33639980041"
         ("progress", "terminé", "done"),
         ("rating", "5", "rate"),
         ("rating", "6", None),
-        ("rating", "great", None),
+        ("rating", "great", "thanks"),
         ("confirm", "I want to talk to somebody", "talk"),
         ("rating", "je veux parler à quelqu'un", "talk"),
     ],

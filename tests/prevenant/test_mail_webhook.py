@@ -19,6 +19,7 @@ from notify.bounces import is_report, read_bounces
 from notify.consent import OptOut, has_opted_out
 from notify.email import letters_of
 from notify.message import Delivery, Draft, Message, Recipient, queue_message
+from notify.replies import Reply
 from notify.templating import Templates
 from notify.unsubscribing import StopLinks
 from notify.webhook import sign
@@ -33,7 +34,8 @@ from tests.servers import wait_until
 
 ADDRESS = "camille@home.example"
 SETTINGS = Settings(
-    webhook_secret=SecretStr("secret"),
+    webhook_secret=SecretStr("word"),
+    email_webhook_secret=SecretStr("secret"),
     email_from="service@prevenant.example",
     public_url="https://prevenant.example",
     http="127.0.0.1:0",
@@ -178,7 +180,7 @@ def test_a_report_that_somebody_made_up_changes_nothing(desk: Desk) -> None:
         "",
     ]
     for message_id in forged:
-        assert desk.hand_in(report(message_id)) == 202
+        assert desk.hand_in(report(message_id)) == 204
     email = desk.delivery()
     assert email is not None
     assert email.state == "sent"
@@ -193,18 +195,23 @@ def test_what_is_not_signed_by_our_mail_server_is_refused(desk: Desk) -> None:
     signed = {"Prevenant-Signature": sign("secret", int(epoch_seconds(desk.clock.now())), b"x")}
     answer = desk.post("/webhooks/email", mail.as_bytes(), signed)
     assert answer.status_code == 403
-    assert desk.hand_in(b"x" * 1_000_001) == 413
+    assert desk.hand_in(b"x" * (10 * 1024 * 1024 + 1)) == 413
     email = desk.delivery()
     assert email is not None
     assert email.state == "sent"
 
 
-def test_an_ordinary_mail_is_left_alone(desk: Desk) -> None:
+def test_an_ordinary_mail_is_a_reply_and_no_receipt(desk: Desk) -> None:
     mail = EmailMessage()
     mail["From"] = ADDRESS
     mail["In-Reply-To"] = desk.message_id
     mail.set_content("Merci !")
-    assert desk.hand_in(mail) == 202
+    assert desk.hand_in(mail) == 204
+    email = desk.delivery()
+    assert email is not None
+    assert email.state == "sent"
+    with desk.store.read() as session:
+        assert [one.text for one in session.exec(select(Reply))] == ["Merci !"]
 
 
 @given(st.binary(max_size=2_000))

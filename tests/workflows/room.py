@@ -26,6 +26,7 @@ from workflows.tables import Case
 
 TEMPLATES = """
 plain: {en: {sms: "plain {{ device.label }}"}}
+sorted: {en: {sms: "Sorted.{% if survey | default(true) %} From 1 to 5?{% endif %}"}}
 access: {en: {sms: "May we come in? {{ choices }}"}}
 """
 

@@ -97,6 +97,7 @@ def _check(room: Room) -> None:
             assert json.loads(msgspec.json.encode(progress)) == case.progress
             assert progress.failures == 0, case.outcome
             due = [track.due_at for track in progress.tracks if track.due_at is not None]
+            due += [one.due_at for one in progress.callbacks if one.due_at is not None]
             due += [progress.begins_at] if progress.begins_at is not None else []
             if case.state == OPEN:
                 assert case.due_at is not None, f"nothing wakes {progress.tracks}"
@@ -105,7 +106,11 @@ def _check(room: Room) -> None:
                 assert all(track.begun for track in progress.tracks)
             else:
                 assert case.outcome
-                assert (case.due_at, progress.tracks) == (None, [])
+                assert progress.tracks == []
+                # Who waits for a person is asked for, also after the end.
+                calls = [one.due_at for one in progress.callbacks if not one.taken_by]
+                assert None not in calls
+                assert (case.due_at is None) == (not calls)
 
 
 def _play(room: Room, happenings: Sequence[Act]) -> tuple[list[tuple[str, str]], list[str]]:

@@ -3,8 +3,11 @@
 from collections.abc import Callable
 
 import pytest
+from sqlmodel import select
 
-from tests.workflows.room import Room
+from tests.workflows.room import Room, read_workflow
+from workflows import surveys
+from workflows.tables import SentSurvey
 
 MakeRoom = Callable[[str], Room]
 
@@ -47,6 +50,70 @@ tracks:
     assert [message.ask for message in one.messages()] == ["nps", None]
     assert "survey.skipped" in one.kinds()
     assert one.case().survey == "nps"
+
+
+def again(one: Room, steps: str = "- survey: nps\n- close: done") -> None:
+    """Have another case of the same contact end."""
+    one.use(read_workflow(steps))
+    one.clear_alarm()
+    one.pass_time(seconds=1)
+    one.raise_alarm()
+
+
+def test_a_contact_is_sent_one_survey_in_thirty_days(room: MakeRoom) -> None:
+    one = room("- survey: csat\n- close: done")
+    one.raise_alarm()
+    one.pass_time(days=29)
+    again(one)
+    assert one.told("ada") == ["survey_csat"]
+    assert "less than 30 days ago" in one.story("survey.skipped")[0]
+    assert one.case().survey == ""
+    one.pass_time(days=2)
+    again(one)
+    assert one.told("ada") == ["survey_csat", "survey_nps"]
+    assert one.case().survey == "nps"
+
+
+def test_who_was_asked_lately_is_told_without_being_asked(room: MakeRoom) -> None:
+    one = room("- survey: csat\n- close: done")
+    one.raise_alarm()
+    again(one, "- tell: customer\n  template: sorted\n  survey: true")
+    assert [message.ask for message in one.messages()] == ["rating", None]
+    assert [message.texts["sms"] for message in one.messages()][1] == "Sorted."
+    one.pass_time(days=31)
+    again(one, "- tell: customer\n  template: sorted\n  survey: true")
+    assert one.messages()[-1].texts["sms"] == "Sorted. From 1 to 5?"
+    assert one.messages()[-1].ask == "rating"
+
+
+def test_the_answer_is_kept_with_the_words_beside_it(room: MakeRoom) -> None:
+    one = room("- survey: csat\n- close: done")
+    one.raise_alarm()
+    one.reply("ada", "4/5 - quick, a bit noisy")
+    with one.store.read() as session:
+        sent = session.exec(select(SentSurvey)).one()
+    assert (sent.kind, sent.rating, sent.comment) == ("csat", 4, "quick, a bit noisy")
+    assert sent.answered_at == one.clock.now()
+
+
+@pytest.mark.parametrize(
+    ("kind", "ratings", "score"),
+    [
+        ("csat", [5, 4, 3, 1, None], 50.0),
+        ("nps", [10, 9, 8, 6, 0, None], 0.0),
+        ("nps", [0, 6], -100.0),
+        ("ces", [7, 6, 2], 5.0),
+        ("csat", [None], None),
+        ("nps", [], None),
+    ],
+)
+def test_what_answers_come_to(kind: str, ratings: list[int | None], score: float | None) -> None:
+    found = surveys.score(kind, ratings)
+    assert found.score == score
+    assert (found.sent, found.answered) == (
+        len(ratings),
+        len([r for r in ratings if r is not None]),
+    )
 
 
 def test_after_a_week_nobody_is_expected_to_answer(room: MakeRoom) -> None:

@@ -9,8 +9,8 @@ from prevenant.book_uses import sample_variables
 from prevenant.crm.tables import Contact
 from tests.workflows.room import Room, read_workflow
 from workflows.definition import FACTS
-from workflows.questions import SURVEYS
 from workflows.runtime import Route, Runtime
+from workflows.surveys import KINDS as SURVEYS
 
 CODES = [
     "in_time",
@@ -31,7 +31,9 @@ def test_each_reason_has_its_words(code: str, language: str) -> None:
     assert "17" in text
 
 
-@pytest.mark.parametrize("wish", ["person", "other_time", "no_visit"])
+@pytest.mark.parametrize(
+    "wish", ["person", "complaint", "anger", "misunderstood", "other_time", "no_visit"]
+)
 def test_each_wish_has_its_words(wish: str) -> None:
     variables = {**sample_variables(after_dispatch=False, extra=("said",)), "wish": wish}
     assert Templates().render("customer_needs_person", "fr", "sms", variables)

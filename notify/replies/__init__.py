@@ -1,0 +1,20 @@
+"""Replies: what a person answered, to which question of which case. What others use stands here."""
+
+from notify.replies.answering import list_choices
+from notify.replies.conversation import find_conversation
+from notify.replies.inbound import Inbound, Reply
+from notify.replies.mail import read_mail
+from notify.replies.meaning import Meaning, intent_for, read_meaning
+from notify.replies.receiving import receive
+
+__all__ = [
+    "Inbound",
+    "Meaning",
+    "Reply",
+    "find_conversation",
+    "intent_for",
+    "list_choices",
+    "read_mail",
+    "read_meaning",
+    "receive",
+]

@@ -1,0 +1,162 @@
+"""Inbound e-mail: whose it is, which of our mails it answers, and what it says without what it quotes."""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from email import message_from_bytes
+from email.header import decode_header, make_header
+from email.message import Message as Mail
+from email.utils import parseaddr
+from html.parser import HTMLParser
+
+from notify.replies.inbound import Inbound
+
+_ID = re.compile(r"<([^<>@\s]{1,200})@[^<>\s]{1,200}>")
+_DELIVERY = re.compile(r"m\d{1,18}-\w{1,20}")
+_THREAD = re.compile(r"case-(\d{1,18})")
+_QUOTES = re.compile(
+    r"^\W{0,3}(on|le|am|el)\b.{4,200}\b(wrote|a écrit|a ecrit|schrieb|escribió)\s*:?\W{0,3}$",
+    re.IGNORECASE,
+)
+_QUOTED_BELOW = re.compile(
+    r"^(-{2,}\s*(original message|message d.origine|message original|forwarded message"
+    r"|message transféré).*|_{10,}|(from|de|von)\s*:\s*.*@.*|--\s?)$",
+    re.IGNORECASE,
+)
+_NOT_SAID = re.compile(
+    r"^(>|sent from my|envoyé de mon|get outlook|télécharger outlook)", re.IGNORECASE
+)
+_SUBJECT_BEGINS = re.compile(r"^((re|aw|sv|tr|fwd?|réf)\s*:\s*)+", re.IGNORECASE)
+_MACHINES = ("mailer-daemon@", "postmaster@", "no-reply@", "noreply@")
+_LONGEST = 20_000
+
+
+def read_mail(data: bytes) -> Inbound:
+    """Return a mail, as its bytes came, as an inbound message; whatever it is, that does not fail."""
+    mail = message_from_bytes(data)
+    address = parseaddr(_header(mail, "From"))[1].strip()
+    own_id = _header(mail, "Message-ID").strip() or f"sha256:{hashlib.sha256(data).hexdigest()}"
+    ids = _ID.findall(_header(mail, "In-Reply-To"))
+    ids += reversed(_ID.findall(_header(mail, "References")))
+    locals_ = list(dict.fromkeys(ids))
+    keys = [one.partition(".")[0] for one in locals_]
+    threads = [found[1] for one in locals_ if (found := _THREAD.fullmatch(one))]
+    text = strip_quotes(_text(mail)) or _SUBJECT_BEGINS.sub("", _header(mail, "Subject")).strip()
+    return Inbound(
+        provider_id=f"mail:{own_id[:300]}",
+        channel="email",
+        address=address,
+        text=text.replace("\x00", ""),
+        answers=tuple(key for key in keys if _DELIVERY.fullmatch(key)),
+        thread=int(threads[0]) if threads else None,
+        is_automatic=_is_automatic(mail, address),
+        is_unproven="dmarc=fail" in _all(mail, "Authentication-Results").lower(),
+    )
+
+
+def strip_quotes(text: str) -> str:
+    """Return what a mail says itself: without what it quotes, and without a signature."""
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")[:1_000]
+    said: list[str] = []
+    for index, line in enumerate(lines):
+        wrapped = " ".join(one.strip() for one in lines[index : index + 2])
+        begins_quote = _QUOTES.match(line.strip()) or (line.strip() and _QUOTES.match(wrapped))
+        if begins_quote or _QUOTED_BELOW.match(line.strip()):
+            break
+        if not _NOT_SAID.match(line.strip()):
+            said.append(line.strip())
+    return "\n".join(said).strip()
+
+
+def _is_automatic(mail: Mail, address: str) -> bool:
+    """Return whether a machine wrote it: an absence, a bounce, a list."""
+    submitted = _header(mail, "Auto-Submitted").strip().lower()
+    return (
+        submitted not in {"", "no"}
+        or _header(mail, "Precedence").strip().lower() in {"bulk", "junk", "list", "auto_reply"}
+        or any(mail.get(name) is not None for name in ("X-Autoreply", "X-Autorespond", "List-Id"))
+        or mail.get_content_type() == "multipart/report"
+        or _header(mail, "Return-Path").strip() == "<>"
+        or address.lower().startswith(_MACHINES)
+    )
+
+
+def _header(mail: Mail, name: str) -> str:
+    """Return a header in plain text; one that cannot be decoded as it stands."""
+    value = mail.get(name)
+    return "" if value is None else _decoded(str(value))
+
+
+def _all(mail: Mail, name: str) -> str:
+    return " ".join(str(value) for value in mail.get_all(name) or ())
+
+
+def _decoded(value: str) -> str:
+    try:
+        text = str(make_header(decode_header(value)))
+    except (ValueError, LookupError, UnicodeError):
+        text = value
+    clean = text.encode("utf-8", "replace").decode("utf-8")
+    return " ".join(clean.replace("\x00", "").split())
+
+
+def _text(mail: Mail) -> str:
+    """Return the plain text of a mail, else its HTML without tags."""
+    parts = [part for part in mail.walk() if not part.is_multipart() and not part.get_filename()]
+    for kind in ("text/plain", "text/html"):
+        for part in parts:
+            if part.get_content_type() == kind:
+                text = _payload(part)
+                return text if kind == "text/plain" else _without_tags(text)
+    return ""
+
+
+def _payload(part: Mail) -> str:
+    data = part.get_payload(decode=True)
+    if not isinstance(data, bytes):
+        return ""
+    try:
+        return data[:_LONGEST].decode(part.get_content_charset() or "utf-8", "replace")
+    except (LookupError, ValueError):
+        return data[:_LONGEST].decode("utf-8", "replace")
+
+
+def _without_tags(html: str) -> str:
+    reader = _Reader()
+    reader.feed(html)
+    reader.close()
+    return re.sub(r"\n{3,}", "\n\n", "".join(reader.said()))
+
+
+class _Reader(HTMLParser):
+    """Collects what a page says, up to what it quotes."""
+
+    _HIDDEN = ("style", "script", "head", "title", "blockquote")
+    _BREAKS = ("br", "p", "div", "tr", "li")
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self._pieces: list[str] = []
+        self._hidden: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Enter an element."""
+        del attrs
+        if tag in self._HIDDEN:
+            self._hidden.append(tag)
+        elif tag in self._BREAKS:
+            self._pieces.append("\n")
+
+    def handle_endtag(self, tag: str) -> None:
+        """Leave an element."""
+        if self._hidden and self._hidden[-1] == tag:
+            self._hidden.pop()
+
+    def handle_data(self, data: str) -> None:
+        """Keep what is shown."""
+        if not self._hidden:
+            self._pieces.append(re.sub(r"\s+", " ", data))
+
+    def said(self) -> Iterator[str]:
+        """Yield what was shown, in order."""
+        yield from self._pieces

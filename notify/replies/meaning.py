@@ -1,0 +1,128 @@
+"""What a text says, and what that means as an answer to a question.
+
+A number or a case's number counts before any word, a phrase before a likeness; what is like nothing well
+enough is not understood. Each says why.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from notify.consent import plain_words
+from notify.message import Message
+from notify.replies.classifier import OTHER, shipped_classifier
+from notify.replies.intents import ANSWER, FOR_A_PERSON, MEANT_AS, NUMBERS, TALK, THANKS
+from notify.replies.numbers import find_numbers, spoken_words
+from notify.replies.phrases import find_phrase
+
+CONFIDENCE = 0.65
+"""So sure the classifier has to be; below, a text is not understood."""
+_NOTHING: Mapping[str, float] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What a text says, before it is known what it answers."""
+
+    number: int | None
+    intent: str | None
+    case_id: int | None
+    words: str = ""
+    """All of it, in lower case and without accents."""
+    reason: str = ""
+    """Why it is taken to mean that, or why it is not understood."""
+    likeness: Mapping[str, float] = field(default_factory=lambda: _NOTHING)
+    """How much it is like each intent, where no number and no phrase says what is meant."""
+
+
+def read_meaning(text: str) -> Meaning:
+    """Return the number, the intent and the case number that a reply names, as far as it does.
+
+    The classifier looks only at what has no number and no phrase; its first text takes a second, so that
+    whoever holds a lock reads before.
+    """
+    words = spoken_words(text)
+    plain = " ".join(words)
+    numbers = find_numbers(words)
+    found = find_phrase(plain)
+    if numbers.answer is not None:
+        intent = found.intent if found else None
+        return Meaning(numbers.answer, intent, numbers.case, plain, f"the number {numbers.answer}")
+    if found is not None:
+        return Meaning(None, found.intent, numbers.case, plain, f"the words “{found.words}”")
+    if not any(word.isalpha() for word in words):
+        return Meaning(None, None, numbers.case, plain, "no words and no number that answers")
+    return weigh_meaning(plain, numbers.case, shipped_classifier().weigh(plain))
+
+
+def weigh_meaning(plain: str, case_id: int | None, likeness: Mapping[str, float]) -> Meaning:
+    """Return what a text means by its likeness to the examples; nothing where it is not sure enough."""
+    likely = sorted(likeness.items(), key=lambda one: -one[1])[:2]
+    reason = "most like " + ", ".join(f"“{intent}” ({share:.0%})" for intent, share in likely)
+    return Meaning(None, _surest("", likeness), case_id, plain, reason, likeness)
+
+
+def intent_for(ask: str, meaning: Meaning, choices: Sequence[Mapping[str, Any]] = ()) -> str | None:
+    """Return what a reply means as an answer to a question of kind `ask`, or None.
+
+    `choices` are the answers to a `question`; what is meant by one of them is `answer:NAME`. Thanks, and
+    what only a person can answer, mean the same whatever was asked.
+    """
+    answer = _choice_of(meaning, choices) if choices else None
+    if answer is not None:
+        return f"{ANSWER}{answer}"
+    if meaning.number is not None:
+        by_number = None if choices else NUMBERS.get(ask, {}).get(meaning.number)
+        return by_number or (meaning.intent if meaning.intent in FOR_A_PERSON else None)
+    if meaning.intent == THANKS or meaning.intent in FOR_A_PERSON:
+        return meaning.intent
+    if meaning.likeness:
+        return _surest(ask, meaning.likeness)
+    return MEANT_AS.get(ask, {}).get(meaning.intent or "")
+
+
+def _surest(ask: str, likeness: Mapping[str, float]) -> str | None:
+    """Return what a text is like enough, in answer to a question.
+
+    What comes to the same there counts together: whoever cannot come and whoever would rather not both
+    decline an offer, and a person answers complaint and anger alike. Without a question each intent
+    stands for itself.
+    """
+    answers = MEANT_AS.get(ask, {})
+    shares: dict[str, float] = {}
+    for intent, share in likeness.items():
+        if intent in FOR_A_PERSON:
+            effect = TALK
+        else:
+            effect = intent if not ask or intent == THANKS else answers.get(intent, OTHER)
+        shares[effect] = shares.get(effect, 0.0) + share
+    effect, share = max(shares.items(), key=lambda one: one[1], default=(OTHER, 0.0))
+    if share < CONFIDENCE or effect == OTHER:
+        return None
+    if effect == TALK:
+        return max(FOR_A_PERSON & likeness.keys(), key=lambda one: (likeness[one], one))
+    return effect
+
+
+def _choice_of(meaning: Meaning, choices: Sequence[Mapping[str, Any]]) -> str | None:
+    """Return the only answer that a reply names, by its number or by its words."""
+    if meaning.number is not None:
+        in_range = 1 <= meaning.number <= len(choices)
+        return str(choices[meaning.number - 1]["name"]) if in_range else None
+    named = [
+        str(choice["name"])
+        for choice in choices
+        if any(_says(meaning.words, words) for words in choice["words"])
+    ]
+    return named[0] if len(named) == 1 else None
+
+
+def _says(said: str, words: str) -> bool:
+    wanted = " ".join(plain_words(words))
+    return bool(wanted) and f" {wanted} " in f" {said} "
+
+
+def meant(message: Message, meaning: Meaning) -> str | None:
+    """Return what a reply means as an answer to the question of a message, or None."""
+    return intent_for(message.ask or "", meaning, message.ask_choices)

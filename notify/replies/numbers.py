@@ -1,0 +1,87 @@
+"""The numbers in a reply: the one that answers, and the one of a case."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from notify.consent import plain_words
+
+_SIGNS: Sequence[tuple[str, str]] = (
+    (r"[👍👌✅]", " ok "),
+    (r"🙏", " merci "),
+    (r"[😡🤬]", " furious "),
+    (r"(\d)\s*(?:/|sur|out of)\s*\d+", r"\1"),
+    (r"\d+[.,]\d+|(?<!\S)-\d+", " fraction "),
+)
+"""What is said without letters, as words: 👍 is an ok, `4/5` is a 4, 4.5 is on no scale."""
+_WORDS = {
+    word: number
+    for number, words in enumerate(
+        (
+            "zero",
+            "one un une",
+            "two deux",
+            "three trois",
+            "four quatre",
+            "five cinq",
+            "six",
+            "seven sept",
+            "eight huit",
+            "nine neuf",
+            "ten dix",
+        )
+    )
+    for word in words.split()
+}
+_UNITS = re.compile(
+    r"min(ute)?s?|mn|h|hours?|heures?|days?|jours?|weeks?|semaines?|am|pm|o|km|met[er]{2}s?|degrees?"
+    r"|degres?|euros?|fois|times|personnes|people"
+)
+_CASE = re.compile(r"case|dossier|ref(erence)?")
+_FILLERS = re.compile(
+    r"option|choi[xc]e?|answer|reponse|reply|numbers?|numero|no|n|je|j|i|mets|met|donne|give|say|dis"
+    r"|choisis|choose|pick|rate|note|a|la|le|l|un|une|the|it|c|est|is|s|my|ma|mon|pour|for|etoiles?"
+    r"|stars?|points?|please|pls|svp|stp|merci|thanks|thank|you|vous|il|te|plait|d"
+)
+"""What may stand beside a number without saying anything of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """What numbers a reply names. A number that is beside words of its own is only a case's."""
+
+    answer: int | None
+    case: int | None
+
+
+def spoken_words(text: str) -> list[str]:
+    """Return the words of a reply, plain, with signs said in words."""
+    for sign, words in _SIGNS:
+        text = re.sub(sign, words, text, flags=re.IGNORECASE)
+    return plain_words(text)
+
+
+def find_numbers(words: Sequence[str]) -> Numbers:
+    """Return the number that answers and the number of a case, as far as a reply names them.
+
+    A number answers where it comes first or where nothing else is said; `10 minutes` is a time.
+    """
+    alone = [word for word in words if word in _WORDS or not _FILLERS.fullmatch(word)]
+    if len(alone) == 1 and alone[0] in _WORDS:
+        return Numbers(_WORDS[alone[0]], None)
+    found = [
+        index
+        for index, word in enumerate(words)
+        if re.fullmatch(r"\d{1,6}", word) and not _UNITS.fullmatch((*words, "")[index + 1])
+    ]
+    cases = [index for index in found if index and _CASE.fullmatch(words[index - 1])]
+    others = [index for index in found if index not in cases]
+    says_more = any(
+        not (word.isdigit() or _FILLERS.fullmatch(word) or _CASE.fullmatch(word)) for word in words
+    )
+    answer = others.pop(0) if others and (others[0] == 0 or not says_more) else None
+    case = next(reversed(cases or others), None)
+    return Numbers(
+        int(words[answer]) if answer is not None else None,
+        int(words[case]) if case is not None else None,
+    )

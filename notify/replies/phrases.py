@@ -1,0 +1,152 @@
+"""Phrases that say by themselves what is meant, in English and French, without accents.
+
+Only what leaves no doubt stands here. Where a text says more than its phrase (a *but*, a *not*, a
+condition), nothing is found, and the classifier looks at the whole.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from notify.replies.intents import (
+    ACCEPT,
+    ANGER,
+    ARRIVED,
+    CANCEL,
+    CANNOT,
+    COMPLAINT,
+    DECLINE,
+    DONE,
+    EN_ROUTE,
+    TALK,
+    THANKS,
+)
+
+_NOT = r"\b(not|no|never|t|pas|jamais|aucune?|ne|n|nobody|personne|sans|without)\b"
+_NOT_YET = (
+    rf"{_NOT}|\b(almost|nearly|presque|soon|bientot|will|when|quand|sera|avant|before|if|si)\b"
+)
+_BUT = (
+    r"\b(but|mais|however|cependant|sauf|except|unless|if|si|instead|plutot|rather|another|autre|later"
+    r"|plus tard|earlier|before|avant|after|apres|when|quand|which|quel|quelle|what|who|qui|pas|not|t)\b"
+)
+_ANY_LENGTH = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Phrase:
+    """A phrase, and where it does not count: beside other words, or in a longer text."""
+
+    intent: str
+    says: str
+    unless: str = r"(?!)"
+    at_most_words: int = _ANY_LENGTH
+
+
+_POLITE = (
+    r"(merci|thanks|thank you|thx|thnx|mrc|bcp|beaucoup|bien|very much|so much|a lot|many|a vous|a toi"
+    r"|infiniment|mille|bonne journee|bonne soiree|have a nice day|bye|au revoir|cordialement|pour tout)"
+)
+_PHRASES: Sequence[Phrase] = (
+    Phrase(
+        ANGER,
+        r"\b(fuck\w*|wtf|bullshit|merde|putain|conn?ards?|encul\w*|salauds?|bordel|foutage"
+        r"|inadmissible|inacceptable|unacceptable|furious|furieu[xs]e?|scandaleu[xs]e?|scandalous"
+        r"|outrageous|disgraceful|escrocs?|arnaqueurs?)\b",
+        unless=rf"{_NOT} (\w+ )?(furious|furieu)",
+    ),
+    Phrase(ANGER, r"\b(ras le bol|fed up|en ai marre|honte a vous|shame on you|en ai assez)\b"),
+    Phrase(
+        TALK,
+        r"\b(talk|speak|parler|discuter) (to|with|a|avec) (a |an |the |un |une |quelqu|qqn|someone"
+        r"|somebody|you|vous|real|human|person)"
+        r"|\b(call me|ring me|phone me|rap+el+ez moi|ap+el+ez moi|me rap+el+er|contactez moi)\b"
+        r"|\b(real person|vraie personne|human being|etre humain|conseiller|service client)\b",
+        unless=r"\b(don t|do not|didn t|ne|pas|inutile|no need|without|sans|never|jamais)\b",
+    ),
+    Phrase(
+        COMPLAINT,
+        r"\bstill (not|doesn t|does not|isn t|is not|dosnt) (work|fix|repair|run|cool)\w*"
+        r"|\b(marche|fonctionne|refroidit) toujours pas\b|\btoujours pas (repare|regle|marche)\w*"
+        r"|\b(nobody|no one) (came|has come|showed)|\bpersonne n? ?est (venu|passe)\w*"
+        r"|\b(make|file) a complaint\b|\bi (want|wish) to complain\b|\bune reclamation\b|\bme plaindre\b",
+    ),
+    Phrase(
+        CANCEL,
+        r"\b(cancel|annulez|annuler|annule)\b|\b(not needed|no longer needed|plus besoin)\b",
+        unless=r"\b(don t|do not|didn t|ne|n|pas|not want|why|pourquoi|who|qui|if|si|job)\b"
+        r"(?!.*\bplus besoin\b)(?!.*\bneeded\b)",
+        at_most_words=14,
+    ),
+    Phrase(
+        CANNOT,
+        r"^(i |je |sorry i |desole je )?(cannot|can t|cant|won t be able to) (come|make)\b"
+        r"|\bje (ne )?(peux|pourrai) (pas|plus) (venir|y aller|y etre)\b|\bne viens pas\b",
+        unless=r"\b(monday|tuesday|wednesday|thursday|friday|lundi|mardi|mercredi|jeudi|vendredi)\b",
+        at_most_words=12,
+    ),
+    Phrase(
+        ARRIVED,
+        r"^(just |i have |i ve |bien |je suis |suis )*(arrived|arrive)( here| on site| sur place)?$"
+        r"|^(i am|i m|im|am|je suis|suis)? ?(now )?(here|there|on site|sur place|sur site|la)"
+        r"( now| maintenant)?$",
+        unless=_NOT_YET,
+    ),
+    Phrase(
+        EN_ROUTE,
+        r"\b(on (my|the) way|omw|en route|leaving now|i m leaving|je pars|je suis parti|en chemin)\b"
+        r"|^j ?arrive\b|^j ?y vais\b",
+        unless=rf"{_NOT}|\b(when|quand|who|qui|if|si|have to|dois)\b",
+        at_most_words=14,
+    ),
+    Phrase(
+        DONE,
+        r"\b(done|finished|fixed|repaired|termine|fini|repare|c est fait|travail fait)\b",
+        unless=rf"{_NOT_YET}|\b(myself|moi meme|tout seul|neighbour|voisin|well done|badly|mal|nothing"
+        r"|rien|other|autre|already|deja|someone|somebody|mari|ami|husband|friend)\b",
+    ),
+    Phrase(
+        ACCEPT,
+        r"^(no problem|no worries|pas de probleme|pas de soucis?)( merci| thanks| thank you)?$",
+    ),
+    Phrase(
+        DECLINE,
+        r"^(no|non|nope|nan|decline|refuse|je refuse|impossible|another (time|day)|un autre"
+        r"|autre (jour|moment|date))\b",
+        unless=r"\b(ok|okay|fine|bon|good|parfait|perfect|venez|come|problem|probleme|souci|soucis"
+        r"|worries|mais|but|need(ed)?|besoin|one|idea|idee|plus|longer|objections?|bots?|robots?|venir"
+        r"|aller|rendre|necessary|issue|texting)\b",
+        at_most_words=6,
+    ),
+    Phrase(
+        ACCEPT,
+        r"^(yes|yep|yeah|oui|ouais|ok|okay|accept|accepte|j accepte|d accord|dac|sure|je prends"
+        r"|parfait|perfect|entendu|ca (me )?(va|marche|convient)|c est bon|(that )?works for me"
+        r"|sounds good|confirme|je confirme|confirmed|volontiers|bien sur|of course|absolument)\b",
+        unless=rf"{_BUT}|\b(durer|long|job|service|work|nouveau)\b",
+        at_most_words=8,
+    ),
+    Phrase(
+        THANKS,
+        rf"^((ok|super|top|parfait|great|perfect|tres|genial|nickel|well|noted?|bien recu) )*"
+        rf"(merci|thanks|thank you|thx|thnx|mrc|cheers)( {_POLITE})*$",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a phrase means, and the words that say so."""
+
+    intent: str
+    words: str
+
+
+def find_phrase(plain: str) -> Found | None:
+    """Return what the first phrase means that stands in a text of plain words, or None."""
+    length = len(plain.split())
+    for phrase in _PHRASES:
+        match = re.search(phrase.says, plain)
+        if match and length <= phrase.at_most_words and not re.search(phrase.unless, plain):
+            return Found(phrase.intent, match[0].strip())
+    return None

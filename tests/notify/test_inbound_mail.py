@@ -1,0 +1,137 @@
+"""Inbound e-mail: what is quoted is not said, what a machine wrote is known, and nothing fails."""
+
+from email.message import EmailMessage
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from notify.replies import read_mail
+from notify.replies.mail import strip_quotes
+
+
+def mail(text: str, subject: str = "Re: Visit", **headers: str) -> bytes:
+    """Return a mail as its bytes come."""
+    one = EmailMessage()
+    one["From"] = "Camille Roux <camille@home.example>"
+    one["Message-ID"] = "<abc@home.example>"
+    one["Subject"] = subject
+    for name, value in headers.items():
+        one[name.replace("_", "-")] = value
+    one.set_content(text)
+    return one.as_bytes()
+
+
+@pytest.mark.parametrize(
+    "below",
+    [
+        "On Mon, 4 May 2026 at 10:00, Prevenant <service@x.example> wrote:\n> Reply 1",
+        "On Mon, 4 May 2026 at 10:00, Prevenant\n<service@x.example> wrote:\n> Reply 1",
+        "Le lun. 4 mai 2026 à 10:00, Prevenant <service@x.example> a écrit :\n> Répondez 1",
+        "-----Original Message-----\nFrom: service@x.example\nReply 1",
+        "-------- Message d'origine --------\nDe : service@x.example\nRépondez 1",
+        "________________________________\nFrom: Prevenant",
+        "From: Prevenant <service@x.example>\nSent: Monday\nReply 1",
+        "-- \nCamille Roux\n06 39 98 00 41",
+        "Sent from my phone",
+        "Envoyé de mon iPhone",
+        "> Reply 1 if that suits you, 2 for another time.",
+    ],
+)
+def test_what_is_quoted_is_not_said(below: str) -> None:
+    assert strip_quotes(f"Yes please\n\n{below}\n") == "Yes please"
+
+
+def test_a_mail_says_whose_it_is_and_what_it_answers() -> None:
+    inbound = read_mail(
+        mail(
+            "2",
+            In_Reply_To="<m12-email.case-17-3@service.example>",
+            References="<case-17@service.example> <m12-email.case-17-3@service.example>",
+        )
+    )
+    assert (inbound.channel, inbound.address) == ("email", "camille@home.example")
+    assert (inbound.text, inbound.answers, inbound.thread) == ("2", ("m12-email",), 17)
+    assert inbound.provider_id == "mail:<abc@home.example>"
+    assert not inbound.is_automatic
+    assert not inbound.is_unproven
+
+
+def test_an_empty_mail_says_its_subject() -> None:
+    assert read_mail(mail("", "RE: Fwd: yes please")).text == "yes please"
+
+
+def test_html_alone_is_read_without_its_tags() -> None:
+    one = EmailMessage()
+    one["From"] = "camille@home.example"
+    one.set_content(
+        "<html><head><style>p {}</style></head><body><p>Oui, <b>parfait</b></p>"
+        "<blockquote>Répondez 1</blockquote></body></html>",
+        subtype="html",
+    )
+    assert " ".join(read_mail(one.as_bytes()).text.split()) == "Oui, parfait"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Auto_Submitted": "auto-replied"},
+        {"Precedence": "bulk"},
+        {"List_Id": "<news.example>"},
+        {"Return_Path": "<>"},
+        {"X_Autoreply": "yes"},
+    ],
+)
+def test_what_a_machine_wrote_is_known(headers: dict[str, str]) -> None:
+    assert read_mail(mail("I am away", **headers)).is_automatic
+
+
+def test_a_sender_that_fails_dmarc_is_not_believed() -> None:
+    forged = mail("1", Authentication_Results="mx.example; dmarc=fail header.from=home.example")
+    assert read_mail(forged).is_unproven
+
+
+def test_a_mail_without_an_id_is_known_by_what_it_says() -> None:
+    first, second = read_mail(b"From: a@b.example\n\n1"), read_mail(b"From: a@b.example\n\n2")
+    assert first.provider_id == read_mail(b"From: a@b.example\n\n1").provider_id
+    assert first.provider_id != second.provider_id
+
+
+HEADER = st.sampled_from(
+    [
+        "From",
+        "Subject",
+        "Message-ID",
+        "In-Reply-To",
+        "References",
+        "Content-Type",
+        "Return-Path",
+        "Auto-Submitted",
+        "Content-Transfer-Encoding",
+        "Authentication-Results",
+    ]
+)
+VALUE = st.one_of(
+    st.binary(max_size=60),
+    st.sampled_from(
+        [
+            b"=?utf-8?q?=ff=fe?=",
+            b"=?nope?b?!!!?=",
+            b"text/plain; charset=nope",
+            b"multipart/mixed; boundary=x",
+            b"text/html; charset=utf-16",
+            b"base64",
+            b"<m1-email.x@y> <case-99999999999999999999@y>",
+            b'"unclosed <a@b',
+        ]
+    ),
+)
+
+
+@given(st.lists(st.tuples(HEADER, VALUE), max_size=6), st.binary(max_size=300))
+def test_no_mail_makes_the_reader_fail(headers: list[tuple[str, bytes]], body: bytes) -> None:
+    lines = [name.encode() + b": " + value for name, value in headers]
+    inbound = read_mail(b"\n".join([*lines, b"", body]))
+    inbound.text.encode("utf-8")
+    inbound.address.encode("utf-8")
+    assert len(inbound.provider_id) < 400
