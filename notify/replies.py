@@ -13,7 +13,14 @@ from typing import Any
 import structlog
 from sqlmodel import Field, Session, SQLModel, col, select
 
-from notify.consent import plain_words, record_start, record_stop, wants_start, wants_stop
+from notify.consent import (
+    plain_words,
+    record_start,
+    record_stop,
+    wants_help,
+    wants_start,
+    wants_stop,
+)
 from notify.message import Delivery, Draft, Message, Recipient, queue_message
 from notify.templating import Templates
 from prevenant.consent import GRANTED, WITHDRAWN, Consent, record_consent
@@ -110,7 +117,8 @@ class Reply(SQLModel, table=True):
     case_id: int | None = Field(default=None, index=True)
     intent: str | None = None
     outcome: str
-    """`bound`, `unclear`, `ambiguous`, `unknown sender`, `opted out`, `opted in`."""
+    """`bound`, `unclear`, `ambiguous`, `unknown sender`, `opted out`, `opted in`,
+    `helped`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +175,9 @@ def receive(
             reply.outcome = "unclear"
     elif wants_stop(inbound.text) or wants_start(inbound.text):
         _take_consent(session, templates, reply, latest, now)
+    elif latest and wants_help(inbound.text):
+        reply.outcome, reply.message_id = "helped", latest[0].id
+        _ask_back(session, templates, reply, latest[0], "reply_help", None, now)
     elif latest:
         _bind(session, templates, reply, latest, now)
     if reply.outcome == "unknown sender":

@@ -11,6 +11,7 @@ from twilio.http.response import Response
 from twilio.rest import Client
 
 from notify.message import Delivery, Message
+from notify.receipts import Receipt, read_twilio
 from prevenant.errors import Refused, Throttled, Uncertain
 from prevenant.settings import Settings
 
@@ -21,6 +22,7 @@ _TOO_MANY, _UNAVAILABLE, _SERVER_ERROR = 429, 503, 500
 _UNAUTHORISED = frozenset({401, 403})
 _CLOCKS_APART = timedelta(minutes=2)
 _LOOKED_THROUGH = 50
+_RECEIPT_THERE_S, _RECEIPT_LOST_S = 5.0, 300.0
 
 
 class TwilioAccount:
@@ -76,6 +78,16 @@ class Sms:
         )
         return str(sent.sid)
 
+    @property
+    def ask_after_s(self) -> float:
+        """How soon Twilio is asked for a receipt: where it can bring it, only once it may be lost."""
+        return ask_after_s(self._account)
+
+    def ask(self, delivery: Delivery) -> Receipt | None:
+        """Ask Twilio what became of a text."""
+        sent = call_twilio(self._account.client.messages(delivery.provider_id or "").fetch)
+        return read_twilio(str(sent.status), str(sent.error_code or ""))
+
     def find(self, delivery: Delivery, message: Message, known: frozenset[str]) -> str | None:
         """Look through Twilio's list for a text that we may have handed over."""
         sent = call_twilio(
@@ -91,6 +103,11 @@ class Sms:
     def close(self) -> None:
         """Give back the account's connections."""
         self._account.close()
+
+
+def ask_after_s(account: TwilioAccount) -> float:
+    """Return how long a receipt of Twilio's is waited for before it is asked."""
+    return _RECEIPT_LOST_S if account.hears_back else _RECEIPT_THERE_S
 
 
 def is_since(created: Any, delivery: Delivery) -> bool:

@@ -3,7 +3,8 @@
 from twilio.twiml.voice_response import Gather, VoiceResponse
 
 from notify.message import Delivery, Message
-from notify.sms import TwilioAccount, call_twilio, given, is_since
+from notify.receipts import Receipt, read_twilio
+from notify.sms import TwilioAccount, ask_after_s, call_twilio, given, is_since
 
 _LOOKED_THROUGH = 50
 _RING_S = 30
@@ -33,6 +34,16 @@ class Voice:
             **given(status_callback=self._account.callback("status", delivery)),
         )
         return str(call.sid)
+
+    @property
+    def ask_after_s(self) -> float:
+        """How soon Twilio is asked for a receipt: where it can bring it, only once it may be lost."""
+        return ask_after_s(self._account)
+
+    def ask(self, delivery: Delivery) -> Receipt | None:
+        """Ask Twilio what became of a call."""
+        call = call_twilio(self._account.client.calls(delivery.provider_id or "").fetch)
+        return read_twilio(str(call.status))
 
     def find(self, delivery: Delivery, message: Message, known: frozenset[str]) -> str | None:
         """Look through Twilio's list for a call that we may have ordered."""

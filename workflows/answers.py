@@ -144,7 +144,7 @@ def _call_person(run: RunningCase, event: CaseEvent, wish: str) -> None:
         run.tell(person, DISPATCHER, "customer_needs_person", turns, ask, extra)
     customer = find_present(run.session, str(answer.get("contact", "")))
     if customer and people:
-        turns = [[answer.get("channel", "preferred")], ["sms"]]
+        turns = [[answer.get("channel", "preferred")], ["sms"], ["email"]]
         run.tell(customer, str(answer.get("role", "customer")), "person_will_call", turns)
 
 

@@ -26,7 +26,7 @@ from workflows.definition import (
     blocks_of,
 )
 from workflows.recipients import nearest_of, people_of
-from workflows.running import Into, Left, Outcome, RunningCase, Track
+from workflows.running import Into, Left, Outcome, RunningCase, Track, patience_of
 from workflows.saying import condition_values
 from workflows.tables import CLOSED
 
@@ -130,7 +130,7 @@ def _tell(run: RunningCase, step: Tell) -> Outcome:
     if not people:
         run.note("tell.nobody", f"nobody to tell as {step.whom}", {"template": step.template})
     for person in people:
-        run.tell(person, step.whom, step.template, step.turns, ask)
+        run.tell(person, step.whom, step.template, step.turns, ask, patience=patience_of(step))
     return Outcome.DONE
 
 

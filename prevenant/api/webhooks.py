@@ -10,7 +10,8 @@ from starlette.concurrency import run_in_threadpool
 from twilio.request_validator import RequestValidator
 
 from notify.delivery import take_receipt
-from notify.message import DELIVERED, FAILED, READ, SENT, UNDELIVERED, Delivery, Message
+from notify.message import Delivery, Message
+from notify.receipts import read_twilio
 from notify.replies import Inbound, receive
 from notify.voice import thanks_twiml
 
@@ -18,17 +19,6 @@ log = structlog.get_logger()
 
 router = APIRouter(prefix="/webhooks/twilio", include_in_schema=False)
 
-_STATES: Mapping[str, str] = {
-    "sent": SENT,
-    "delivered": DELIVERED,
-    "read": READ,
-    "undelivered": UNDELIVERED,
-    "failed": FAILED,
-    "completed": DELIVERED,
-    "busy": UNDELIVERED,
-    "no-answer": UNDELIVERED,
-    "canceled": UNDELIVERED,
-}
 _EMPTY_TWIML = '<?xml version="1.0" encoding="UTF-8"?><Response/>'
 
 
@@ -76,17 +66,14 @@ async def take_key(request: Request, key: str, form: SignedForm) -> Response:
 
 
 def _record_status(request: Request, key: str, form: Mapping[str, str]) -> None:
-    state = _STATES.get(form.get("MessageStatus") or form.get("CallStatus") or "")
+    status = form.get("MessageStatus") or form.get("CallStatus") or ""
+    receipt = read_twilio(status, form.get("ErrorCode", ""))
     provider_id = form.get("MessageSid") or form.get("CallSid") or ""
-    if state is None:
+    if receipt is None:
         return
-    code = form.get("ErrorCode", "")
-    reason = f"the carrier says {form.get('MessageStatus') or form.get('CallStatus')}"
-    reason += f" (code {code})" if code else ""
     with request.app.state.store.write() as session:
-        reason = reason if state in {UNDELIVERED, FAILED} else ""
         now = request.app.state.clock.now()
-        if not take_receipt(session, key, provider_id, state, now, reason):
+        if not take_receipt(session, key, provider_id, receipt.state, now, receipt.reason):
             log.warning("a receipt for an unknown delivery", key=key)
 
 
