@@ -171,6 +171,7 @@ def _settle(session: Session, message: Message, delivery: Delivery, now: datetim
         message.state = delivery.state
     session.add(message)
     if message.state in REACHED:
+        message.reason = ""
         if is_late and message.reply_within_s is None:
             _call_off(session, message, f"reached by {delivery.channel} after all", now)
         tell_case(session, message, "message.delivered", now, delivery.answer)
