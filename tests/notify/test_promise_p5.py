@@ -142,9 +142,10 @@ def play(ledger: Ledger, world: World, steps: list[tuple[object, ...]]) -> None:
         match step:
             case ("say", str() as contact, Severity() as severity, bool() as is_both):
                 turns = [["sms", "email"]] if is_both else [["sms"], ["email"]]
-                ledger.say(contact, severity, turns)
+                number = ledger.say(contact, severity, turns)
                 work(ledger, world)
-                expect_told_at_once(ledger, world, contact, severity)
+                if severity == Severity.LIFE_SAFETY:
+                    expect_told_at_once(ledger, world, contact, number)
             case ("wait", int() as minutes):
                 pass_time(ledger, world, minutes)
             case ("restart",):
@@ -227,11 +228,8 @@ def waits(delivery: Delivery, now: datetime) -> bool:
     return delivery.state == "queued" and delivery.next_at is not None and delivery.next_at > now
 
 
-def expect_told_at_once(ledger: Ledger, world: World, contact: str, severity: int) -> None:
+def expect_told_at_once(ledger: Ledger, world: World, contact: str, number: int) -> None:
     """Expect that life-safety has gone by every channel by which it may, the moment it was said."""
-    if severity < Severity.LIFE_SAFETY:
-        return
-    number = max(one.message_id for one in ledger.deliveries())
     key, turns = ledger.message(number).key, ledger.message(number).turns
     told = {channel for at, _, channel, one in ledger.sent if one == key}
     may = {one for one in CHANNELS if not world.objects(contact, one, Severity.LIFE_SAFETY)}
