@@ -16,14 +16,16 @@ from typing import Any
 from sqlalchemy import bindparam, text
 from sqlmodel import Session, col, or_, select
 
-from notify.consent import find_objection
 from notify.delivery import ANSWERED_AT_ONCE, MAX_ATTEMPTS, move, retry_at
+from notify.digest import find_gathered, gather
 from notify.failover import choose_provider
 from notify.invitation import EMAIL
 from notify.letter import prepare_mail
 from notify.message import (
     DELIVERED,
+    DIGEST,
     FAILED,
+    GATHERED,
     OVER,
     QUEUED,
     REACHED,
@@ -33,9 +35,22 @@ from notify.message import (
     UNCERTAIN,
     Delivery,
     Message,
-    is_moot,
 )
 from notify.opting_out import end_of, record_opt_out
+from notify.patience import begin_patience
+from notify.permission import (
+    LIMIT,
+    NO_RULES,
+    HouseRules,
+    Later,
+    Never,
+    Verdict,
+    find_hours,
+    judge,
+    put_off,
+    why_outdated,
+)
+from notify.quiet_hours import QuietHours
 from prevenant.domain import Severity
 from prevenant.errors import DeliveryError, Refused, Throttled, Uncertain
 from prevenant.store import UtcDateTime, has_gone
@@ -71,6 +86,8 @@ class Sent:
     provider_id: str
     answer: Mapping[str, Any] = field(default_factory=dict)
     """What a webhook answered."""
+    ask_after_s: float | None = None
+    """How long a receipt is waited for before the provider is asked; None: it never is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +97,10 @@ class NotTaken:
 
 @dataclass(frozen=True, slots=True)
 class HeldBack:
-    """It must not or cannot be sent."""
+    """It must not or cannot be sent; nor by another channel, where it is `for_good`."""
 
     reason: str
+    for_good: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +157,12 @@ def claim(
     at: tuple[datetime, float],
     channels: Collection[str],
     left: Collection[str] = (),
+    rules: HouseRules = NO_RULES,
 ) -> Claimed:
-    """Claim what is due, the most urgent first, as far as there is `room` for its severity."""
+    """Claim what is due, the most urgent first, as far as there is `room` for its severity.
+
+    What may not go yet by the `rules` waits for its time instead.
+    """
     now, steady = at
     claimed = Claimed()
     found = list(_find_claimable(session, room, _params(owner, in_hand, now, left)))
@@ -148,19 +170,27 @@ def claim(
         return claimed
     query = select(Message).where(col(Message.id).in_([one.message_id for one in found]))
     messages = {message.id: message for message in session.exec(query)}
+    pairs = [(one, messages[one.message_id]) for one in found if one.state != UNCERTAIN]
+    hours = find_hours(session, rules, pairs)
     for delivery in found:
+        message = messages[delivery.message_id]
+        is_uncertain = delivery.state == UNCERTAIN
         if delivery.state == SENDING and delivery.claimed_by == "":
             _doubt(session, delivery, now)
             continue
+        verdict = None
+        if not is_uncertain:
+            verdict = _judge(session, rules, hours, (delivery, message), channels, now)
+            if _is_set_aside(session, rules, (delivery, message), verdict, now):
+                continue
         # What is ours and not in hand was claimed in a commit whose answer was lost: it was not begun.
         is_renewed = delivery.claimed_by == owner
         delivery.claimed_by = owner
         delivery.claim += 1
-        is_uncertain = delivery.state == UNCERTAIN
-        one = Claim(delivery, messages[delivery.message_id], delivery.claim, is_uncertain, steady)
-        why_not = None if is_uncertain else _why_not(session, delivery, one.message, channels)
-        if why_not is not None:
-            claimed.held_back.append(Result(one, HeldBack(why_not)))
+        one = Claim(delivery, message, delivery.claim, is_uncertain, steady)
+        if isinstance(verdict, Never):
+            held_back = HeldBack(verdict.reason, verdict.for_good)
+            claimed.held_back.append(Result(one, held_back))
         else:
             claimed.claims.append(one)
             if not is_uncertain:
@@ -172,6 +202,45 @@ def claim(
                 delivery.started_at = delivery.updated_at = now
         session.add(delivery)
     return claimed
+
+
+def _judge(
+    session: Session,
+    rules: HouseRules,
+    hours: Mapping[int | None, QuietHours],
+    pair: tuple[Delivery, Message],
+    channels: Collection[str],
+    now: datetime,
+) -> Verdict:
+    verdict = judge(session, rules, hours, *pair, now)
+    channel = pair[0].channel
+    if channel in channels or isinstance(verdict, Never):
+        return verdict
+    return Never(f"{channel} has no credentials: shown here, not sent")
+
+
+def _is_set_aside(
+    session: Session,
+    rules: HouseRules,
+    pair: tuple[Delivery, Message],
+    verdict: Verdict,
+    now: datetime,
+) -> bool:
+    """Return whether a delivery is not sent now, since it waits, or goes with others in one message."""
+    delivery, message = pair
+    if delivery.state == GATHERED:
+        return True
+    if isinstance(verdict, Later):
+        put_off(session, delivery, message, verdict, now)
+        return True
+    if verdict is not None or delivery.deferred != LIMIT:
+        return False
+    parts = find_gathered(session, delivery, message, now)
+    still_true = [one for one in parts if not why_outdated(*one, now)]
+    if len(still_true) > 1:
+        gather(session, rules.words, still_true, now)
+        return True
+    return False
 
 
 def _find_claimable(
@@ -229,30 +298,23 @@ _OF_LEVEL = (
 )
 
 
-def _why_not(
-    session: Session, delivery: Delivery, message: Message, channels: Collection[str]
-) -> str | None:
-    if is_moot(message):
-        return "the offer was over before it could be made"
-    objection = find_objection(session, delivery.channel, delivery.address, message.contact_id)
-    if objection:
-        return objection
-    if delivery.channel not in channels:
-        return f"{delivery.channel} has no credentials: shown here, not sent"
-    return None
-
-
 def record(session: Session, owner: str, results: Sequence[Result], now: datetime) -> list[Result]:
     """Write what came of claims; return those whose message somebody else is just writing.
 
     Messages are locked before their deliveries, here as everywhere, and never waited for: a transaction
     that moves several cases holds messages of several.
     """
-    messages = select(Message).where(col(Message.id).in_([one.claim.message.id for one in results]))
+    gathered = _gathered_in(session, results)
+    wanted = {*(one.claim.message.id for one in results), *(one for one, _ in gathered)}
+    messages = select(Message).where(col(Message.id).in_(wanted)).order_by(col(Message.id))
     locked = {
         message.id: message
         for message in session.exec(messages.with_for_update(skip_locked=True, key_share=True))
     }
+    # A message that gathers others is written together with them.
+    for part, digest in gathered:
+        if part not in locked:
+            locked.pop(digest, None)
     ours = [one for one in results if one.claim.message.id in locked]
     rows = select(Delivery).where(col(Delivery.id).in_([one.claim.delivery.id for one in ours]))
     deliveries = {
@@ -263,10 +325,20 @@ def record(session: Session, owner: str, results: Sequence[Result], now: datetim
         if delivery.claimed_by == owner and delivery.claim == one.claim.number:
             delivery.claimed_by = ""
             _record(session, delivery, one.outcome, now)
+            begin_patience(session, locked[one.claim.message.id], delivery)
             session.add(delivery)
         elif isinstance(one.outcome, Sent):
             _record_late(session, delivery, one.outcome, now)
     return [one for one in results if one.claim.message.id not in locked]
+
+
+def _gathered_in(session: Session, results: Sequence[Result]) -> Sequence[tuple[int, int | None]]:
+    """Return the messages that those of some results gather, each with the one that gathers it."""
+    digests = [one.claim.message.id for one in results if one.claim.message.key.startswith(DIGEST)]
+    if not digests:
+        return []
+    query = select(Delivery.message_id, Delivery.digest_id)
+    return session.exec(query.where(col(Delivery.digest_id).in_(digests))).all()
 
 
 def _record(session: Session, delivery: Delivery, outcome: Outcome, now: datetime) -> None:
@@ -276,7 +348,7 @@ def _record(session: Session, delivery: Delivery, outcome: Outcome, now: datetim
         case Sent():
             _hand_over(session, delivery, outcome, now)
         case HeldBack():
-            move(session, delivery, SUPPRESSED, now, outcome.reason)
+            _hold_back(session, delivery, outcome, now)
         case NotBegun() if delivery.state == SENDING:
             delivery.state, delivery.next_at = QUEUED, now
             delivery.attempts -= 1
@@ -293,6 +365,14 @@ def _record(session: Session, delivery: Delivery, outcome: Outcome, now: datetim
             _record_error(session, delivery, outcome, now)
 
 
+def _hold_back(session: Session, delivery: Delivery, outcome: HeldBack, now: datetime) -> None:
+    if outcome.for_good:
+        message = session.get_one(Message, delivery.message_id)
+        message.outdated = message.outdated or outcome.reason
+        session.add(message)
+    move(session, delivery, SUPPRESSED, now, outcome.reason)
+
+
 def _is_anothers(session: Session, delivery: Delivery, found: Sent) -> bool:
     """Return whether what was found is known by now as another delivery: two were looked up at once."""
     query = select(Delivery.id).where(
@@ -305,6 +385,8 @@ def _hand_over(session: Session, delivery: Delivery, sent: Sent, now: datetime) 
     delivery.provider_id = delivery.provider_id or sent.provider_id
     delivery.sent_at = delivery.sent_at or now
     delivery.answer = dict(sent.answer)
+    if sent.ask_after_s is not None:
+        delivery.poll_at = now + timedelta(seconds=sent.ask_after_s)
     session.add(delivery)
     move(session, delivery, SENT, now)
     if delivery.channel in ANSWERED_AT_ONCE:

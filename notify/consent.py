@@ -2,19 +2,41 @@
 
 import re
 import unicodedata
+from collections.abc import Mapping
 from datetime import datetime
 from hashlib import sha256
 
+import phonenumbers
 from sqlmodel import Field, Session, SQLModel, col, select
 
-from prevenant.consent import WITHDRAWN, find_consent
+from prevenant.consent import GRANTED, WITHDRAWN, find_consent
 from prevenant.tables import utc_column
 
-_STOP = frozenset(
-    {"stop", "stopall", "unsubscribe", "cancel", "end", "quit"}
-    | {"arret", "arreter", "arretez", "desabonner", "desinscrire"}
+_POLITE = re.compile(
+    r"\b(s il (vous|te) plait|please|pls|plz|svp|stp|merci( beaucoup)?|thanks|thank you|now|maintenant)\b"
 )
-_START = frozenset(["start", "unstop", "reprendre"])
+_STOP = re.compile(
+    r"(stop|stopall|unsubscribe|opt ?out|revoke|arret|arrete[rz]?|desabonne[rz]|desinscrire|desinscrivez"
+    r"|desabonnement|desinscription)"
+    r"( (stop|all|it|everything|tout|moi|me|ca|\d+|au \d+"
+    r"|(les |vos |the |these |all )?(sms|textos?|texts?|messages?)"
+    r"|(sending|texting|messaging|writing|contacting)( to)?( me)?))*"
+    r"|(arrete[rz]?|cessez) (de|d) (m|nous|me) (ecrire|contacter|envoyer|deranger)( (des|vos|ces))?( \w+)?"
+    r"|(do not|don t|dont) (text|message|contact|write to|write|sms) me( any ?more| again)?"
+    r"|no more (messages|texts|sms)|(take|remove) me( off| from)?( (your|the|this) list)?|opt me out"
+    r"|ne (m|me) (ecrivez|contactez|envoyez|derangez) plus( (rien|de (messages?|sms|textos?)))?"
+    r"|plus (de|aucun) (messages?|sms|textos?)|retirez moi( de (votre|la|cette) liste)?"
+)
+_STOP_ALONE = frozenset({"cancel", "end", "quit"})
+"""What carriers take for STOP where nothing else is said; "cancel the visit" means the visit."""
+_START = frozenset(
+    {"start", "unstop", "resubscribe", "subscribe", "reprendre", "reprenez", "reabonner"}
+)
+_HELP = frozenset({"help", "aide", "info", "infos", "information", "informations"})
+
+
+RequiredConsent = Mapping[str, frozenset[str]]
+"""The channels on which nothing is said without consent, and in which countries; none is everywhere."""
 
 
 class OptOut(SQLModel, table=True):
@@ -37,15 +59,24 @@ def plain_words(text: str) -> list[str]:
 
 
 def wants_stop(text: str) -> bool:
-    """Return whether a reply says STOP, alone or with a please."""
-    words = plain_words(text)
-    return bool(words) and words[0] in _STOP and len(words) <= 3  # noqa: PLR2004  "stop s'il vous"
+    """Return whether a reply says STOP or its kin, alone, politely, or in a few words that mean it."""
+    said = _plainly(text)
+    return said in _STOP_ALONE or _STOP.fullmatch(said) is not None
 
 
 def wants_start(text: str) -> bool:
     """Return whether a reply takes STOP back."""
-    words = plain_words(text)
-    return len(words) == 1 and words[0] in _START
+    return _plainly(text) in _START
+
+
+def wants_help(text: str) -> bool:
+    """Return whether a reply asks who we are; somebody who wants more than that says more."""
+    return _plainly(text) in _HELP
+
+
+def _plainly(text: str) -> str:
+    """Return the words of a reply without what is merely polite."""
+    return " ".join(_POLITE.sub(" ", " ".join(plain_words(text))).split())
 
 
 def record_stop(session: Session, channel: str, address: str, proof: str, now: datetime) -> None:
@@ -78,6 +109,35 @@ def find_objection(session: Session, channel: str, address: str, contact_id: str
         return ""
     where = f" ({word.source})" if word.source else ""
     return f"the contact has withdrawn consent for {word.channel} on {word.at:%Y-%m-%d}{where}"
+
+
+def find_missing_consent(
+    session: Session, required: RequiredConsent, channel: str, address: str, contact_id: str
+) -> str:
+    """Return that a contact has not agreed to a channel that asks for it, or nothing."""
+    countries = required.get(channel)
+    if countries is None or (countries and _country_of(address) not in countries):
+        return ""
+    word = find_consent(session, contact_id, channel)
+    if word is not None and word.state == GRANTED:
+        return ""
+    return f"the contact has not agreed to {channel}, which PREVENANT_CONSENT_REQUIRED asks for"
+
+
+def read_required(text: str) -> RequiredConsent:
+    """Return the channels that `sms:DE+AT, voice` names, each with its countries; none is everywhere."""
+    found: dict[str, frozenset[str]] = {}
+    for one in filter(None, (part.strip() for part in text.split(","))):
+        channel, _, countries = one.partition(":")
+        found[channel] = frozenset(filter(None, countries.split("+")))
+    return found
+
+
+def _country_of(number: str) -> str:
+    try:
+        return phonenumbers.region_code_for_number(phonenumbers.parse(number)) or ""
+    except phonenumbers.NumberParseException:
+        return ""
 
 
 def digest_address(address: str) -> str:

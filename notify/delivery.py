@@ -6,23 +6,29 @@
                  │  └──▶ queued again (throttled)
                  └──▶ uncertain ─▶ sent | queued again
 
+    queued ─▶ gathered: with others in one message, whose way it goes
+
 Receipts come late, twice and out of order: a state only moves forward, and an end stays the end.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from sqlmodel import Session, select
+from sqlmodel import Session, col, or_, select
 
 from notify.message import (
     COMMAND,
     DELIVERED,
+    DIGEST,
     FAILED,
+    GATHERED,
     OVER,
     QUEUED,
     REACHED,
     READ,
     SENDING,
+    SENDINGS,
     SENT,
     SUPPRESSED,
     UNCERTAIN,
@@ -41,7 +47,18 @@ MAX_ATTEMPTS = 8
 _ORDER = {
     state: rank
     for rank, state in enumerate(
-        [QUEUED, SENDING, UNCERTAIN, SENT, DELIVERED, UNDELIVERED, FAILED, SUPPRESSED, READ]
+        [
+            QUEUED,
+            GATHERED,
+            SENDING,
+            UNCERTAIN,
+            SENT,
+            DELIVERED,
+            UNDELIVERED,
+            FAILED,
+            SUPPRESSED,
+            READ,
+        ]
     )
 }
 _FIRST_DELAY_S, _MAX_DELAY_S = 2.0, 300.0
@@ -94,9 +111,15 @@ def move(session: Session, delivery: Delivery, state: str, now: datetime, reason
     delivery.next_at = None
     if state == SENT:
         delivery.sent_at = now
+    else:
+        delivery.poll_at = None
     session.add(delivery)
     message = session.get_one(Message, delivery.message_id)
     _settle(session, message, delivery, now)
+    if message.key.startswith(DIGEST):
+        parts = select(Delivery).where(Delivery.digest_id == message.id).order_by(col(Delivery.id))
+        for part in session.exec(parts.with_for_update()).all():
+            move(session, part, state, now, reason)
     return True
 
 
@@ -109,13 +132,20 @@ def _may_become(before: str, after: str) -> bool:
 def take_receipt(
     session: Session, key: str, provider_id: str, state: str, now: datetime, reason: str = ""
 ) -> bool:
-    """Take a provider's word on the delivery `key`; return whether there is such a delivery."""
+    """Take a provider's word on the delivery `key`; return whether there is such a delivery.
+
+    That an earlier attempt of it has failed means nothing where another has been made since.
+    """
     message_id = session.exec(select(Delivery.message_id).where(Delivery.key == key)).first()
     if message_id is None:
         return False
-    session.get_one(Message, message_id, with_for_update={"key_share": True})
+    parts = select(Delivery.message_id).where(Delivery.digest_id == message_id)
+    whole = select(Message).where(or_(Message.id == message_id, col(Message.id).in_(parts)))
+    session.exec(whole.order_by(col(Message.id)).with_for_update(key_share=True)).all()
     query = select(Delivery).where(Delivery.key == key).with_for_update()
     delivery = session.exec(query).one()
+    if state in OVER and delivery.provider_id not in {None, provider_id}:
+        return True
     delivery.provider_id = delivery.provider_id or provider_id
     if delivery.sent_at is None:
         delivery.sent_at = now
@@ -127,27 +157,84 @@ def take_receipt(
 def _settle(session: Session, message: Message, delivery: Delivery, now: datetime) -> None:
     """Bring a message to the state that its deliveries give it; where all failed, take the next turn."""
     _tell_story(session, message, delivery, now)
+    is_late = delivery.channel not in message.turns[message.turn]
     if delivery.state in OVER:
-        if message.state in REACHED:
+        # What came of an earlier turn changes nothing once the next has begun.
+        if is_late or (message.state in REACHED and message.reply_within_s is None):
             return
         session.flush()
-        siblings = session.exec(select(Delivery).where(Delivery.message_id == message.id)).all()
-        if any(one.state not in OVER for one in siblings):
+        if any(one.state not in OVER for one in _of_turn(session, message)):
             return
-        if message.turn + 1 < len(message.turns) and not is_moot(message):
-            message.turn += 1
-            message.state = QUEUED
-            session.add(message)
-            queue_turn(session, message, now)
-            return
-        message.state = delivery.state
-        message.reason = delivery.reason
-    elif _ORDER[delivery.state] > _ORDER.get(message.state, 0):
+        take_next_turn(session, message, delivery.reason, now, delivery)
+        return
+    if _ORDER[delivery.state] > _ORDER.get(message.state, 0) or message.state in OVER:
         message.state = delivery.state
     session.add(message)
-    if message.state in REACHED or message.state in OVER:
-        kind = "message.delivered" if message.state in REACHED else "message.failed"
-        tell_case(session, message, kind, now, delivery.answer)
+    if message.state in REACHED:
+        message.reason = ""
+        if is_late and message.reply_within_s is None:
+            _call_off(session, message, f"reached by {delivery.channel} after all", now)
+        tell_case(session, message, "message.delivered", now, delivery.answer)
+
+
+def take_next_turn(
+    session: Session,
+    message: Message,
+    reason: str,
+    now: datetime,
+    failed: Delivery | None = None,
+) -> None:
+    """Try the next channels of a message; where there are none, let its case hear that it failed.
+
+    What was handed over and never confirmed stays `sent`: a receipt may still come.
+    """
+    message.tried_at = message.move_on_at = None
+    session.add(message)
+    if message.turn + 1 < len(message.turns) and not is_moot(message):
+        message.turn += 1
+        if message.state not in REACHED:
+            message.state = QUEUED
+        queue_turn(session, message, now)
+        return
+    if failed is not None and message.state not in REACHED:
+        message.state = failed.state
+    message.reason = reason
+    tell_case(session, message, "message.failed", now, failed.answer if failed else None)
+
+
+def move_on(session: Session, message: Message, why: str, now: datetime) -> None:
+    """Wait no longer for the present turn of a message, which the caller has locked."""
+    _call_off(session, message, why, now)
+    for delivery in _of_turn(session, message):
+        if delivery.state == SENT:
+            delivery.reason = why
+            session.add(delivery)
+    channels = " and ".join(message.turns[message.turn])
+    is_last = message.turn + 1 >= len(message.turns)
+    next_step = "no channel is left" if is_last else "the next channel is tried"
+    summary = f"{channels} to {message.name} ({message.role}): {why}; {next_step}"
+    detail = {"message": message.id, "to": message.name, "why": why}
+    add_timeline(session, now, "message.silent", summary, case_id=message.case_id, detail=detail)
+    take_next_turn(session, message, why, now)
+
+
+def _call_off(session: Session, message: Message, why: str, now: datetime) -> None:
+    """Send nothing more of the present turn that nobody has begun to send."""
+    for delivery in _of_turn(session, message):
+        if delivery.state == QUEUED and not delivery.claimed_by:
+            delivery.state, delivery.reason, delivery.next_at = SUPPRESSED, why, None
+            delivery.updated_at = now
+            session.add(delivery)
+            _tell_story(session, message, delivery, now)
+
+
+def _of_turn(session: Session, message: Message) -> Sequence[Delivery]:
+    """Return the deliveries of the present turn of a message."""
+    query = select(Delivery).where(
+        Delivery.message_id == message.id,
+        col(Delivery.channel).in_(message.turns[message.turn]),
+    )
+    return session.exec(query.order_by(col(Delivery.id)).with_for_update()).all()
 
 
 def _tell_story(session: Session, message: Message, delivery: Delivery, now: datetime) -> None:
@@ -173,4 +260,4 @@ def _tell_story(session: Session, message: Message, delivery: Delivery, now: dat
             "text": shown,
         },
     )
-    wake(session, "deliveries")
+    wake(session, SENDINGS)

@@ -15,6 +15,7 @@ import structlog
 from notify.breaker import FAILURES, HALF_OPEN, WITHIN, Breaker
 from notify.delivery import Channel
 from notify.message import Delivery, Message
+from notify.receipts import Receipt, asks
 from prevenant.clock import Clock
 from prevenant.errors import DeliveryError, Refused, Throttled, Uncertain, Unusable
 
@@ -52,6 +53,21 @@ class Providers:
     def confirms(self) -> bool:
         """Whether any of them sends receipts."""
         return any(one.confirms for one in self._providers.values())
+
+    @property
+    def knows_what_it_took(self) -> bool:
+        """Whether any of them can be asked."""
+        return any(asks(one) for one in self._providers.values())
+
+    def ask_after_s(self, delivery: Delivery) -> float | None:
+        """Return how long a receipt is waited for before its provider is asked; None: for ever."""
+        provider = asks(self._made_by(delivery))
+        return provider.ask_after_s(delivery) if provider else None
+
+    def ask(self, delivery: Delivery) -> Receipt | None:
+        """Ask the provider that has a delivery what became of it."""
+        provider = asks(self._made_by(delivery))
+        return provider.ask(delivery) if provider else None
 
     def choose(self, delivery: Delivery, now: datetime) -> str:
         """Return which provider makes the next attempt."""
@@ -105,7 +121,7 @@ class Providers:
 
     def find(self, delivery: Delivery, message: Message, known: frozenset[str]) -> str | None:
         """Look for an attempt at the provider that made it; one that is no longer set has none."""
-        provider = self._providers.get(delivery.provider or self._first)
+        provider = self._made_by(delivery)
         return provider.find(delivery, message, known) if provider else None
 
     def close(self) -> None:
@@ -116,6 +132,9 @@ class Providers:
     @property
     def _first(self) -> str:
         return next(iter(self._providers))
+
+    def _made_by(self, delivery: Delivery) -> Provider | None:
+        return self._providers.get(delivery.provider or self._first)
 
     def _bound_to(self, delivery: Delivery) -> str:
         """Return the only provider that may send this delivery, since it may have it already."""

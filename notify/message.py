@@ -19,16 +19,22 @@ from prevenant.tables import CaseEvent, add_case_event, json_column, utc_column
 
 OUTBOX = "outbox"
 """The bell that rings when a delivery can be attempted."""
+SENDINGS = "deliveries"
+"""The bell that rings when one was attempted, and something may be waited for."""
 
 QUEUED, SENDING, UNCERTAIN, SENT = "queued", "sending", "uncertain", "sent"
 DELIVERED, READ = "delivered", "read"
 UNDELIVERED, FAILED, SUPPRESSED = "undelivered", "failed", "suppressed"
+GATHERED = "gathered"
+"""It goes with others in one message, and what becomes of that becomes of it."""
 REACHED = frozenset({DELIVERED, READ})
 OVER = frozenset({UNDELIVERED, FAILED, SUPPRESSED})
 
 SMS = "sms"
 CHANNELS = (SMS, "voice", "email", "whatsapp", "chat")
 """By which people are told."""
+ANSWER, DIGEST = "answer:", "digest-"
+"""How the keys of answers to replies begin, and those of messages that gather others."""
 WEBHOOK, COMMAND = "webhook", "mqtt"
 """By which machines are: their addresses are a URL and a topic."""
 
@@ -36,10 +42,20 @@ WEBHOOK, COMMAND = "webhook", "mqtt"
 class Message(SQLModel, table=True):
     """One intention to tell one contact something."""
 
+    __table_args__ = (
+        Index("ix_message_contact", "contact_id", "created_at"),
+        Index(
+            "ix_message_move_on",
+            "move_on_at",
+            sqlite_where=text("move_on_at IS NOT NULL"),
+            postgresql_where=text("move_on_at IS NOT NULL"),
+        ),
+    )
+
     id: int | None = Field(default=None, primary_key=True)
     key: str = Field(unique=True)
     case_id: int | None = Field(default=None, index=True)
-    contact_id: str = Field(index=True)
+    contact_id: str
     name: str
     role: str
     """As what the contact is told: `customer`, `technician`, or a role such as `security`."""
@@ -64,6 +80,18 @@ class Message(SQLModel, table=True):
     """The answers to a `question`, in their order: each with `name` and `words`."""
     ask_open: bool = False
     ask_until: datetime | None = utc_column(nullable=True)
+    timezone: str = "UTC"
+    """Where the contact is, as far as the case knows."""
+    outdated: str = ""
+    """Why it is not true any more, where that became so before it was sent."""
+    receipt_within_s: float | None = None
+    """After so long without a receipt the next channel is tried."""
+    reply_within_s: float | None = None
+    """After so long without a reply the next channel is tried."""
+    tried_at: datetime | None = utc_column(nullable=True)
+    """When the first attempt of the present turn began."""
+    move_on_at: datetime | None = utc_column(nullable=True)
+    """When the next channel is tried, unless something is heard by then."""
     created_at: datetime = utc_column()
 
 
@@ -83,6 +111,24 @@ class Delivery(SQLModel, table=True):
             "claimed_by",
             sqlite_where=text("claimed_by <> ''"),
             postgresql_where=text("claimed_by <> ''"),
+        ),
+        Index(
+            "ix_delivery_next",
+            "next_at",
+            sqlite_where=text("state IN ('queued', 'sending', 'uncertain')"),
+            postgresql_where=text("state IN ('queued', 'sending', 'uncertain')"),
+        ),
+        Index(
+            "ix_delivery_poll",
+            "poll_at",
+            sqlite_where=text("poll_at IS NOT NULL"),
+            postgresql_where=text("poll_at IS NOT NULL"),
+        ),
+        Index(
+            "ix_delivery_digest",
+            "digest_id",
+            sqlite_where=text("digest_id IS NOT NULL"),
+            postgresql_where=text("digest_id IS NOT NULL"),
         ),
     )
 
@@ -109,6 +155,13 @@ class Delivery(SQLModel, table=True):
     possible_duplicate: bool = False
     """It was sent again although an earlier attempt may have been taken."""
     next_at: datetime | None = utc_column(nullable=True)
+    deferred: str = ""
+    """Why it waits, or has waited: `quiet hours` or `limit`."""
+    deferred_until: datetime | None = utc_column(nullable=True)
+    digest_id: int | None = None
+    """The message in which it was gathered with others."""
+    poll_at: datetime | None = utc_column(nullable=True)
+    """When the provider is asked what became of it."""
     claimed_by: str = ""
     """Whose attempt is under way."""
     claim: int = 0
@@ -142,6 +195,17 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a receipt and a reply are waited for, before the next channel is tried; None: for ever."""
+
+    receipt_within_s: float | None = None
+    reply_within_s: float | None = None
+
+
+FOR_EVER = Patience()
+
+
+@dataclass(frozen=True, slots=True)
 class Draft:
     """A message that has been decided, before it is worded."""
 
@@ -153,11 +217,12 @@ class Draft:
     severity: int
     case_id: int | None = None
     ask: Ask | None = None
+    patience: Patience = FOR_EVER
 
 
 def is_moot(message: Message) -> bool:
-    """Return whether a message offers what is not to be had any more: nobody is called for that."""
-    return message.ask == "offer" and not message.ask_open
+    """Return whether a message is not true any more, or offers what is not to be had."""
+    return bool(message.outdated) or (message.ask == "offer" and not message.ask_open)
 
 
 _BY_KEY = select(Message).where(Message.key == bindparam("key"))
@@ -171,6 +236,11 @@ def is_stuck(before: datetime) -> ColumnElement[bool]:
     waits = and_(Delivery.state == QUEUED, col(Delivery.next_at) < before)
     hangs = and_(Delivery.state != QUEUED, col(Delivery.started_at) < before)
     return and_(is_open, or_(waits, hangs))
+
+
+def is_unfollowed(before: datetime) -> ColumnElement[bool]:
+    """Select messages that should have moved on to their next channel before a time."""
+    return col(Message.move_on_at) < before
 
 
 def queue_message(session: Session, templates: Templates, draft: Draft, now: datetime) -> Message:
@@ -214,6 +284,9 @@ def queue_message(session: Session, templates: Templates, draft: Draft, now: dat
         ask_open=draft.ask is not None,
         ask_until=draft.ask.until if draft.ask else None,
         ask_choices=[dict(choice) for choice in draft.ask.choices] if draft.ask else [],
+        timezone=recipient.timezone,
+        receipt_within_s=draft.patience.receipt_within_s,
+        reply_within_s=draft.patience.reply_within_s if draft.ask else None,
         created_at=now,
     )
     session.add(message)
@@ -318,8 +391,27 @@ def raise_urgency(session: Session, case_id: int, severity: int) -> None:
     )
     for delivery in session.exec(waiting.order_by(col(Delivery.id))):
         delivery.severity = severity
+        if delivery.deferred_until == delivery.next_at:
+            # Whether it still has to wait is judged again.
+            delivery.next_at = None
         session.add(delivery)
         wake(session, OUTBOX)
+
+
+def outdate_messages(session: Session, case_id: int, now: datetime, reason: str) -> None:
+    """Let what a case had to say before now, and what waits to be sent, not be true any more.
+
+    What is said at the same moment tells of the end, and stays true.
+    """
+    earlier = select(Message).where(
+        Message.case_id == case_id,
+        Message.state == QUEUED,
+        Message.outdated == "",
+        col(Message.created_at) < now,
+    )
+    for message in session.exec(earlier.order_by(col(Message.id))):
+        message.outdated = reason
+        session.add(message)
 
 
 def queue_turn(session: Session, message: Message, now: datetime) -> None:
@@ -344,11 +436,12 @@ def queue_turn(session: Session, message: Message, now: datetime) -> None:
 def resolve_turns(turns: Sequence[Sequence[str]], recipient: Recipient) -> list[list[str]]:
     """Return the turns with `preferred` filled in, without channels the recipient has no address for.
 
-    Each channel stands once, where it comes first; `preferred` alone is followed by the other channels.
+    Each channel stands once, where it comes first. Where nothing but `preferred` is written, the other
+    channels that can be read follow.
     """
     wanted: list[list[str]] = []
     for turn in turns:
-        if list(turn) == ["preferred"]:
+        if [list(one) for one in turns] == [["preferred"]]:
             others = [c for c in CHANNELS if c not in {recipient.preferred, "voice"}]
             wanted += [[recipient.preferred], *([other] for other in others)]
         else:

@@ -11,6 +11,7 @@ others that hang at their provider.
 import threading
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import uuid4
 
@@ -21,6 +22,9 @@ from notify import claims
 from notify.claims import Claim, NotBegun, NotTaken, Outcome, Result, Sent, Watch
 from notify.delivery import Channel
 from notify.message import OUTBOX, Delivery
+from notify.permission import NO_RULES, HouseRules
+from notify.receipts import asks
+from notify.templating import Templates
 from prevenant.clock import Clock, steady_seconds
 from prevenant.domain import Severity
 from prevenant.errors import DeliveryError, PrevenantError, StoreUnavailable, Uncertain
@@ -49,6 +53,7 @@ class Outbox:
         steady: Callable[[], float] = steady_seconds,
         claim_s: float = claims.CLAIM_S,
         left: Collection[str] = (),
+        rules: HouseRules = NO_RULES,
     ) -> None:
         """Prepare. What goes by the channels in `left` is left to other processes."""
         self._store = store
@@ -56,6 +61,7 @@ class Outbox:
         self._channels = channels
         self._steady = steady
         self._left = left
+        self._rules = rules
         self._begin_within_s = claim_s * claims.BEGIN_WITHIN_S / claims.CLAIM_S
         self._name = f"{store.name}/{uuid4().hex[:8]}"
         """Ours alone, whatever the process is called."""
@@ -93,6 +99,10 @@ class Outbox:
         self._stopping.set()
         self._wakeup.ring()
 
+    def change_words(self, templates: Templates) -> None:
+        """Let what is gathered be said with the words of another rule book."""
+        self._rules = replace(self._rules, templates=templates)
+
     def _recover(self) -> None:
         """Make uncertain what an earlier process was sending, where no other can be sending it now."""
         if not self._is_recovered:
@@ -128,7 +138,7 @@ class Outbox:
             room = self._room(in_hand)
             at = now, self._steady()
             claimed = claims.claim(
-                session, self._name, in_hand, room, at, self._channels, self._left
+                session, self._name, in_hand, room, at, self._channels, self._left, self._rules
             )
         for one in ended:
             del self._in_hand[one.claim.delivery.id or 0]
@@ -200,7 +210,7 @@ class Outbox:
         if not self._is_ours(claim):
             return NotBegun()
         provider_id = channel.send(delivery, claim.message)
-        return Sent(provider_id, delivery.answer)
+        return Sent(provider_id, delivery.answer, _ask_after_s(channel, delivery))
 
     def _is_ours(self, claim: Claim) -> bool:
         """Return whether nobody can have taken over a claim, since we are quick and were seen."""
@@ -219,8 +229,11 @@ class Outbox:
             known = frozenset(one for one in session.exec(query) if one)
         if not self._is_ours(claim):
             return NotBegun()
-        provider_id = self._channels[delivery.channel].find(delivery, claim.message, known)
-        return NotTaken() if provider_id is None else Sent(provider_id)
+        channel = self._channels[delivery.channel]
+        provider_id = channel.find(delivery, claim.message, known)
+        if provider_id is None:
+            return NotTaken()
+        return Sent(provider_id, ask_after_s=_ask_after_s(channel, delivery))
 
     def _finish(self, result: Result) -> None:
         with self._lock:
@@ -235,3 +248,8 @@ class Outbox:
                     claims.record(session, self._name, self._results, self._clock.now())
             except StoreUnavailable as error:
                 log.error("the last attempts will be looked up", reason=str(error))
+
+
+def _ask_after_s(channel: Channel, delivery: Delivery) -> float | None:
+    asked = asks(channel)
+    return asked.ask_after_s(delivery) if asked else None

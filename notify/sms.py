@@ -12,6 +12,7 @@ from twilio.rest import Client
 from notify.http_answers import never_connected, retry_after_s
 from notify.message import Delivery, Message
 from notify.numbers import dialled
+from notify.receipts import Receipt, read_twilio
 from notify.twilio_codes import CODES, judge_code
 from prevenant.errors import Throttled, Uncertain
 from prevenant.senders import Senders
@@ -22,6 +23,7 @@ _TOO_MANY, _UNAVAILABLE, _SERVER_ERROR = 429, 503, 500
 _UNAUTHORISED = frozenset({401, 403})
 _CLOCKS_APART = timedelta(minutes=2)
 _LOOKED_THROUGH = 50
+_RECEIPT_THERE_S, _RECEIPT_LOST_S = 5.0, 300.0
 
 
 class TwilioAccount:
@@ -79,6 +81,14 @@ class Sms:
         )
         return str(sent.sid)
 
+    def ask_after_s(self, _: Delivery) -> float:
+        """Return how soon Twilio is asked: where it can bring a receipt, only once it may be lost."""
+        return ask_after_s(self._account)
+
+    def ask(self, delivery: Delivery) -> Receipt | None:
+        """Ask Twilio what became of a text."""
+        return ask_about(self._account, delivery)
+
     def find(self, delivery: Delivery, message: Message, known: frozenset[str]) -> str | None:
         """Look through Twilio's list for a text that we may have handed over."""
         sent = call_twilio(
@@ -94,6 +104,17 @@ class Sms:
     def close(self) -> None:
         """Give back the account's connections."""
         self._account.close()
+
+
+def ask_after_s(account: TwilioAccount) -> float:
+    """Return how long a receipt of Twilio's is waited for before it is asked."""
+    return _RECEIPT_LOST_S if account.hears_back else _RECEIPT_THERE_S
+
+
+def ask_about(account: TwilioAccount, delivery: Delivery) -> Receipt | None:
+    """Ask Twilio what became of a text or a message by WhatsApp."""
+    sent = call_twilio(account.client.messages(delivery.provider_id or "").fetch)
+    return read_twilio(str(sent.status), str(sent.error_code or ""))
 
 
 def is_since(created: Any, delivery: Delivery) -> bool:

@@ -4,7 +4,8 @@ from twilio.twiml.voice_response import Gather, VoiceResponse
 
 from notify.message import Delivery, Message
 from notify.numbers import dialled
-from notify.sms import TwilioAccount, call_twilio, given, is_since
+from notify.receipts import Receipt, read_twilio
+from notify.sms import TwilioAccount, ask_after_s, call_twilio, given, is_since
 from notify.visible import cut
 
 PERSON_KEY = "9"
@@ -38,6 +39,8 @@ _WORDS = {
 class Voice:
     """Telephone calls. Raises the errors of `DeliveryError`."""
 
+    knows_what_it_took = True
+
     def __init__(self, account: TwilioAccount) -> None:
         self._account = account
 
@@ -58,6 +61,15 @@ class Voice:
             **self._machine_detection(delivery),
         )
         return str(call.sid)
+
+    def ask_after_s(self, _: Delivery) -> float:
+        """Return how soon Twilio is asked: where it can bring a receipt, only once it may be lost."""
+        return ask_after_s(self._account)
+
+    def ask(self, delivery: Delivery) -> Receipt | None:
+        """Ask Twilio what became of a call."""
+        call = call_twilio(self._account.client.calls(delivery.provider_id or "").fetch)
+        return read_twilio(str(call.status), answered_by=str(call.answered_by or ""))
 
     def find(self, delivery: Delivery, message: Message, known: frozenset[str]) -> str | None:
         """Look through Twilio's list for a call that we may have ordered."""

@@ -10,7 +10,8 @@ from typing import Any
 
 from notify.message import Delivery, Message
 from notify.numbers import dialled
-from notify.sms import TwilioAccount, call_twilio, given, is_since
+from notify.receipts import Receipt
+from notify.sms import TwilioAccount, ask_about, ask_after_s, call_twilio, given, is_since
 
 PREFIX = "whatsapp:"
 """What Twilio writes before a number of this channel."""
@@ -19,6 +20,8 @@ _LOOKED_THROUGH = 50
 
 class WhatsApp:
     """WhatsApp messages. Raises the errors of `DeliveryError`."""
+
+    knows_what_it_took = True
 
     def __init__(self, account: TwilioAccount, sender: str, template: str = "") -> None:
         """Write from the number `sender`, by the approved `template` (HX…) where there is one."""
@@ -41,6 +44,14 @@ class WhatsApp:
             **given(status_callback=self._account.callback("status", delivery)),
         )
         return str(sent.sid)
+
+    def ask_after_s(self, _: Delivery) -> float:
+        """Return how soon Twilio is asked: where it can bring a receipt, only once it may be lost."""
+        return ask_after_s(self._account)
+
+    def ask(self, delivery: Delivery) -> Receipt | None:
+        """Ask Twilio what became of a message."""
+        return ask_about(self._account, delivery)
 
     def find(self, delivery: Delivery, message: Message, known: frozenset[str]) -> str | None:
         """Look through Twilio's list for a message that we may have handed over."""

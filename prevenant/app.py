@@ -13,6 +13,7 @@ from ingest.journal import Journal
 from ingest.listener import Listeners
 from notify.command import Command
 from notify.delivery import Channel
+from notify.following import Follower
 from notify.gateway_file import load_gateway
 from notify.message import CHANNELS, COMMAND, OUTBOX, WEBHOOK
 from notify.outbox import Outbox
@@ -38,7 +39,7 @@ from prevenant.stream.positions import Positions, position_urls
 from prevenant.stream.replaying import QuarantineReplay
 from prevenant.tables import CASE_EVENTS, TIMELINE
 from prevenant.website import Website, bind
-from prevenant.worker import Worker, make_channels, make_worker, open_office
+from prevenant.worker import Worker, make_channels, make_house_rules, make_worker, open_office
 from workflows.absence import announce_absences
 from workflows.audit import LATE
 from workflows.auditor import Auditor
@@ -117,7 +118,9 @@ class Engine:
         if ENGAGE in roles:
             self.channels |= make_channels(settings, self.clock, self.store)
             left = frozenset()
-        self._outbox = Outbox(self.store, self.clock, self.channels, left=left)
+        rules = make_house_rules(settings, book.templates)
+        self._outbox = Outbox(self.store, self.clock, self.channels, left=left, rules=rules)
+        self._follower = Follower(self.store, self.clock, self.channels)
         self._parts = Parts()
         self.ended = self._parts.ended
         """Set when the engine has been told to stop, or when a part of it has failed."""
@@ -156,6 +159,8 @@ class Engine:
         if ROUTE in self.roles:
             self._parts.start("route", self._runtime.run)
         self._parts.start("engage" if ENGAGE in self.roles else "commands", self._outbox.run)
+        if ENGAGE in self.roles:
+            self._parts.start("receipts", self._follower.run)
         self._parts.start("audit", self.auditor.run)
         self._parts.start("neighbours", self._neighbours.run)
         if self.website is not None:
@@ -182,6 +187,7 @@ class Engine:
         self._runtime.stop()
         self._office.close()
         self._outbox.stop()
+        self._follower.stop()
         self.auditor.stop()
         self._neighbours.stop()
         if self.website is not None:
@@ -199,6 +205,7 @@ class Engine:
         """Let new cases, answers and what is read again go by the book that takes over."""
         self.book = book
         self._runtime.change_book(book.workflows, book.routes, book.templates, book.schedules)
+        self._outbox.change_words(book.templates)
         self._replay.change_book(book.rules)
         if self.website is not None:
             self.website.change_book(book.templates)

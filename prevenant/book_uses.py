@@ -185,6 +185,7 @@ def sample_variables(
         "choices": "1: sample, 2: sample",
         "owner": "Camille Roux",
         "prediction": _Predicted(),
+        "digest": {"count": 5, "lines": ["Sample.", "Sample."], "more": 3, "cases": "17, 18"},
         "storm": {
             "workflow": "sample",
             "cases": 300,

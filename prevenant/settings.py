@@ -24,9 +24,12 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from prevenant.clock import Clock, ScaledClock, SystemClock
+from prevenant.daily import parse_daily
 from prevenant.document import suggest
+from prevenant.domain import Severity
 from prevenant.durations import parse_duration
 from prevenant.errors import SettingsError
+from prevenant.limits import Limits, parse_limits
 from prevenant.senders import Senders
 
 PREFIX = "PREVENANT_"
@@ -51,6 +54,7 @@ _PASSWORD = re.compile(r"(://[^\s,:/@]*:)[^\s,/]*@")
 _SPACES = re.compile(r"[\s,]+")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kKmMgGtT])B?")
 _PHONE = re.compile(r"\+[1-9]\d{6,14}")
+_CONSENT = re.compile(r"[a-z]+(:[A-Z]{2}(\+[A-Z]{2})*)?")
 _SMTP_SCHEMES = ("smtp", "smtps", "smtp+starttls")
 
 
@@ -152,6 +156,27 @@ def _position_topic(text: str) -> str:
 def _duration(text: str) -> str:
     if text:
         parse_duration(text)
+    return text
+
+
+def _daily(text: str) -> str:
+    if text:
+        parse_daily(text)
+    return text
+
+
+def _required_consent(text: str) -> str:
+    for one in filter(None, (part.strip() for part in text.split(","))):
+        if not _CONSENT.fullmatch(one):
+            message = (
+                f"{one!r} is no channel: write sms, or sms:DE+AT for numbers of these countries"
+            )
+            raise ValueError(message)
+    return text
+
+
+def _limits(text: str) -> str:
+    parse_limits(text)
     return text
 
 
@@ -272,6 +297,22 @@ class Settings(BaseSettings):
         default=SecretStr(""),
         description="signs e-mail that is handed in: Mailgun's signing key, or your own secret",
     )
+    quiet_hours: Annotated[str, AfterValidator(_daily)] = Field(
+        default="",
+        description="quiet hours of customers who have none of their own, as 21:00-08:00; empty: none",
+    )
+    quiet_hours_bypass: Literal["minor", "major", "critical", "life_safety"] = Field(
+        default="critical",
+        description="what is at least so severe goes in quiet hours, too; life_safety always does",
+    )
+    consent_required: Annotated[str, AfterValidator(_required_consent)] = Field(
+        default="",
+        description="channels on which customers have to have agreed, as sms:DE+AT, voice; empty: none",
+    )
+    message_limits: Annotated[str, AfterValidator(_limits)] = Field(
+        default="info 3/1d, minor 6/1d, major 12/1h",
+        description="how many messages of a severity a contact gets; the rest is gathered into one",
+    )
     routing_url: Annotated[str, AfterValidator(_web_url)] = Field(
         default="",
         description="an OSRM or Valhalla server that knows travel times by road; empty: great circles",
@@ -328,6 +369,16 @@ class Settings(BaseSettings):
     def http_port(self) -> int:
         """The port part of `http`; 0 lets the machine choose."""
         return int(self.http.rpartition(":")[2])
+
+    @property
+    def bypass_severity(self) -> Severity:
+        """`quiet_hours_bypass` as a severity."""
+        return Severity[self.quiet_hours_bypass.upper()]
+
+    @property
+    def limits(self) -> Limits:
+        """`message_limits` by severity."""
+        return parse_limits(self.message_limits)
 
     @property
     def routing_timeout_s(self) -> float:

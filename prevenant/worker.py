@@ -6,14 +6,18 @@ from typing import Any
 import structlog
 
 from notify.chat import Chat
+from notify.consent import read_required
 from notify.delivery import Channel
 from notify.email import Email
 from notify.failover import Provider, Providers
+from notify.following import Follower
 from notify.gateway import GatewaySms
 from notify.gateway_file import load_gateway
 from notify.message import COMMAND, SMS, WEBHOOK
 from notify.outbox import Outbox
+from notify.permission import NO_RULES, HouseRules
 from notify.sms import Sms, TwilioAccount
+from notify.templating import Templates
 from notify.unsubscribing import StopLinks
 from notify.voice import Voice
 from notify.webhook import Webhook
@@ -21,6 +25,7 @@ from notify.whatsapp import WhatsApp
 from prevenant.book import Book
 from prevenant.book_switch import BookSwitch
 from prevenant.clock import Clock
+from prevenant.crm.directory import find_quiet_hours
 from prevenant.errors import ConfigurationError, StoreUnavailable
 from prevenant.garbage import collect_seldom
 from prevenant.parts import Parts
@@ -46,6 +51,7 @@ class Worker:
         clock: Clock,
         channels: Mapping[str, Channel],
         roles: frozenset[str] = frozenset({ROUTE, ENGAGE}),
+        rules: HouseRules = NO_RULES,
     ) -> None:
         """Prepare. Raises ConfigurationError where the store has no rule book yet."""
         self.store, self.roles, self.channels = store, roles, channels
@@ -66,7 +72,9 @@ class Worker:
         )
         # Commands go out where there is a broker, which is where devices are listened to.
         left = frozenset({COMMAND}) - channels.keys()
-        self._outbox = Outbox(store, clock, channels, left=left)
+        self._outbox = Outbox(store, clock, channels, left=left, rules=rules)
+        self._outbox.change_words(book.templates)
+        self._follower = Follower(store, clock, channels)
         self._parts = Parts()
         self.ended = self._parts.ended
         """Set when the worker has been told to stop, or when a part of it has failed."""
@@ -87,6 +95,7 @@ class Worker:
             self._parts.start("route", self._runtime.run)
         if ENGAGE in self.roles:
             self._parts.start("engage", self._outbox.run)
+            self._parts.start("receipts", self._follower.run)
         if self.website is not None:
             self._parts.start("console", self.website.run)
         self._parts.start("book", lambda: self.books.run(lambda one, _: self.books.follow(one)))
@@ -98,6 +107,7 @@ class Worker:
         self._runtime.stop()
         self._office.close()
         self._outbox.stop()
+        self._follower.stop()
         if self.website is not None:
             self.website.stop()
         self._parts.join()
@@ -105,6 +115,7 @@ class Worker:
     def _follow_book(self, book: Book) -> None:
         self.book = book
         self._runtime.change_book(book.workflows, book.routes, book.templates, book.schedules)
+        self._outbox.change_words(book.templates)
         if self.website is not None:
             self.website.change_book(book.templates)
 
@@ -122,7 +133,8 @@ def make_worker(settings: Settings, roles: frozenset[str]) -> Worker:
         with store.read() as session:
             clock = settings.make_clock(last_told_at(session))
         open_office(settings, store, clock)
-        worker = Worker(store, clock, make_channels(settings, clock, store), roles)
+        channels, rules = make_channels(settings, clock, store), make_house_rules(settings)
+        worker = Worker(store, clock, channels, roles, rules)
         if listener is not None:
             worker.website = Website(settings, listener, store, clock, worker.book.templates)
     except BaseException:
@@ -144,6 +156,18 @@ def open_office(settings: Settings, store: Store, clock: Clock) -> Office:
             Roads(settings.routing_url, settings.routing_engine, timeout_s), store, clock
         )
     return office
+
+
+def make_house_rules(settings: Settings, templates: Templates | None = None) -> HouseRules:
+    """Return by which rules people are told."""
+    return HouseRules(
+        find_quiet_hours,
+        settings.quiet_hours,
+        settings.bypass_severity,
+        read_required(settings.consent_required),
+        settings.limits,
+        templates,
+    )
 
 
 def make_channels(settings: Settings, clock: Clock, store: Store) -> dict[str, Channel]:

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, literal_column
 from sqlmodel import Session, SQLModel, col, exists, or_, select
 
-from notify import Delivery, Message, is_stuck
+from notify import Delivery, Message, is_stuck, is_unfollowed
 from prevenant.tables import NO_WORKFLOW, Alarm, CaseEvent
 from workflows.own_alarm import AUDIT_RULE
 from workflows.tables import Case, CaseAlarm, Offer, WorkflowVersion
@@ -238,6 +238,13 @@ CHECKS = (
         Delivery,
         lambda now, late: [is_stuck(now - late * (STUCK / LATE))],
         lambda one: f"a message by {one.channel} is {one.state}: {one.reason or 'no word since'}",
+        is_about_time=True,
+    ),
+    Check(
+        "message-unfollowed",
+        Message,
+        lambda now, late: [is_unfollowed(now - late * (STUCK / LATE))],
+        lambda one: f"message {one.id} has waited too long for a receipt or a reply",
         is_about_time=True,
     ),
 )

@@ -51,6 +51,9 @@ class Tell(msgspec.Struct, frozen=True, omit_defaults=True, tag="tell"):
     ask_for_s: float | None = None
     nearest: int = 0
     """Only so many of them, the nearest to the device; 0 is all."""
+    receipt_within_s: float | None = None
+    """How long a receipt is waited for before the next channel is tried; here and below."""
+    reply_within_s: float | None = None
 
 
 class Choice(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -72,6 +75,8 @@ class Question(msgspec.Struct, frozen=True, omit_defaults=True, tag="ask"):
     within: Deadline
     otherwise: "list[Step]"
     nearest: int = 0
+    receipt_within_s: float | None = None
+    reply_within_s: float | None = None
 
 
 class Survey(msgspec.Struct, frozen=True, omit_defaults=True, tag="survey"):
@@ -109,6 +114,8 @@ class Dispatch(msgspec.Struct, frozen=True, omit_defaults=True, tag="dispatch"):
     area: str = ""
     max_jobs: int | None = None
     """How many jobs a technician may have beside; None: as many as the technician's own capacity."""
+    receipt_within_s: float | None = None
+    reply_within_s: float | None = None
 
 
 class Wait(msgspec.Struct, frozen=True, omit_defaults=True, tag="wait"):
@@ -127,6 +134,8 @@ class Escalate(msgspec.Struct, frozen=True, omit_defaults=True, tag="escalate"):
     turns: Turns
     template: str
     repeat: int
+    receipt_within_s: float | None = None
+    reply_within_s: float | None = None
 
 
 class HandOff(msgspec.Struct, frozen=True, omit_defaults=True, tag="hand_off"):
@@ -136,6 +145,8 @@ class HandOff(msgspec.Struct, frozen=True, omit_defaults=True, tag="hand_off"):
     within_s: float
     turns: Turns
     template: str
+    receipt_within_s: float | None = None
+    reply_within_s: float | None = None
 
 
 class Command(msgspec.Struct, frozen=True, omit_defaults=True, tag="command"):

@@ -5,7 +5,7 @@ from prevenant.clock import epoch_seconds
 from prevenant.tables import CaseEvent
 from workflows.definition import Escalate, HandOff
 from workflows.recipients import people_of
-from workflows.running import Outcome, RunningCase, Track
+from workflows.running import Outcome, RunningCase, Track, patience_of
 from workflows.tables import HANDED_OVER
 
 TAKEN = ("acknowledged", "taken_over")
@@ -64,8 +64,9 @@ def _ask_next(run: RunningCase, track: Track, step: Escalate | HandOff, why: str
             run.note("escalation.nobody", f"nobody is {role} here", {"role": role})
             continue
         run.note("escalated", f"to {role}: {', '.join(p.name for p in people)}", {"why": why})
+        ask, patience = Ask("acknowledge"), patience_of(step)
         track.data["reached"] = [
-            run.tell(person, role, step.template, step.turns, Ask("acknowledge"), {"why": why})
+            run.tell(person, role, step.template, step.turns, ask, {"why": why}, patience)
             for person in people
         ]
         pause = step.within_s if rounds < _ASKED_OFTEN else _DAY_S

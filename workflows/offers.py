@@ -26,7 +26,7 @@ from workflows.dispatch import (
 from workflows.loads import hold_technicians, open_jobs
 from workflows.office import office_of
 from workflows.roads import Question
-from workflows.running import Outcome, RunningCase, Track
+from workflows.running import Outcome, RunningCase, Track, patience_of
 from workflows.tables import Offer, WorkOrder
 
 
@@ -208,6 +208,7 @@ def _offer(run: RunningCase, track: Track, step: Dispatch, choice: Choice) -> Of
         step.turns,
         Ask("offer", until),
         {"offer": {"distance": Distance(choice.distance_km or 0.0), "until": until}},
+        patience_of(step),
     )
     offer = Offer(
         case_id=run.case.id or 0,

@@ -8,7 +8,7 @@ from prevenant.crm.directory import find_present
 from prevenant.tables import CaseEvent
 from workflows.definition import Question
 from workflows.recipients import nearest_of, people_of
-from workflows.running import Into, Left, Outcome, RunningCase, Track
+from workflows.running import Into, Left, Outcome, RunningCase, Track, patience_of
 
 
 def begin(run: RunningCase, track: Track, step: Question, due_at: float) -> Left:
@@ -19,9 +19,11 @@ def begin(run: RunningCase, track: Track, step: Question, due_at: float) -> Left
     choices = [_spoken(choice.name, choice.words) for choice in step.choices]
     ask = Ask(f"question:{step.name}", from_epoch(due_at), choices)
     extra = {"choices": list_choices(choices)}
+    patience = patience_of(step)
     track.data = {
         "keys": [
-            run.tell(person, step.whom, step.template, step.turns, ask, extra) for person in people
+            run.tell(person, step.whom, step.template, step.turns, ask, extra, patience)
+            for person in people
         ]
     }
     if not people:

@@ -141,7 +141,9 @@ class _Reader:
 
     def _tell(self, head: Value, pairs: Pairs) -> Tell | None:
         keys.refuse_others(
-            pairs, {"tell", "template", "channels", "ask", "ask_for", "confirm_within", "survey"}
+            pairs,
+            {"tell", "template", "channels", "ask", "ask_for", "confirm_within", "survey"}
+            | keys.PATIENCE,
         )
         whom = keys.read_whom(head)
         template = pairs.need("template", "name the template of what is told")
@@ -153,13 +155,16 @@ class _Reader:
             ask = "rating"
         ask_for = pairs.duration_s("confirm_within", pairs.duration_s("ask_for", None))
         name = template.text() if template else None
+        patience = keys.read_patience(pairs, asks=ask is not None)
         if name is None or whom is None:
             return None
-        return Tell(whom[0], name, _turns(pairs, whom[0]), ask, ask_for, whom[1])
+        return Tell(whom[0], name, _turns(pairs, whom[0]), ask, ask_for, whom[1], *patience)
 
     def _ask(self, head: Value, pairs: Pairs) -> Question | None:
         keys.refuse_others(
-            pairs, {"ask", "name", "template", "channels", "answers", "within", "otherwise"}
+            pairs,
+            {"ask", "name", "template", "channels", "answers", "within", "otherwise"}
+            | keys.PATIENCE,
         )
         whom = keys.read_whom(head)
         name_value = pairs.need("name", "the answer becomes a fact: name it, as in `name: entry`")
@@ -171,10 +176,13 @@ class _Reader:
         within = pairs.need("within", "every wait has a deadline, as in `within: 2h`")
         deadline = keys.read_deadline(within) if within else None
         otherwise = self._otherwise(head, pairs, "says what is done without an answer")
+        patience = keys.read_patience(pairs)
         if whom is None or name is None or text is None or deadline is None:
             return None
         turns = _turns(pairs, whom[0])
-        return Question(name, whom[0], text, turns, choices, deadline, otherwise, whom[1])
+        return Question(
+            name, whom[0], text, turns, choices, deadline, otherwise, whom[1], *patience
+        )
 
     def _choices(self, value: Value) -> list[Choice]:
         choices: list[Choice] = []
@@ -228,6 +236,7 @@ class _Reader:
         otherwise = self._otherwise(head, pairs, "says whom to tell when nobody can be sent")
         at_once, max_jobs = options.get("at_once"), options.get("max_jobs")
         parts, territory = options.get("parts"), options.get("territory")
+        patience = keys.read_patience(options)
         area = territory.text() or "" if territory and territory.scalar() is not False else ""
         self.written.note_options(head, options)
         if skill is None:
@@ -251,6 +260,8 @@ class _Reader:
             territory=bool(area),
             area="" if area == "true" else area,
             max_jobs=max_jobs.integer(1) if max_jobs else None,
+            receipt_within_s=patience[0],
+            reply_within_s=patience[1],
         )
 
     def _wait(self, head: Value, pairs: Pairs) -> Wait | None:
@@ -262,14 +273,16 @@ class _Reader:
         return Wait(facts, deadline, otherwise) if deadline and facts else None
 
     def _escalate(self, head: Value, pairs: Pairs) -> Escalate:
-        keys.refuse_others(pairs, {"escalate", "within", "channels", "template", "repeat"})
+        known = {"escalate", "within", "channels", "template", "repeat"}
+        keys.refuse_others(pairs, known | keys.PATIENCE)
         repeat = pairs.get("repeat")
         count = (repeat.integer(1) or 1) if repeat else 3
-        return Escalate(*_read_people(head, pairs), count)
+        return Escalate(*_read_people(head, pairs), count, *keys.read_patience(pairs))
 
     def _hand_off(self, head: Value, pairs: Pairs) -> HandOff:
-        keys.refuse_others(pairs, {"hand_off", "within", "channels", "template"})
-        return HandOff(*_read_people(head, pairs))
+        known = {"hand_off", "within", "channels", "template"}
+        keys.refuse_others(pairs, known | keys.PATIENCE)
+        return HandOff(*_read_people(head, pairs), *keys.read_patience(pairs))
 
     def _command(self, head: Value, pairs: Pairs) -> Command | None:
         keys.refuse_others(pairs, {"command", "within", "otherwise"})
@@ -365,6 +378,7 @@ _DISPATCH_KEYS = {
     "territory",
     "position_fresh",
     "max_jobs",
+    *keys.PATIENCE,
 }
 
 

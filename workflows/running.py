@@ -14,19 +14,33 @@ import msgspec
 from sqlmodel import Session, col, select
 
 from notify import (
+    FOR_EVER,
     Ask,
     Draft,
     Errand,
+    Patience,
     Recipient,
     Templates,
     close_asks,
+    outdate_messages,
     queue_errand,
     queue_message,
 )
 from prevenant.clock import epoch_seconds
 from prevenant.crm.directory import Person, Place, find_place, find_present
 from prevenant.tables import Alarm, add_timeline
-from workflows.definition import HandOff, Parallel, Step, Turns, Workflow, locate
+from workflows.definition import (
+    Dispatch,
+    Escalate,
+    HandOff,
+    Parallel,
+    Question,
+    Step,
+    Tell,
+    Turns,
+    Workflow,
+    locate,
+)
 from workflows.family import tell_parent
 from workflows.members import leading_alarm
 from workflows.on_call import Schedule
@@ -39,6 +53,11 @@ CUSTOMER_ROLES = frozenset({"customer", "site-contact"})
 RESCUE = "!"
 """The path of the step that no workflow writes: a case that cannot go on is handed to a person."""
 _RESCUE_STEP = HandOff([DISPATCHER], 900.0, [["sms", "email"], ["voice"]], "case_failed")
+
+
+def patience_of(step: Tell | Question | Dispatch | Escalate | HandOff) -> Patience:
+    """Return how long what a step says is waited for."""
+    return Patience(step.receipt_within_s, step.reply_within_s)
 
 
 class Track(msgspec.Struct):
@@ -198,6 +217,7 @@ class RunningCase:
         turns: Turns,
         ask: Ask | None = None,
         extra: Mapping[str, Any] | None = None,
+        patience: Patience = FOR_EVER,
     ) -> str:
         """Queue a message to a person and return its key.
 
@@ -216,16 +236,15 @@ class RunningCase:
         )
         variables = {**self.variables(person.language, zone), **(extra or {})}
         severity = self.case.severity
-        draft = Draft(key, recipient, template, variables, turns, severity, self.case.id, ask)
+        rest = variables, turns, severity, self.case.id, ask, patience
+        draft = Draft(key, recipient, template, *rest)
         try:
             message = queue_message(self.session, self.templates, draft, self.now)
         except WORDING_ERRORS as error:
             if role in CUSTOMER_ROLES:
                 raise
             self.note("message.unworded", f"template {template!r} cannot be worded: {error}")
-            plain = Draft(
-                key, recipient, "plain_notice", variables, turns, severity, self.case.id, ask
-            )
+            plain = Draft(key, recipient, "plain_notice", *rest)
             message = queue_message(self.session, self.templates, plain, self.now)
         if role in CUSTOMER_ROLES:
             self.progress.told = key
@@ -329,6 +348,8 @@ class RunningCase:
         self.case.outcome = outcome
         if state == CLOSED:
             self.case.closed_at = self.now
+            over = "the case was closed while it waited"
+            outdate_messages(self.session, self.case.id or 0, self.now, over)
         self.progress.begins_at = None
         self.stop_asking("offer", "acknowledge", "confirm", "question:")
         tell_parent(self.session, self.case, self.now)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,7 +23,7 @@ _DISTANCE = re.compile(r"(\d+(?:\.\d+)?)\s*(km|m)")
 _DEADLINE = re.compile(r"visit\.(start|end)\s*(?:\+\s*(.+))?")
 
 
-def refuse_others(pairs: Pairs, known: set[str]) -> None:
+def refuse_others(pairs: Pairs, known: AbstractSet[str]) -> None:
     """Note every key that does not belong to a step."""
     for name, value in pairs:
         if name not in known:
@@ -113,6 +114,23 @@ def read_span(pairs: Pairs, name: str, default: float) -> float:
     if value is not None and seconds <= 0:
         value.fail("has to be longer than nothing: nobody could answer in time")
     return seconds
+
+
+PATIENCE = frozenset({"receipt_within", "reply_within"})
+_UNCLEAR_S = 60.0
+"""What stands for a length of time that cannot be read, which is said already."""
+
+
+def read_patience(pairs: Pairs, *, asks: bool = True) -> tuple[float | None, float | None]:
+    """Read how long a receipt and a reply are waited for, before the next channel is tried."""
+    receipt, reply = pairs.get("receipt_within"), pairs.get("reply_within")
+    receipt_s = read_span(pairs, "receipt_within", _UNCLEAR_S) if receipt else None
+    reply_s = read_span(pairs, "reply_within", 2 * _UNCLEAR_S) if reply else None
+    if reply is not None and not asks:
+        reply.fail("nothing is asked here that could be replied to: add `ask: acknowledge`")
+    elif reply is not None and receipt_s and reply_s and reply_s <= receipt_s:
+        reply.fail("has to be longer than `receipt_within`: nobody replies before it has arrived")
+    return receipt_s or None, reply_s or None
 
 
 def read_deadline(value: Value) -> Deadline | None:

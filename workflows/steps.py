@@ -26,7 +26,7 @@ from workflows.definition import (
     blocks_of,
 )
 from workflows.recipients import nearest_of, people_of
-from workflows.running import Into, Left, Outcome, RunningCase, Track
+from workflows.running import Into, Left, Outcome, RunningCase, Track, patience_of
 from workflows.saying import condition_values
 from workflows.tables import CLOSED
 
@@ -127,12 +127,12 @@ def _tell(run: RunningCase, step: Tell) -> Outcome:
     people = nearest_of(run, step.whom, step.nearest) if step.nearest else people_of(run, step.whom)
     if not people:
         run.note("tell.nobody", f"nobody to tell as {step.whom}", {"template": step.template})
-    had = run.case.survey
+    had, patience = run.case.survey, patience_of(step)
     for person in people:
         if not is_survey:
-            run.tell(person, step.whom, step.template, step.turns, ask)
+            run.tell(person, step.whom, step.template, step.turns, ask, patience=patience)
         elif not had and surveys.may_ask(run, person, "csat"):
-            surveys.ask(run, person, "csat", step.whom, step.template, step.turns, until)
+            surveys.ask(run, person, "csat", step.whom, step.template, step.turns, until, patience)
         else:
             run.tell(person, step.whom, step.template, step.turns, None, {"survey": False})
     return Outcome.DONE

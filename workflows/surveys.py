@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from sqlmodel import col, select
 
-from notify import Ask
+from notify import FOR_EVER, Ask, Patience
 from prevenant.crm.directory import Person
 from prevenant.tables import CaseEvent
 from workflows.definition import Survey, Turns
@@ -84,10 +84,13 @@ def ask(
     template: str,
     turns: Turns,
     until: datetime | None,
+    patience: Patience = FOR_EVER,
 ) -> None:
     """Send a contact a survey, with a template that asks for it."""
     run.case.survey = kind
-    key = run.tell(person, role, template, turns, Ask(KINDS[kind], until), {"survey": True})
+    key = run.tell(
+        person, role, template, turns, Ask(KINDS[kind], until), {"survey": True}, patience=patience
+    )
     sent = SentSurvey(
         case_id=run.case.id or 0,
         contact_id=person.contact_id,

@@ -12,7 +12,7 @@ from notify.replies.inbound import Reply
 from notify.replies.intents import QUESTION
 from notify.templating import Templates
 
-_ANSWERED = frozenset({"sms", "email"})
+_ANSWERED = frozenset({"sms", "email", "whatsapp"})
 """The channels on which a reply can be answered; a key pressed in a call cannot."""
 _CHOICES = {
     "en": {
@@ -64,6 +64,10 @@ class Answerer:
     def welcome_back(self, message: Message) -> None:
         """Say that the contact of a message will be written to again."""
         self._say(message, "reply_started", {})
+
+    def help(self, message: Message) -> None:
+        """Say who we are, and how to have no more messages."""
+        self._say(message, "reply_help", {})
 
     def _say(self, message: Message, template: str, variables: Mapping[str, Any]) -> None:
         """Say something to the contact of `message`."""

@@ -9,7 +9,7 @@ from prevenant.tables import utc_column
 
 BOUND, UNCLEAR, AMBIGUOUS, UNKNOWN = "bound", "unclear", "ambiguous", "unknown sender"
 THANKED, NOTED, HANDED_OFF, AUTOMATIC = "thanks", "noted", "handed off", "automatic"
-OPTED_OUT, OPTED_IN = "opted out", "opted in"
+OPTED_OUT, OPTED_IN, HELPED = "opted out", "opted in", "helped"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,6 @@ class Reply(SQLModel, table=True):
     intent: str | None = None
     outcome: str
     """`bound`, `thanks`, `noted`, `unclear`, `ambiguous`, `handed off`, `automatic`,
-    `unknown sender`, `opted out`, `opted in`."""
+    `unknown sender`, `opted out`, `opted in`, `helped`."""
     reason: str = Field(default="", sa_column_kwargs={"server_default": ""})
     """Why it was understood so, or why not."""

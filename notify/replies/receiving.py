@@ -7,7 +7,7 @@ from typing import Any
 import structlog
 from sqlmodel import Session, col, select
 
-from notify.consent import record_start, record_stop, wants_start, wants_stop
+from notify.consent import record_start, record_stop, wants_help, wants_start, wants_stop
 from notify.message import Message
 from notify.replies.answering import Answerer
 from notify.replies.binding import (
@@ -24,6 +24,7 @@ from notify.replies.inbound import (
     BOUND,
     HANDED_OFF,
     NOTED,
+    HELPED,
     OPTED_IN,
     OPTED_OUT,
     THANKED,
@@ -87,6 +88,9 @@ def receive(
         _take_key(session, reply, question, meaning, now)
     elif wants_stop(inbound.text) or wants_start(inbound.text):
         _take_consent(session, answerer, reply, latest, now)
+    elif latest and wants_help(inbound.text):
+        reply.outcome, reply.message_id = HELPED, latest[0].id
+        answerer.help(latest[0])
     elif latest:
         answered = find_answered(session, inbound)
         thread = answered.case_id if answered is not None else inbound.thread

@@ -11,10 +11,10 @@ from starlette.concurrency import run_in_threadpool
 from twilio.request_validator import RequestValidator
 
 from notify.delivery import take_receipt
-from notify.message import DELIVERED, FAILED, READ, SENT, SUPPRESSED, UNDELIVERED, Delivery, Message
-from notify.opting_out import end_of, record_opt_out
+from notify.message import Delivery, Message
+from notify.opting_out import record_opt_out
+from notify.receipts import read_twilio
 from notify.replies import Inbound, read_meaning, receive
-from notify.twilio_codes import judge_code
 from notify.voice import (
     MOST_TRIES,
     PERSON_KEY,
@@ -25,24 +25,11 @@ from notify.voice import (
 )
 from notify.whatsapp import PREFIX
 from prevenant.crm.directory import find_contacts_at
-from prevenant.errors import Refused
 
 log = structlog.get_logger()
 
 router = APIRouter(prefix="/webhooks/twilio", include_in_schema=False)
 
-_STATES: Mapping[str, str] = {
-    "sent": SENT,
-    "delivered": DELIVERED,
-    "read": READ,
-    "undelivered": UNDELIVERED,
-    "failed": FAILED,
-    "completed": DELIVERED,
-    "busy": UNDELIVERED,
-    "no-answer": UNDELIVERED,
-    "canceled": UNDELIVERED,
-}
-_MACHINES = ("machine", "fax")
 _PERSON = "talk to a person"
 _EMPTY_TWIML = '<?xml version="1.0" encoding="UTF-8"?><Response/>'
 
@@ -106,26 +93,17 @@ async def take_answered(request: Request, key: str, form: SignedForm) -> Respons
 
 def _record_status(request: Request, key: str, form: Mapping[str, str]) -> None:
     said = form.get("MessageStatus") or form.get("CallStatus") or ""
-    answered_by = form.get("AnsweredBy", "")
-    is_machine = answered_by.startswith(_MACHINES)
-    state = UNDELIVERED if is_machine and said in {"", "completed"} else _STATES.get(said)
+    receipt = read_twilio(said, form.get("ErrorCode", ""), form.get("AnsweredBy", ""))
     provider_id = form.get("MessageSid") or form.get("CallSid") or ""
-    if state is None:
+    if receipt is None:
         return
-    code = form.get("ErrorCode", "")
-    refusal = None
-    if state in {UNDELIVERED, FAILED}:
-        reason = "a machine has answered, no person" if is_machine else f"the carrier says {said}"
-        refusal = judge_code(code, f"{reason} (code {code})") if code else Refused(reason)
-        state = SUPPRESSED if end_of(refusal) == SUPPRESSED else state
-    reason = refusal.reason if refusal else ""
     with request.app.state.store.write() as session:
         now = request.app.state.clock.now()
-        if not take_receipt(session, key, provider_id, state, now, reason):
+        if not take_receipt(session, key, provider_id, receipt.state, now, receipt.reason):
             log.warning("a receipt for an unknown delivery", key=key)
-        elif refusal is not None:
+        elif receipt.refusal is not None:
             query = select(Delivery).where(Delivery.key == key)
-            record_opt_out(session, session.exec(query).one(), refusal, now)
+            record_opt_out(session, session.exec(query).one(), receipt.refusal, now)
 
 
 def _record_reply(request: Request, inbound: Inbound) -> None:

@@ -2,7 +2,7 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -226,6 +226,13 @@ def find_contacts_at(session: Session, channel: str, address: str) -> tuple[str,
     )
     query = select(Contact.id).where(here, col(Contact.is_active)).order_by(col(Contact.id))
     return tuple(session.exec(query))
+
+
+def find_quiet_hours(session: Session, ids: Collection[str]) -> dict[str, tuple[str, str]]:
+    """Return the quiet hours and the time zones of contacts, by id."""
+    query = select(Contact.id, Contact.quiet_hours, Contact.timezone)
+    rows = session.exec(query.where(col(Contact.id).in_(ids)))
+    return {contact_id: (hours, zone) for contact_id, hours, zone in rows}
 
 
 def find_technicians(session: Session, ids: Sequence[str] | None = None) -> list[TechnicianView]:

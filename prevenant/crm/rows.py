@@ -15,8 +15,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from prevenant.clock import timezones
 from prevenant.crm.public_holidays import judge_region
 from prevenant.crm.shifts import parse_shifts
+from prevenant.daily import parse_daily
 
-_QUIET = re.compile(r"(?:[01]\d|2[0-3]):[0-5]\d-(?:[01]\d|2[0-3]):[0-5]\d")
 _CHAT = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
 _YES_NO = {"oui": "yes", "ja": "yes", "non": "no", "nein": "no", "": "yes"}
 _FIRST_YEAR, _LAST_YEAR = 1900, 2999
@@ -82,9 +82,8 @@ def _web(text: str) -> str:
 
 
 def _quiet(text: str) -> str:
-    if text and not _QUIET.fullmatch(text):
-        message = "these are no quiet hours: write 22:00-07:00"
-        raise ValueError(message)
+    if text:
+        parse_daily(text)
     return text
 
 

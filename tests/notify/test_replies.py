@@ -169,6 +169,17 @@ def test_stop_is_kept_with_its_words_and_start_takes_it_back(
         assert session.exec(select(Delivery)).all()
 
 
+def test_help_is_answered_with_who_we_are_and_how_to_stop(
+    ask: Asking, say: Saying, store: Store
+) -> None:
+    ask(17, "confirm")
+    assert say("Help please").outcome == "helped"
+    (answer,) = answers(store)
+    assert "Prevenant" in answer
+    assert "STOP" in answer
+    assert events(store) == []
+
+
 def test_a_call_for_a_person_reaches_the_latest_case(
     ask: Asking, say: Saying, store: Store
 ) -> None:

@@ -8,7 +8,18 @@ from notify.templating import LANGUAGES, Templates, shipped_templates
 from prevenant.book_uses import sample_variables
 
 TEMPLATES = Templates()
-EXTRA = ("technician", "visit", "offer", "why", "wish", "said", "choices", "owner", "storm")
+EXTRA = (
+    "technician",
+    "visit",
+    "offer",
+    "why",
+    "wish",
+    "said",
+    "choices",
+    "owner",
+    "storm",
+    "digest",
+)
 VARIABLES = sample_variables(after_dispatch=True, extra=EXTRA)
 
 

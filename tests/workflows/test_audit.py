@@ -227,6 +227,11 @@ def _leave_queued(session: Session, watched: Watched) -> None:
     session.exec(update(Delivery).values(next_at=at))
 
 
+def _follow_nobody(session: Session, watched: Watched) -> None:
+    at = watched.clock.now() - timedelta(minutes=15)
+    session.exec(update(Message).values(move_on_at=at))
+
+
 WOUNDS = {
     "alarm-without-case": _forget_the_raise,
     "case-without-deadline": _forget_the_deadline,
@@ -242,6 +247,7 @@ WOUNDS = {
     "message-stuck": _hang(SENDING),
     "message-stuck ": _hang(UNCERTAIN),
     "message-stuck  ": _leave_queued,
+    "message-unfollowed": _follow_nobody,
 }
 
 

@@ -33,9 +33,6 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_survey_case_id"), ["case_id"], unique=False)
         batch_op.create_index("ix_survey_contact_sent", ["contact_id", "sent_at"], unique=False)
 
-    with op.batch_alter_table("message", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_message_contact_id"), ["contact_id"], unique=False)
-
     with op.batch_alter_table("reply", schema=None) as batch_op:
         batch_op.add_column(sa.Column("contact_id", sa.String(), nullable=False, server_default=""))
         batch_op.add_column(sa.Column("reason", sa.String(), nullable=False, server_default=""))
@@ -48,9 +45,6 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_reply_contact_id"))
         batch_op.drop_column("reason")
         batch_op.drop_column("contact_id")
-
-    with op.batch_alter_table("message", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_message_contact_id"))
 
     with op.batch_alter_table("survey", schema=None) as batch_op:
         batch_op.drop_index("ix_survey_contact_sent")
