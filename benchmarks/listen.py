@@ -198,13 +198,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--scale", type=float, default=1.0, help="share of the usual messages")
+    parser.add_argument("--qos", type=int, nargs="*", choices=(1, 0), default=(1, 0))
     parser.add_argument(
         "--minutes", type=float, default=10.0, help="of the run for memory; 0: none"
     )
     options = parser.parse_args(arguments)
     figures: list[Figure] = []
     contenders = present()
-    for qos in (1, 0):
+    for qos in options.qos:
         count = round(_COUNTS[qos] * options.scale)
         rounds: list[dict[str, Taken]] = []
         for number in range(options.rounds):

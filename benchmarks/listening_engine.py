@@ -9,6 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+import structlog
+
 from benchmarks.publisher import FIELDS
 from prevenant.app import Engine
 from prevenant.settings import Settings
@@ -38,6 +40,8 @@ def _bound(number: int) -> float:
 
 def make_engine(url: str, folder: Path, more_rules: str = "") -> Engine:
     """Return an engine whose files are all in `folder`."""
+    # What is logged would come between the lines that we are waited for with.
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     book = folder / "bench.yaml"
     write_book(book, more_rules)
     return Engine(
