@@ -1,6 +1,7 @@
 """Fixtures: servers for the session, and a world for a story."""
 
 import itertools
+import os
 import shutil
 from collections.abc import Iterator
 from datetime import timedelta
@@ -29,7 +30,8 @@ from tests.servers import (
 )
 from tests.world import World
 
-settings.register_profile("untimed", deadline=None)
+# Where a change is judged, by the same examples each time; elsewhere by new ones.
+settings.register_profile("untimed", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("untimed")
 """A busy machine fails no test."""
 
