@@ -82,15 +82,10 @@ class AlarmState(msgspec.Struct, gc=False):
     held_until: float = 0.0
     """Real time at which `flapping` ends."""
 
-    def due_at(self, holds: Holds) -> float | None:
-        """Return when the present phase ends if nothing further is received, or None."""
-        due = inf if self.suspended else self.phase_ends_at(holds)
-        if self.held_until:
-            due = min(due, self.held_until)
-        return None if due == inf else due
-
-    def phase_ends_at(self, holds: Holds) -> float:
+    def ends_at(self, holds: Holds) -> float:
         """Return when the present phase ends if nothing further is received, or infinity."""
+        if self.suspended:
+            return inf
         match self.phase:
             case "active":
                 lowers = self.lower != _NO_LEVEL
@@ -186,7 +181,7 @@ def take_evidence(
 
 def take_time(state: AlarmState, now: float, holds: Holds) -> Step:
     """Return the alarm after time has come to `now`."""
-    while not state.suspended and state.phase_ends_at(holds) <= now:
+    while state.ends_at(holds) <= now:
         match state.phase:
             case "pending" if _ends_by_closing(state, holds):
                 _close(state, holds)

@@ -129,8 +129,8 @@ class Lane:
     def settle(self, state: DeviceState) -> None:
         """Find out which readings of a device will change nothing."""
         is_restless = state.timed or state.is_holding or state.is_silent
-        looks_at_each = self.plan.remembers or self.needs_every_reading
-        state.at_rest = None if is_restless or looks_at_each else state.weighed
+        looks_at_each = is_restless or self.plan.remembers or self.needs_every_reading
+        state.at_rest = None if looks_at_each else state.weighed
 
     def whole_signature(self, state: DeviceState, lookup: Lookup | None) -> Signature:
         """Return the signature of all that is known of a device; `lookup` where something is derived."""

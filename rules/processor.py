@@ -75,13 +75,16 @@ class Processor:
         could be heard may tell of a change within it.
         """
         transitions: list[Transition] = []
-        timers, lanes = self._timers.heap, self._lanes
+        timers, type_name = self._timers.heap, ""
         for reading in readings:
             if timers and timers[0][0] <= reading.received_at:
                 self._advance(min(reading.received_at, now), transitions)
-            lane = lanes[reading.type]
-            state = lane.devices.get(reading.device_id)
-            signature = lane.plan.signature(reading)
+            if reading.type != type_name:
+                type_name = reading.type
+                lane = self._lanes[type_name]
+                devices, signature_of = lane.devices, lane.plan.signature
+            state = devices.get(reading.device_id)
+            signature = signature_of(reading)
             if (
                 state is None
                 or signature != state.at_rest
@@ -309,10 +312,12 @@ class Processor:
     def _set_timer(self, lane: Lane, number: int, state: DeviceState) -> None:
         rule = lane.rules[number]
         alarm = (state.alarms or {})[rule.name]
-        due = alarm.due_at(lane.holds(number, state.reading.site_id))
-        if due is not None:
+        ends_at = alarm.ends_at(lane.holds(number, state.reading.site_id))
+        if ends_at < inf:
             state.timed = state.timed or set()
             state.timed.add(number)
+        due = min(ends_at, alarm.held_until or inf)
+        if due < inf:
             self._timers.set(due, Timer(lane.name, state.reading.device_id, HOLD, rule.name))
 
     def _free(self, lane: Lane, state: DeviceState, rule: str, now: float) -> None:

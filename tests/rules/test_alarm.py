@@ -1,6 +1,7 @@
 """The alarm machine: holds are covered by evidence, and unknown neither raises nor clears."""
 
 from collections.abc import Sequence
+from math import inf
 
 import pytest
 
@@ -32,8 +33,8 @@ def live(holds: Holds, events: Sequence[Event], until: float) -> list[tuple[str,
 
     def pass_time(now: float) -> None:
         nonlocal state
-        due = state.due_at(holds) if state else None
-        if state and due is not None and due <= now:
+        due = state.ends_at(holds) if state else inf
+        if state and due <= now:
             state = keep(take_time(state, due, holds))
 
     for observed, truth, *arrival in events:
@@ -107,8 +108,8 @@ def follow(holds: Holds, steps: Sequence[tuple[float, Truths]]) -> list[tuple[st
     state: AlarmState | None = None
     changes = []
     for at, truths in steps:
-        due = state.due_at(holds) if state else None
-        if state is not None and due is not None and due <= at:
+        due = state.ends_at(holds) if state else inf
+        if state is not None and due <= at:
             state, change = take_time(state, due, holds)
             changes += [change] if change else []
         state, change = take_evidence(state, truths, Evidence(at, at, at), holds)

@@ -141,6 +141,30 @@ def test_a_reading_that_crosses_no_breakpoint_weighs_no_rule() -> None:
     assert weighed == [501, 502]
 
 
+def test_readings_of_a_device_whose_alarm_is_shelved_weigh_no_rule() -> None:
+    processor = Processor(
+        make_book("  low: {on: door, when: battery < 20, flapping: '2 in 10m, shelve 1h'}\n")
+    )
+    plan, weighed = processor._lanes["door"].plan, list[int]()
+    told = [
+        one.kind
+        for second, battery in enumerate([50, 10, 50, 10])
+        for one in processor.process([reading(BOOK, "door", "t/1", second, battery=battery)], second)
+    ]
+    assert told == ["raised", "cleared", "raised", "shelved"]
+    truths = plan.truths
+
+    def noted(rule: int, signature: Signature) -> Truths:
+        weighed.append(rule)
+        return truths(rule, signature)
+
+    plan.truths = noted  # type: ignore[method-assign]
+    for second in range(4, 10):
+        processor.process([reading(BOOK, "door", "t/1", second, battery=11)], second)
+    assert weighed == []
+    assert [one.kind for one in processor.advance(3_603.0)] == ["released"]
+
+
 @given(streams())
 def test_there_is_one_open_alarm_for_each_rule_and_device(readings: list[Reading]) -> None:
     open_alarms = set()
