@@ -2,6 +2,7 @@
 
 from notify.invitation import is_invited
 from notify.message import (
+    ANSWER,
     COMMAND,
     FOR_EVER,
     WEBHOOK,
@@ -21,12 +22,14 @@ from notify.message import (
     raise_urgency,
 )
 from notify.replies import find_conversation, list_choices
-from notify.templating import Templates, local_zone
+from notify.templating import WORDING_ERRORS, Templates, local_zone
 
 __all__ = [
+    "ANSWER",
     "COMMAND",
     "FOR_EVER",
     "WEBHOOK",
+    "WORDING_ERRORS",
     "Ask",
     "Delivery",
     "Draft",

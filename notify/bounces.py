@@ -86,7 +86,7 @@ def take_bounces(session: Session, letters: Letters, raw: bytes, now: datetime) 
 def _key_of(session: Session, letters: Letters, message_id: str) -> str | None:
     """Return the key of the delivery that has a Message-ID, or None where it is none of ours."""
     match = _OURS.fullmatch(message_id)
-    if match is None:
+    if match is None or not letters.is_keyed:
         return None
     query = select(Message.key).join(Delivery).where(Delivery.key == match[1])
     message_key = session.exec(query).first()

@@ -233,7 +233,8 @@ def _is_set_aside(
     if isinstance(verdict, Later):
         put_off(session, delivery, message, verdict, now)
         return True
-    if verdict is not None or delivery.deferred != LIMIT:
+    has_limit = delivery.severity in rules.limits and delivery.severity < Severity.LIFE_SAFETY
+    if verdict is not None or delivery.deferred != LIMIT or not has_limit:
         return False
     parts = find_gathered(session, delivery, message, now)
     still_true = [one for one in parts if not why_outdated(*one, now)]
@@ -326,6 +327,9 @@ def record(session: Session, owner: str, results: Sequence[Result], now: datetim
             delivery.claimed_by = ""
             _record(session, delivery, one.outcome, now)
             begin_patience(session, locked[one.claim.message.id], delivery)
+            for part, digest in gathered:
+                if digest == one.claim.message.id:
+                    begin_patience(session, locked[part], delivery)
             session.add(delivery)
         elif isinstance(one.outcome, Sent):
             _record_late(session, delivery, one.outcome, now)
@@ -407,6 +411,11 @@ def _record_late(session: Session, delivery: Delivery, sent: Sent, now: datetime
 def _record_error(
     session: Session, delivery: Delivery, error: DeliveryError, now: datetime
 ) -> None:
+    if delivery.state == UNCERTAIN and isinstance(error, Refused):
+        # Nobody will ever know: the next channel is the way on.
+        delivery.possible_duplicate = True
+        move(session, delivery, FAILED, now, error.reason)
+        return
     if delivery.state == UNCERTAIN:
         # It could not be looked up either.
         delivery.reason, delivery.next_at = error.reason, now + LOOK_AGAIN

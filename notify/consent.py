@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from hashlib import sha256
 
-import phonenumbers
 from sqlmodel import Field, Session, SQLModel, col, select
 
 from prevenant.consent import GRANTED, WITHDRAWN, find_consent
+from prevenant.senders import country_of
 from prevenant.tables import utc_column
 
 _POLITE = re.compile(
@@ -28,7 +28,7 @@ _STOP = re.compile(
     r"|plus (de|aucun) (messages?|sms|textos?)|retirez moi( de (votre|la|cette) liste)?"
 )
 _STOP_ALONE = frozenset({"cancel", "end", "quit"})
-"""What carriers take for STOP where nothing else is said; "cancel the visit" means the visit."""
+"""What carriers take for STOP in a text where nothing else is said; "cancel the visit" means the visit."""
 _START = frozenset(
     {"start", "unstop", "resubscribe", "subscribe", "reprendre", "reprenez", "reabonner"}
 )
@@ -58,10 +58,10 @@ def plain_words(text: str) -> list[str]:
     return re.findall(r"[a-z0-9]+", bare)
 
 
-def wants_stop(text: str) -> bool:
+def wants_stop(text: str, channel: str = "sms") -> bool:
     """Return whether a reply says STOP or its kin, alone, politely, or in a few words that mean it."""
     said = _plainly(text)
-    return said in _STOP_ALONE or _STOP.fullmatch(said) is not None
+    return (channel == "sms" and said in _STOP_ALONE) or _STOP.fullmatch(said) is not None
 
 
 def wants_start(text: str) -> bool:
@@ -81,13 +81,14 @@ def _plainly(text: str) -> str:
 
 def record_stop(session: Session, channel: str, address: str, proof: str, now: datetime) -> None:
     """Write nothing more to `address` on `channel`."""
+    address = _one_spelling(channel, address)
     if session.get(OptOut, (channel, address)) is None:
         session.add(OptOut(channel=channel, address=address, since=now, proof=proof[:200]))
 
 
 def record_start(session: Session, channel: str, address: str) -> None:
     """Allow `channel` to `address` again."""
-    for one in (address, digest_address(address)):
+    for one in _known_as(channel, address):
         known = session.get(OptOut, (channel, one))
         if known is not None:
             session.delete(known)
@@ -95,7 +96,7 @@ def record_start(session: Session, channel: str, address: str) -> None:
 
 def has_opted_out(session: Session, channel: str, address: str) -> bool:
     """Return whether nothing may go to `address` on `channel`."""
-    known = [address, digest_address(address)]
+    known = _known_as(channel, address)
     query = select(OptOut).where(OptOut.channel == channel, col(OptOut.address).in_(known))
     return session.exec(query).first() is not None
 
@@ -116,7 +117,7 @@ def find_missing_consent(
 ) -> str:
     """Return that a contact has not agreed to a channel that asks for it, or nothing."""
     countries = required.get(channel)
-    if countries is None or (countries and _country_of(address) not in countries):
+    if countries is None or (countries and country_of(address) not in countries):
         return ""
     word = find_consent(session, contact_id, channel)
     if word is not None and word.state == GRANTED:
@@ -133,11 +134,16 @@ def read_required(text: str) -> RequiredConsent:
     return found
 
 
-def _country_of(number: str) -> str:
-    try:
-        return phonenumbers.region_code_for_number(phonenumbers.parse(number)) or ""
-    except phonenumbers.NumberParseException:
-        return ""
+def _known_as(channel: str, address: str) -> list[str]:
+    """Return under which addresses a STOP may stand: as it was before spellings were one, too."""
+    plain = _one_spelling(channel, address)
+    spellings = dict.fromkeys([plain, address])
+    return [*spellings, *(digest_address(one) for one in spellings)]
+
+
+def _one_spelling(channel: str, address: str) -> str:
+    """Return an address as it is kept: mail programs write capitals as they like."""
+    return address.lower() if channel == "email" else address
 
 
 def digest_address(address: str) -> str:

@@ -72,7 +72,7 @@ def resend(session: Session, number: int, now: datetime, by: str = "") -> str:
     whole = session.get_one(Message, delivery.message_id)
     delivery.state, delivery.reason, delivery.attempts, delivery.next_at = QUEUED, "", 0, None
     delivery.updated_at = now
-    whole.state, whole.reason = QUEUED, ""
+    whole.state, whole.reason, whole.outdated = QUEUED, "", ""
     session.add(delivery)
     session.add(whole)
     add_timeline(

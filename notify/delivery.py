@@ -134,7 +134,8 @@ def take_receipt(
 ) -> bool:
     """Take a provider's word on the delivery `key`; return whether there is such a delivery.
 
-    That an earlier attempt of it has failed means nothing where another has been made since.
+    That an earlier attempt of it has failed means nothing where another has been made since. `provider_id`
+    is empty where the provider does not name the attempt.
     """
     message_id = session.exec(select(Delivery.message_id).where(Delivery.key == key)).first()
     if message_id is None:
@@ -144,9 +145,9 @@ def take_receipt(
     session.exec(whole.order_by(col(Message.id)).with_for_update(key_share=True)).all()
     query = select(Delivery).where(Delivery.key == key).with_for_update()
     delivery = session.exec(query).one()
-    if state in OVER and delivery.provider_id not in {None, provider_id}:
+    if provider_id and state in OVER and delivery.provider_id not in {None, provider_id}:
         return True
-    delivery.provider_id = delivery.provider_id or provider_id
+    delivery.provider_id = delivery.provider_id or provider_id or None
     if delivery.sent_at is None:
         delivery.sent_at = now
     session.add(delivery)
@@ -190,6 +191,12 @@ def take_next_turn(
     """
     message.tried_at = message.move_on_at = None
     session.add(message)
+    if message.ask is not None and not message.ask_open and not is_moot(message):
+        # The question was settled meanwhile: nobody is asked again, and nothing was missed.
+        if failed is not None and message.state not in REACHED:
+            message.state = failed.state
+        message.reason = reason
+        return
     if message.turn + 1 < len(message.turns) and not is_moot(message):
         message.turn += 1
         if message.state not in REACHED:

@@ -4,18 +4,24 @@ The deliveries that are gathered stand in the ledger under the message that says
 that becomes of each. What does not fit is counted, and named by its case.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+import structlog
 from sqlmodel import Session, col, or_, select
 
-from notify.message import DIGEST, GATHERED, QUEUED, Delivery, Message, queue_turn
-from notify.templating import Templates
+from notify.message import DIGEST, GATHERED, QUEUED, SMS, Delivery, Message, queue_turn, shorten
+from notify.segments import UCS2, measure
+from notify.templating import WORDING_ERRORS, Said, Templates
 from prevenant.tables import add_timeline
 
+log = structlog.get_logger()
+
 TEMPLATE = "digest"
-_ROOM = {"sms": 1_200, "voice": 900}
-"""How many characters the gathered texts may have together; by other channels ten times as many."""
+_ROOM = {"sms": 1_200, "voice": 900, "whatsapp": 1_200, "chat": 3_000, "email": 12_000}
+"""How many characters the gathered texts may have together."""
+_ROOM_UCS2 = 450
+"""As many in an SMS with characters that are not in carriers' own alphabet."""
 _BULLET = len("\n- ")
 _CASES_NAMED = 20
 
@@ -52,8 +58,9 @@ def gather(
     """Make one message of several, and queue it in the transaction of `session`."""
     first, latest = parts[0][0], parts[-1][1]
     channel = first.channel
-    variables = _variables(parts, _ROOM.get(channel, 10 * _ROOM["sms"]))
-    text = templates.render(TEMPLATE, latest.language, channel, variables, latest.timezone)
+    variables = _variables(parts)
+    texts = {channel: _word(templates, latest, channel, variables)}
+    left_out = shorten(texts)
     digest = Message(
         key=f"{DIGEST}{first.id}-{first.claim}",
         contact_id=latest.contact_id,
@@ -63,7 +70,8 @@ def gather(
         language=latest.language,
         severity=first.severity,
         turns=[[channel]],
-        texts={channel: text},
+        texts=texts,
+        left_out=left_out,
         addresses={channel: first.address},
         timezone=latest.timezone,
         created_at=now,
@@ -87,16 +95,41 @@ def gather(
     return digest
 
 
-def _variables(parts: Sequence[tuple[Delivery, Message]], room: int) -> dict[str, object]:
+def _word(
+    templates: Templates, latest: Message, channel: str, variables: Mapping[str, object]
+) -> str | dict[str, str]:
+    """Return the words; those that are shipped where a rule book's own cannot be worded."""
+    options = latest.language, channel, variables, latest.timezone
+    try:
+        return templates.render(TEMPLATE, *options)
+    except WORDING_ERRORS as error:
+        log.warning("a digest cannot be worded as the rule book has it", reason=str(error))
+        return Templates().render(TEMPLATE, *options)
+
+
+def _variables(parts: Sequence[tuple[Delivery, Message]]) -> dict[str, object]:
+    texts = [_text_of(delivery, message) for delivery, message in parts]
+    room = _room_for(parts[0][0].channel, texts)
     lines: list[str] = []
-    for delivery, message in parts:
-        text = message.texts[delivery.channel]
-        line = " ".join(str(text["text"] if isinstance(text, dict) else text).split())
-        if lines and sum(len(one) + _BULLET for one in [*lines, line]) > room:
+    for text in texts:
+        if lines and sum(len(one) + _BULLET for one in [*lines, text]) > room:
             break
-        lines.append(line[:room])
+        lines.append(Said(text[:room]))
     left_out = parts[len(lines) :]
     cases = list(dict.fromkeys(str(m.case_id) for _, m in left_out if m.case_id is not None))
     shown = ", ".join(cases[:_CASES_NAMED]) + (", …" if len(cases) > _CASES_NAMED else "")
     worded = {"count": len(parts), "lines": lines, "more": len(left_out), "cases": shown}
-    return {"digest": worded}
+    name = parts[-1][1].name
+    return {"digest": worded, "contact": {"name": name, "first_name": name.split()[0]}}
+
+
+def _text_of(delivery: Delivery, message: Message) -> str:
+    """Return what a message says by a channel, in one line."""
+    text = message.texts[delivery.channel]
+    return " ".join(str(text["text"] if isinstance(text, dict) else text).split())
+
+
+def _room_for(channel: str, texts: Sequence[str]) -> int:
+    if channel == SMS and measure("".join(texts)).encoding == UCS2:
+        return _ROOM_UCS2
+    return _ROOM[channel]

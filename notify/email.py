@@ -5,17 +5,48 @@ import socket
 import ssl
 import threading
 from email.message import EmailMessage
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from notify.letter import Letters
 from notify.message import Delivery, Message
 from notify.unsubscribing import StopLinks
+from prevenant.clock import steady_seconds
 from prevenant.errors import Refused, StoreUnavailable, Throttled, Uncertain
 from prevenant.settings import Settings
 
 TIMEOUT_S = 20.0
 _PORTS = {"smtp": 25, "smtps": 465, "smtp+starttls": 587}
 _PERMANENT = 500
+_ATTEMPT_S, _LEAST_S = 40.0, 0.05
+"""How long one attempt takes at most: no other process may take the e-mail up meanwhile."""
+
+
+class _Bounded(smtplib.SMTP):
+    """A connection whose attempt ends in time, however many commands it takes."""
+
+    def __init__(self, host: str, port: int, ends_at: float, **options: Any) -> None:
+        self.ends_at = ends_at
+        super().__init__(host, port, timeout=TIMEOUT_S, **options)
+
+    def send(self, s: Any) -> None:
+        """Send, as long as there is time."""
+        self._hurry()
+        super().send(s)
+
+    def getreply(self) -> tuple[int, bytes]:
+        """Wait for the server's answer, as long as there is time."""
+        self._hurry()
+        return super().getreply()
+
+    def _hurry(self) -> None:
+        left_s = self.ends_at - steady_seconds()
+        if self.sock is not None:
+            self.sock.settimeout(max(_LEAST_S, min(TIMEOUT_S, left_s)))
+
+
+class _BoundedTls(_Bounded, smtplib.SMTP_SSL):
+    """The same, encrypted from the start."""
 
 
 class Email:
@@ -36,7 +67,7 @@ class Email:
         self._letters = letters_of(settings)
         self._stop_links = stop_links
         self._local = threading.local()
-        self._connections: list[smtplib.SMTP] = []
+        self._connections: list[_Bounded] = []
 
     def send(self, delivery: Delivery, message: Message) -> str:
         """Hand one e-mail to the server; return its Message-ID."""
@@ -79,10 +110,12 @@ class Email:
             reason = "no e-mail can be written to this address: correct it in the CRM"
             raise Refused(reason) from None
 
-    def _connection(self) -> smtplib.SMTP:
+    def _connection(self) -> _Bounded:
         """Return the thread's connection; a new one where the old one has gone."""
-        connection: smtplib.SMTP | None = getattr(self._local, "connection", None)
+        ends_at = steady_seconds() + _ATTEMPT_S
+        connection: _Bounded | None = getattr(self._local, "connection", None)
         if connection is not None:
+            connection.ends_at = ends_at
             try:
                 if connection.noop()[0] == 250:  # noqa: PLR2004  SMTP's "fine"
                     return connection
@@ -90,7 +123,7 @@ class Email:
                 pass
             self._forget(connection)
         try:
-            connection = self._connect()
+            connection = self._connect(ends_at)
         except smtplib.SMTPAuthenticationError:
             message = "the mail server refuses the credentials: check PREVENANT_SMTP_URL"
             raise Throttled(message, retry_after_s=30.0) from None
@@ -101,18 +134,16 @@ class Email:
         self._connections.append(connection)
         return connection
 
-    def _forget(self, connection: smtplib.SMTP) -> None:
+    def _forget(self, connection: _Bounded) -> None:
         connection.close()
         self._connections.remove(connection)
         self._local.connection = None
 
-    def _connect(self) -> smtplib.SMTP:
+    def _connect(self, ends_at: float) -> _Bounded:
         if self._scheme == "smtps":
-            connection: smtplib.SMTP = smtplib.SMTP_SSL(
-                self._host, self._port, timeout=TIMEOUT_S, context=self._tls
-            )
+            connection: _Bounded = _BoundedTls(self._host, self._port, ends_at, context=self._tls)
         else:
-            connection = smtplib.SMTP(self._host, self._port, timeout=TIMEOUT_S)
+            connection = _Bounded(self._host, self._port, ends_at)
         if self._scheme == "smtp+starttls":
             connection.starttls(context=self._tls)
         if self._user:

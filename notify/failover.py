@@ -21,6 +21,8 @@ from prevenant.errors import DeliveryError, Refused, Throttled, Uncertain, Unusa
 
 log = structlog.get_logger()
 
+_REMEMBERED = 10_000
+
 Tell = Callable[[str, str, Mapping[str, Any]], None]
 """Writes a line of the story: its kind, its words, its details."""
 
@@ -46,6 +48,8 @@ class Providers:
         self._breakers = dict.fromkeys(self._providers, Breaker())
         self._trials: dict[str, str] = {}
         """The delivery that is each provider's trial, by its key."""
+        self._unable: dict[str, frozenset[str]] = {}
+        """Who has said of a delivery, by its key, that it cannot send it for us."""
         self._lock = threading.Lock()
         """Guards both, which the attempts' threads change."""
 
@@ -61,12 +65,12 @@ class Providers:
 
     def ask_after_s(self, delivery: Delivery) -> float | None:
         """Return how long a receipt is waited for before its provider is asked; None: for ever."""
-        provider = asks(self._made_by(delivery))
+        provider = asks(self.provider_of(delivery))
         return provider.ask_after_s(delivery) if provider else None
 
     def ask(self, delivery: Delivery) -> Receipt | None:
         """Ask the provider that has a delivery what became of it."""
-        provider = asks(self._made_by(delivery))
+        provider = asks(self.provider_of(delivery))
         return provider.ask(delivery) if provider else None
 
     def choose(self, delivery: Delivery, now: datetime) -> str:
@@ -106,9 +110,15 @@ class Providers:
             raise self._passed_on(delivery, name, rests)
         try:
             provider_id = self._providers[name].send(delivery, message)
-        except (Throttled, Unusable) as error:
+        except Throttled as error:
             self._note_failure(name, error)
             raise self._passed_on(delivery, name, error) from None
+        except Unusable as error:
+            if error.is_general:
+                self._note_failure(name, error)
+            if self._is_refused_by_all(delivery, name):
+                raise
+            raise self._passed_on(delivery, name, Throttled(error.reason, error.code)) from None
         except Uncertain as error:
             self._note_failure(name, error)
             raise
@@ -121,8 +131,12 @@ class Providers:
 
     def find(self, delivery: Delivery, message: Message, known: frozenset[str]) -> str | None:
         """Look for an attempt at the provider that made it; one that is no longer set has none."""
-        provider = self._made_by(delivery)
+        provider = self.provider_of(delivery)
         return provider.find(delivery, message, known) if provider else None
+
+    def provider_of(self, delivery: Delivery) -> Provider | None:
+        """Return the provider that has a delivery; None where it is not set any more."""
+        return self._providers.get(delivery.provider or self._first)
 
     def close(self) -> None:
         """Give back all connections."""
@@ -132,9 +146,6 @@ class Providers:
     @property
     def _first(self) -> str:
         return next(iter(self._providers))
-
-    def _made_by(self, delivery: Delivery) -> Provider | None:
-        return self._providers.get(delivery.provider or self._first)
 
     def _bound_to(self, delivery: Delivery) -> str:
         """Return the only provider that may send this delivery, since it may have it already."""
@@ -146,9 +157,18 @@ class Providers:
             else ""
         )
 
-    def _passed_on(
-        self, delivery: Delivery, name: str, error: Throttled | Unusable
-    ) -> DeliveryError:
+    def _is_refused_by_all(self, delivery: Delivery, name: str) -> bool:
+        """Note that a provider cannot send a delivery; return whether that leaves none."""
+        with self._lock:
+            if len(self._unable) >= _REMEMBERED:
+                self._unable.clear()
+            unable = self._unable.pop(delivery.key, frozenset()) | {name}
+            if unable >= self._providers.keys() or self._bound_to(delivery):
+                return True
+            self._unable[delivery.key] = unable
+        return False
+
+    def _passed_on(self, delivery: Delivery, name: str, error: Throttled) -> DeliveryError:
         """Return an error that lets another provider try at once, or `error` where none is ready."""
         if self._bound_to(delivery) or delivery.attempts % len(self._providers) == 0:
             return error

@@ -15,8 +15,8 @@ from sqlmodel import Session, col, select
 from notify.delivery import Channel, move_on, take_receipt
 from notify.message import SENDINGS, SENT, Delivery, Message
 from notify.opting_out import record_opt_out
-from notify.patience import Overdue, Until, judge_silence
-from notify.receipts import Receipt, asks
+from notify.patience import Confirms, Overdue, Until, judge_silence
+from notify.receipts import Receipt, asks, can_confirm
 from notify.replies import Reply
 from prevenant.clock import Clock
 from prevenant.domain import Severity
@@ -72,18 +72,13 @@ class Follower:
             self._ask(now, each)
         if silences is not None and silences <= now:
             with self._store.write(Severity.LIFE_SAFETY) as session:
-                end_silences(session, self._confirming(), now)
+                end_silences(session, self._confirms, now)
         with self._store.read() as session:
             due = (_next(session, Delivery.poll_at), _next(session, Message.move_on_at))
         return min((one for one in due if one is not None), default=None)
 
-    def _confirming(self) -> frozenset[str]:
-        """Return the channels by which a receipt can be expected."""
-        return frozenset(
-            name
-            for name, channel in self._channels.items()
-            if channel.confirms or asks(channel) is not None
-        )
+    def _confirms(self, delivery: Delivery) -> bool:
+        return can_confirm(self._channels.get(delivery.channel), delivery)
 
     def _ask(self, now: datetime, each: Callable[..., object]) -> None:
         with self._store.write() as session:
@@ -138,7 +133,7 @@ def ask_again_at(sent_at: datetime, now: datetime) -> datetime | None:
     return now + max(_FIRST_PAUSE, min(_LONGEST_PAUSE, age))
 
 
-def end_silences(session: Session, confirming: frozenset[str], now: datetime) -> int:
+def end_silences(session: Session, confirms: Confirms, now: datetime) -> int:
     """Move on every message that was waited for long enough; return how many there were."""
     query = (
         select(Message)
@@ -156,7 +151,7 @@ def end_silences(session: Session, confirming: frozenset[str], now: datetime) ->
             )
         ).all()
         is_answered = _is_answered(session, message)
-        silence = judge_silence(message, deliveries, confirming, now, is_answered=is_answered)
+        silence = judge_silence(message, deliveries, confirms, now, is_answered=is_answered)
         message.move_on_at = silence.at if isinstance(silence, Until) else None
         session.add(message)
         if isinstance(silence, Overdue):

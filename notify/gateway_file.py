@@ -33,7 +33,7 @@ METHODS = ("POST", "PUT", "GET")
 PLACEHOLDERS = ("to", "to_digits", "from", "text", "key", "receipts", "encoding")
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 _SECRET = "env:"  # noqa: S105  how a secret's place is written
-_TIMEOUT_S = 10.0
+_TIMEOUT_S, _LONGEST_TIMEOUT_S = 10.0, 20.0
 _LEAST_SECRET = 16
 
 
@@ -153,11 +153,21 @@ class _Reader:
                 for name, one in (headers.mapping() if headers else None) or ()
             },
             login=login,
-            timeout_s=sending.duration_s("timeout", _TIMEOUT_S),
+            timeout_s=self._read_timeout(sending),
             answers=answers,
             receipts=receipts,
             replies=replies,
         )
+
+    def _read_timeout(self, pairs: Pairs) -> float:
+        timeout_s = pairs.duration_s("timeout", _TIMEOUT_S)
+        value = pairs.get("timeout")
+        if value is not None and timeout_s > _LONGEST_TIMEOUT_S:
+            value.fail(
+                f"a text is given up after {_LONGEST_TIMEOUT_S:.0f} s at most, so that no other "
+                "process takes it up meanwhile: write less"
+            )
+        return timeout_s
 
     def _secret(self, value: Value) -> str:
         """Return a text; `env:NAME` is what the environment has under that name."""

@@ -30,6 +30,11 @@ class Letters:
         self._secret = secret
         self.domain = self._address.rpartition("@")[2].strip() or "localhost"
 
+    @property
+    def is_keyed(self) -> bool:
+        """Whether nobody else can make a Message-ID of ours."""
+        return bool(self._secret)
+
     def identify(self, delivery_key: str, message_key: str) -> str:
         """Return the Message-ID of a delivery: the same at every attempt, and guessed by nobody."""
         word = hmac.new(

@@ -1,6 +1,7 @@
 """Limits: how often somebody is told something of one severity, before the rest is gathered.
 
-What asks for an answer is a conversation and has no limit: a case waits for it. Surveys can wait.
+What asks for an answer is a conversation and has no limit: a case waits for it. Surveys can wait. What
+moves a visit in a calendar, or tells a technician of a job, is acted on, and has no limit either.
 """
 
 from collections.abc import Sequence
@@ -8,7 +9,7 @@ from datetime import datetime, timedelta
 
 from sqlmodel import Session, col, func, or_, select
 
-from notify.message import ANSWER, Delivery, Message
+from notify.message import ANSWER, TECHNICIAN, Delivery, Message, calendar_of
 from prevenant.limits import LONGEST, Limit
 
 SURVEYS = frozenset({"rating", "nps", "ces"})
@@ -18,7 +19,8 @@ _OLDEST = LONGEST + timedelta(days=2)
 
 def is_limited(message: Message) -> bool:
     """Return whether a message can wait for others to go with it."""
-    return message.ask is None or message.ask in SURVEYS
+    is_acted_on = message.role == TECHNICIAN or calendar_of(message) != ""
+    return not is_acted_on and (message.ask is None or message.ask in SURVEYS)
 
 
 def room_at(
@@ -55,6 +57,7 @@ def told_at(
             Message.contact_id == message.contact_id,
             Message.created_at > since - _OLDEST,
             Message.id != message.id,
+            Message.role != TECHNICIAN,
             or_(col(Message.ask).is_(None), col(Message.ask).in_(SURVEYS)),
             col(Message.key).not_like(f"{ANSWER}%"),
             Delivery.severity == severity,

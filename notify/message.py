@@ -13,7 +13,7 @@ from sqlalchemy import JSON, Column, ColumnElement, Index, bindparam, text
 from sqlmodel import Field, Session, SQLModel, and_, col, or_, select
 
 from notify.segments import fit_text, measure
-from notify.templating import Templates
+from notify.templating import CALENDAR, CANCEL, Templates
 from prevenant.store import wake
 from prevenant.tables import CaseEvent, add_case_event, json_column, utc_column
 
@@ -34,7 +34,9 @@ SMS = "sms"
 CHANNELS = (SMS, "voice", "email", "whatsapp", "chat")
 """By which people are told."""
 ANSWER, DIGEST = "answer:", "digest-"
-"""How the keys of answers to replies begin, and those of messages that gather others."""
+"""How the keys of answers to what somebody has written begin, and those of messages that gather others."""
+TECHNICIAN = "technician"
+"""As what somebody is told of a job."""
 WEBHOOK, COMMAND = "webhook", "mqtt"
 """By which machines are: their addresses are a URL and a topic."""
 
@@ -225,6 +227,12 @@ def is_moot(message: Message) -> bool:
     return bool(message.outdated) or (message.ask == "offer" and not message.ask_open)
 
 
+def calendar_of(message: Message) -> str:
+    """Return what the e-mail of a message does to its reader's calendar; nothing where it does nothing."""
+    email = message.texts.get("email")
+    return str(email.get(CALENDAR, "")) if isinstance(email, Mapping) else ""
+
+
 _BY_KEY = select(Message).where(Message.key == bindparam("key"))
 _HEARD = select(CaseEvent.id).where(CaseEvent.key == bindparam("key"))
 
@@ -266,7 +274,7 @@ def queue_message(session: Session, templates: Templates, draft: Draft, now: dat
         for turn in turns
         for channel in turn
     }
-    left_out = _shorten(texts, str(variables.get("link") or ""))
+    left_out = shorten(texts, str(variables.get("link") or ""))
     message = Message(
         key=draft.key,
         case_id=draft.case_id,
@@ -300,7 +308,7 @@ def queue_message(session: Session, templates: Templates, draft: Draft, now: dat
     return message
 
 
-def _shorten(texts: dict[str, Any], link: str) -> int:
+def shorten(texts: dict[str, Any], link: str = "") -> int:
     """Shorten the SMS that is too long; return how many of its characters were left out."""
     if SMS not in texts:
         return 0
@@ -385,11 +393,19 @@ def raise_urgency(session: Session, case_id: int, severity: int) -> None:
         session.add(message)
         ids.append(message.id)
     waiting = select(Delivery).where(
-        Delivery.state == QUEUED,
+        col(Delivery.state).in_([QUEUED, GATHERED]),
         Delivery.severity < severity,
         col(Delivery.message_id).in_(ids),
     )
-    for delivery in session.exec(waiting.order_by(col(Delivery.id))):
+    deliveries = session.exec(waiting.order_by(col(Delivery.id))).all()
+    gathering = {one.digest_id for one in deliveries if one.state == GATHERED}
+    whole = select(Delivery).where(
+        Delivery.state == QUEUED,
+        Delivery.severity < severity,
+        col(Delivery.message_id).in_(gathering),
+    )
+    digests = session.exec(whole.order_by(col(Delivery.id))).all() if gathering else ()
+    for delivery in (*deliveries, *digests):
         delivery.severity = severity
         if delivery.deferred_until == delivery.next_at:
             # Whether it still has to wait is judged again.
@@ -399,19 +415,23 @@ def raise_urgency(session: Session, case_id: int, severity: int) -> None:
 
 
 def outdate_messages(session: Session, case_id: int, now: datetime, reason: str) -> None:
-    """Let what a case had to say before now, and what waits to be sent, not be true any more.
+    """Let what a case had to say to people before now, and what waits to be sent, not be true any more.
 
-    What is said at the same moment tells of the end, and stays true.
+    What is said at the same moment tells of the end, and stays true. So does what calls a visit off, and
+    what a technician is told: that a job is over is true for ever.
     """
     earlier = select(Message).where(
         Message.case_id == case_id,
         Message.state == QUEUED,
         Message.outdated == "",
+        Message.contact_id != "",
+        Message.role != TECHNICIAN,
         col(Message.created_at) < now,
     )
     for message in session.exec(earlier.order_by(col(Message.id))):
-        message.outdated = reason
-        session.add(message)
+        if calendar_of(message) != CANCEL:
+            message.outdated = reason
+            session.add(message)
 
 
 def queue_turn(session: Session, message: Message, now: datetime) -> None:

@@ -1,5 +1,7 @@
 """Telephone numbers as they are dialled, judged before anything is handed over."""
 
+import re
+
 import phonenumbers
 
 from prevenant.errors import WrongAddress
@@ -27,3 +29,13 @@ def dialled(number: str) -> str:
     if flaw is not None:
         raise WrongAddress(flaw)
     return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
+
+
+def read_number(text: str) -> str:
+    """Return in E.164 a number as providers name it: `33639…`, `0033639…`, `+33 6 39…`; else nothing."""
+    digits = re.sub(r"[\s().-]", "", text)
+    international = digits.removeprefix("+").removeprefix("00")
+    try:
+        return dialled(f"+{international}") if international.isdecimal() else ""
+    except WrongAddress:
+        return ""

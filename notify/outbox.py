@@ -27,7 +27,7 @@ from notify.receipts import asks
 from notify.templating import Templates
 from prevenant.clock import Clock, steady_seconds
 from prevenant.domain import Severity
-from prevenant.errors import DeliveryError, PrevenantError, StoreUnavailable, Uncertain
+from prevenant.errors import DeliveryError, PrevenantError, Refused, StoreUnavailable, Uncertain
 from prevenant.store import Store
 
 log = structlog.get_logger()
@@ -222,6 +222,12 @@ class Outbox:
     def _look_up(self, claim: Claim) -> Outcome:
         """Settle an uncertain delivery: found, or to be sent again where the provider has not got it."""
         delivery = claim.delivery
+        channel = self._channels.get(delivery.channel)
+        if channel is None:
+            reason = (
+                f"{delivery.channel} has no credentials any more: nobody can say what was taken"
+            )
+            raise Refused(reason)
         query = select(Delivery.provider_id).where(
             Delivery.address == delivery.address, col(Delivery.provider_id).is_not(None)
         )
@@ -229,7 +235,6 @@ class Outbox:
             known = frozenset(one for one in session.exec(query) if one)
         if not self._is_ours(claim):
             return NotBegun()
-        channel = self._channels[delivery.channel]
         provider_id = channel.find(delivery, claim.message, known)
         if provider_id is None:
             return NotTaken()

@@ -4,7 +4,7 @@ The time runs from the first attempt of a turn, so that a provider that takes no
 deadline is written once for a turn and never moves.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -36,6 +36,9 @@ class Settled:
 
 Silence = Overdue | Until | Settled
 
+Confirms = Callable[[Delivery], bool]
+"""Says whether a receipt for a delivery can be expected."""
+
 
 def begin_patience(session: Session, message: Message, delivery: Delivery) -> None:
     """Let the time of a message's turn run, from the first attempt of it."""
@@ -53,20 +56,20 @@ def begin_patience(session: Session, message: Message, delivery: Delivery) -> No
 def judge_silence(
     message: Message,
     deliveries: Sequence[Delivery],
-    confirming: Collection[str],
+    confirms: Confirms,
     now: datetime,
     *,
     is_answered: bool,
 ) -> Silence:
     """Judge a message whose deadline has come; `deliveries` are those of its present turn.
 
-    What went by a channel that never confirms counts as received: more cannot be known there.
+    What has a provider that never confirms counts as received: more cannot be known there.
     """
     is_settled = message.ask is not None and not message.ask_open
     if is_answered or is_settled or message.tried_at is None:
         return Settled()
     later = []
-    is_received = any(_is_received(one, confirming) for one in deliveries)
+    is_received = any(_is_received(one, confirms) for one in deliveries)
     if message.receipt_within_s is not None and not is_received:
         receipt_by = message.tried_at + timedelta(seconds=message.receipt_within_s)
         if receipt_by <= now:
@@ -80,7 +83,7 @@ def judge_silence(
     return Until(min(later)) if later else Settled()
 
 
-def _is_received(delivery: Delivery, confirming: Collection[str]) -> bool:
+def _is_received(delivery: Delivery, confirms: Confirms) -> bool:
     if delivery.state in REACHED:
         return True
-    return delivery.state == SENT and delivery.channel not in confirming
+    return delivery.state == SENT and not confirms(delivery)

@@ -51,10 +51,25 @@ class AnswersWhenAsked(Protocol):
         """
 
 
+@runtime_checkable
+class HasProviders(Protocol):
+    """A channel with several providers, each with its own receipts."""
+
+    def provider_of(self, delivery: Delivery) -> object:
+        """Return the provider that has a delivery; None where it is not set any more."""
+
+
+def can_confirm(channel: object, delivery: Delivery) -> bool:
+    """Return whether a receipt for a delivery can be expected, by itself or when the provider is asked."""
+    provider = channel.provider_of(delivery) if isinstance(channel, HasProviders) else channel
+    return bool(getattr(provider, "confirms", False)) or asks(provider) is not None
+
+
 def asks(channel: object) -> AnswersWhenAsked | None:
     """Return a channel as one whose provider can be asked, or None."""
-    can_be_asked = isinstance(channel, AnswersWhenAsked) and channel.knows_what_it_took
-    return channel if can_be_asked else None
+    if isinstance(channel, AnswersWhenAsked) and channel.knows_what_it_took:
+        return channel
+    return None
 
 
 def read_twilio(status: str, code: str = "", answered_by: str = "") -> Receipt | None:

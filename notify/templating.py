@@ -29,20 +29,36 @@ _LOCALES = {"en": "en_GB"}
 _SHIPPED = Path(__file__).parent / "templates"
 _FORMS = ("sms", "voice", "email", "whatsapp", "chat")
 _EMAIL_PARTS = ("subject", "text")
-_CALENDAR = "calendar"
+CALENDAR = "calendar"
 """What an e-mail does to the calendar of whom it tells of a visit."""
 INVITE, CANCEL = "invite", "cancel"
 _MAX_RENDERED = 20_000
-_LONGEST_TEXT = {"voice": 1_500}
-"""What a call says twice in less than five minutes."""
-_LONGEST_VALUE = {"sms": 250, "voice": 250, "email": 2_000}
+_LONGEST_TEXT = {"voice": 1_500, "whatsapp": 1_600, "chat": 4_000}
+"""What a call says twice in less than five minutes, what Twilio takes, and what nearly any chat does."""
+_LONGEST_VALUE = {"sms": 250, "voice": 250, "whatsapp": 250, "email": 2_000, "chat": 2_000}
 """What is filled in is cut there, so that what a text asks at its end is still asked."""
 _COMPILED = 2_000
 """How many texts are kept ready to render."""
 _SUBJECT_LENGTH, _LONGEST_SUBJECT = 80, 160
 
+WORDING_ERRORS = (
+    TemplateError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    LookupError,
+    ArithmeticError,
+)
+"""What can go wrong where a text meets values that its author did not expect."""
+
 Worded = dict[str, str | dict[str, str]]
 """One template in one language: a text by channel; for e-mail `subject`, `text`, perhaps `calendar`."""
+
+
+class Said(str):
+    """Words that are fit for their channel already, as those of a message that goes with others."""
+
+    __slots__ = ()
 
 
 class Templates:
@@ -119,7 +135,7 @@ class Templates:
             return cut(said, _LONGEST_TEXT.get(channel, _MAX_RENDERED))
         if isinstance(email, dict):
             parts = {part: self._text(email[part], context) for part in _EMAIL_PARTS}
-            parts |= _entry_of(email.get(_CALENDAR, ""), variables)
+            parts |= _entry_of(email.get(CALENDAR, ""), variables)
         else:
             text = self._text(worded.get("sms") or worded.get("voice"), context)
             parts = {"subject": text.split(". ")[0][:_SUBJECT_LENGTH], "text": text}
@@ -156,7 +172,7 @@ def _entry_of(calendar: str, variables: Mapping[str, Any]) -> dict[str, str]:
     visit, site = variables.get("visit"), variables.get("site") or {}
     if not calendar or (calendar == INVITE and not visit):
         return {}
-    entry = {_CALENDAR: calendar}
+    entry = {CALENDAR: calendar}
     if visit:
         place = one_line(str(site.get("address", "")), _LONGEST_VALUE["sms"])
         entry |= {
@@ -217,13 +233,13 @@ def _read_worded(value: Value, environment: ImmutableSandboxedEnvironment) -> Wo
 
 
 def _read_email(value: Value, environment: ImmutableSandboxedEnvironment) -> dict[str, str]:
-    parts = value.mapping((*_EMAIL_PARTS, _CALENDAR))
+    parts = value.mapping((*_EMAIL_PARTS, CALENDAR))
     if parts is None:
         return {}
     for part in _EMAIL_PARTS:
         parts.need(part, "an e-mail has a subject and a text")
     return {
-        part: _read_calendar(one) if part == _CALENDAR else _checked(one, environment)
+        part: _read_calendar(one) if part == CALENDAR else _checked(one, environment)
         for part, one in parts
     }
 
@@ -266,6 +282,8 @@ def _locale_of(context: Context) -> str:
 def _said(context: Context, value: Any) -> Any:
     """28.6 is said as 28,6 where the language writes it so; any text is made fit for the channel."""
     if isinstance(value, int | Undefined):
+        return value
+    if isinstance(value, Said):
         return value
     if not isinstance(value, float):
         channel = context.get(_CHANNEL)

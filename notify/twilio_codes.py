@@ -72,6 +72,8 @@ _OURS: Mapping[int, str] = {
     63020: "the channel's business account is not accepted",
     63038: "the account's daily limit is reached",
 }
+_ONE_DESTINATION = frozenset({13227, 21215, 21216, 21219, 21408, 21606, 21608, 21612, 30018, 30034})
+"""Of these, those that say nothing of texts and calls to elsewhere."""
 _NEXT: Mapping[int, str] = {
     21214: "the number cannot be called",
     21602: "the text is empty",
@@ -131,6 +133,8 @@ def judge_code(code: int | str | None, words: str = "") -> DeliveryError:
     if known is None:
         return Refused(f"Twilio refuses it: {words or 'without a reason'}", name)
     verdict, meaning = known
+    if code is not None and int(code) in _ONE_DESTINATION:
+        return Unusable(f"{meaning} (Twilio {code})", name, is_general=False)
     return _ERRORS[verdict](f"{meaning} (Twilio {code})", name)
 
 

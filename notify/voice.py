@@ -89,12 +89,10 @@ class Voice:
     def _machine_detection(self, delivery: Delivery) -> dict[str, str]:
         """Have Twilio tell whether a machine answers, while a person hears us already."""
         told = self._account.callback("answered", delivery)
-        if told is None:
-            return {}
         return {
             "machine_detection": "Enable",
             "async_amd": "true",
-            "async_amd_status_callback": told,
+            **given(async_amd_status_callback=told),
         }
 
     def _twiml(self, delivery: Delivery, message: Message) -> str:
@@ -125,7 +123,9 @@ def _call(message: Message, text: str, answer: str | None, before: str) -> str:
         response.say(text, language=language)
         return str(response)
     for _ in range(2):
-        gather = Gather(num_digits=1, timeout=_KEY_WAIT_S, action=answer, method="POST")
+        # On a scale up to ten a key may be the first of two.
+        digits = {"num_digits": 1 if reaches_person(message.ask) else 2, "finish_on_key": "#"}
+        gather = Gather(timeout=_KEY_WAIT_S, action=answer, method="POST", **digits)
         gather.say(text, language=language)
         if reaches_person(message.ask):
             gather.say(words["person"], language=language)

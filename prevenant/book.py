@@ -6,7 +6,7 @@ from pathlib import Path
 from posixpath import dirname, join, normpath
 
 from ingest.topics import TopicPattern
-from notify.templating import Templates, read_templates
+from notify.templating import WORDING_ERRORS, Templates, read_templates
 from prevenant.book_texts import BookTexts
 from prevenant.book_uses import Needs, check_uses, sample_values, sample_variables
 from prevenant.document import Value, suggest
@@ -19,7 +19,6 @@ from workflows.definition import Workflow
 from workflows.on_call import Schedule
 from workflows.on_call_reading import read_schedules
 from workflows.reading import read_workflows
-from workflows.saying import WORDING_ERRORS
 from workflows.story import Route
 
 SECTIONS = ("devices", "models", "rules", "workflows", "on_call", "templates")

@@ -6,13 +6,12 @@ from typing import Any
 
 from notify.message import CHANNELS
 from notify.segments import count_segments
-from notify.templating import LANGUAGES
+from notify.templating import LANGUAGES, WORDING_ERRORS
 from prevenant.book import Book
 from prevenant.book_uses import EXTRAS, sample_variables
 from prevenant.document import suggest
 from prevenant.errors import ConfigurationError
 from workflows.checking import TemplateUse
-from workflows.saying import WORDING_ERRORS
 
 MOST_SEGMENTS = 3
 _MOST_SPOKEN = 600

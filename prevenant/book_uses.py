@@ -5,17 +5,19 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from notify.templating import LANGUAGES, Templates
+from notify.templating import LANGUAGES, WORDING_ERRORS, Templates
 from prevenant.document import Value, suggest
 from prevenant.domain import DeviceType
 from rules.book import Rule, RuleBook
 from workflows.checking import NameUse, RoleUse, TemplateUse, TextUse, Use
 from workflows.recipients import ON_CALL
-from workflows.saying import WORDING_ERRORS
 
 _SAMPLES: Mapping[type, Any] = {float: 1.0, bool: True, str: "sample"}
 _PREDICTED_TEXTS = ("parts", "cause", "action", "why")
-EXTRAS = ("technician", "visit", "offer", "why", "wish", "said", "choices", "owner", "storm")
+EXTRAS = (
+    *("technician", "visit", "offer", "why", "wish", "said", "who", "conversation"),
+    *("choices", "owner", "storm", "digest"),
+)
 """Variables that some texts have beside those of every case."""
 
 

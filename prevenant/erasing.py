@@ -15,9 +15,9 @@ from sqlalchemy import Table, delete, insert, update
 from sqlalchemy import select as select_columns
 from sqlmodel import Session, SQLModel, col, or_, select
 
-from notify import close_asks
 from notify.consent import OptOut, digest_address
 from notify.links import Link
+from notify.message import GATHERED, QUEUED, SUPPRESSED, Delivery, Message
 from prevenant.consent import WITHDRAWN, find_consent
 from prevenant.crm.changes import TechnicianChange
 from prevenant.crm.tables import (
@@ -89,6 +89,8 @@ def erase_person(
     _keep_stops(session, subject)
     session.execute(delete(Link).where(col(Link.contact_id) == subject.contact_id))
     _forget_homes(session, subject)
+    _say_nothing_more(session, subject, now)
+    _forget_callbacks(session, subject)
     session.flush()
     traces = list(find_traces(session, subject))
     _Scrubber(session, subject, erased).scrub(traces, now)
@@ -154,17 +156,58 @@ def _hand_over(session: Session, case: Case, subject: Subject, now: datetime, by
     for offer in session.exec(open_offers):
         offer.state, offer.answered_at = "withdrawn", now
         session.add(offer)
-    close_asks(session, case.id or 0, ["offer", "acknowledge", "confirm", "progress"])
+    for message in session.exec(
+        select(Message).where(Message.case_id == case.id, col(Message.ask_open))
+    ):
+        message.ask_open = False
+        session.add(message)
     add_timeline(
         session, now, "case.handed_over", f"case {case.id}: {case.outcome}", case_id=case.id
     )
     wake_cases(session)
 
 
+def _say_nothing_more(session: Session, subject: Subject, now: datetime) -> None:
+    """Hand over nothing more of what waits to be said to the person."""
+    theirs = (
+        select(Message).where(Message.contact_id == subject.contact_id).order_by(col(Message.id))
+    )
+    messages = {one.id: one for one in session.exec(theirs.with_for_update(key_share=True))}
+    waiting = select(Delivery).where(
+        col(Delivery.message_id).in_(messages), col(Delivery.state).in_([QUEUED, GATHERED])
+    )
+    for delivery in session.exec(waiting.order_by(col(Delivery.id)).with_for_update()):
+        delivery.state, delivery.reason = SUPPRESSED, "the person was erased"
+        delivery.next_at, delivery.updated_at = None, now
+        session.add(delivery)
+    for message in messages.values():
+        message.ask_open, message.move_on_at = False, None
+        if message.state == QUEUED:
+            message.state, message.outdated = SUPPRESSED, "the person was erased"
+        session.add(message)
+
+
+def _forget_callbacks(session: Session, subject: Subject) -> None:
+    """Ask nobody any more to call the person back, and forget what was said to have that."""
+    cases = select(Case).where(col(Case.id).in_(subject.case_ids)).order_by(col(Case.id))
+    for case in session.exec(cases.with_for_update()):
+        callbacks = case.progress.get("callbacks", [])
+        theirs = [one for one in callbacks if one.get("contact") == subject.contact_id]
+        if not theirs:
+            continue
+        others = [one for one in callbacks if one not in theirs]
+        case.progress = {**case.progress, "callbacks": others}
+        session.add(case)
+        asked = select(Message).where(Message.case_id == case.id, Message.ask == "person")
+        for message in session.exec(asked):
+            message.texts, message.ask_open = _emptied(message.texts), False
+            session.add(message)
+
+
 def _keep_stops(session: Session, subject: Subject) -> None:
     """Keep STOP, and consent that was withdrawn, as digests of the addresses."""
     kept: dict[tuple[str, str], datetime] = {}
-    addresses = sorted(subject.addresses)
+    addresses = sorted({*subject.addresses, *map(str.lower, subject.addresses)})
     for stop in session.exec(select(OptOut).where(col(OptOut.address).in_(addresses))):
         kept[stop.channel, stop.address] = stop.since
         session.delete(stop)
@@ -361,6 +404,8 @@ class _Scrubber:
     def _concerns(self, value: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
         """Return whether what stands here was said to the person, or by the person."""
         people = {*self._ids, *self._subject.names}
+        if value.get("template") == _ASKS_FOR_PERSON:
+            return True
         if any(value.get(key) in people for key in ("contact", "to", "name")):
             return True
         # A line of the story says in its summary whose words its details are.
@@ -382,6 +427,8 @@ class _Scrubber:
         return "".join([*pieces, text[end:]]) if pieces else text
 
 
+_ASKS_FOR_PERSON = "customer_needs_person"
+"""The message that tells a dispatcher what somebody has said."""
 _ID_COLUMNS = frozenset({"contact_id", "technician_id"})
 _NAMED_AFTER_PEOPLE = ("roles", "consents", "leave", "exclusions")
 """Kinds of rows whose ids begin with a person's."""

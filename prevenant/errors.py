@@ -133,7 +133,11 @@ class OptedOut(Refused):
 
 
 class Unusable(Refused):
-    """The provider cannot send this for us, whoever it goes to; another one may."""
+    """The provider cannot send this for us; another one may. `is_general`: nor anything else."""
+
+    def __init__(self, reason: str, code: str | None = None, *, is_general: bool = True) -> None:
+        super().__init__(reason, code)
+        self.is_general = is_general
 
 
 class Throttled(DeliveryError):

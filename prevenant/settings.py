@@ -55,6 +55,8 @@ _SPACES = re.compile(r"[\s,]+")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kKmMgGtT])B?")
 _PHONE = re.compile(r"\+[1-9]\d{6,14}")
 _CONSENT = re.compile(r"[a-z]+(:[A-Z]{2}(\+[A-Z]{2})*)?")
+_BY_NUMBER = frozenset({"sms", "voice", "whatsapp"})
+_CHANNELS = _BY_NUMBER | {"email", "chat"}
 _SMTP_SCHEMES = ("smtp", "smtps", "smtp+starttls")
 
 
@@ -167,9 +169,12 @@ def _daily(text: str) -> str:
 
 def _required_consent(text: str) -> str:
     for one in filter(None, (part.strip() for part in text.split(","))):
-        if not _CONSENT.fullmatch(one):
+        channel, _, countries = one.partition(":")
+        known = _BY_NUMBER if countries else _CHANNELS
+        if not _CONSENT.fullmatch(one) or channel not in known:
             message = (
-                f"{one!r} is no channel: write sms, or sms:DE+AT for numbers of these countries"
+                f"{one!r} is no channel: write sms, voice, whatsapp, email or chat, or sms:DE+AT "
+                "for numbers of these countries"
             )
             raise ValueError(message)
     return text

@@ -53,6 +53,7 @@ class Sent:
     amd_callback: str = ""
     """Where it is told who has answered a call, a person or a machine."""
     answered_by: str | None = None
+    detects_machines: bool = False
     error_code: int | None = None
     ended_at: datetime | None = None
     keys: list[str] = field(default_factory=list)
@@ -200,6 +201,7 @@ class Carrier:
             callback=fields.get("StatusCallback", ""),
             twiml=twiml,
             amd_callback=fields.get("AsyncAmdStatusCallback", ""),
+            detects_machines=fields.get("MachineDetection") == "Enable",
         )
         with self._changed:
             self.sent.append(one)
@@ -247,9 +249,10 @@ class Carrier:
             "CallStatus": "in-progress",
         }
         is_machine = call.to in self.voicemails
-        if call.amd_callback:
+        if call.detects_machines:
             call.answered_by = "machine_start" if is_machine else "human"
-            self._post(call.amd_callback, {**fields, "AnsweredBy": call.answered_by})
+        if call.amd_callback:
+            self._post(call.amd_callback, {**fields, "AnsweredBy": call.answered_by or ""})
         heard, action = call.body, _action(call.twiml)
         # A person who is asked again answers again; nobody is asked for ever.
         for _ in range(_MOST_KEYS):

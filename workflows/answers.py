@@ -20,9 +20,18 @@ def take(run: RunningCase, event: CaseEvent) -> None:
     """Take a reply to any question of the case."""
     answer = event.data
     intent = answer["intent"]
-    if intent in callbacks.WISHES:
-        callbacks.request(run, event, callbacks.WISHES[intent])
-        return
+    if intent not in callbacks.WISHES:
+        _take_answer(run, event)
+    # Who answers by a number may want a person all the same.
+    wish = callbacks.WISHES.get(answer.get("wish") or intent)
+    if wish is not None:
+        callbacks.request(run, event, wish)
+
+
+def _take_answer(run: RunningCase, event: CaseEvent) -> None:
+    """Take what was answered to a question."""
+    answer = event.data
+    intent = answer["intent"]
     match answer["ask"]:
         case "offer":
             _take_offer_answer(run, event)

@@ -131,11 +131,20 @@ def _ask(run: RunningCase, callback: CallBack) -> bool:
     return True
 
 
+def turns_of(event: CaseEvent) -> list[list[str]]:
+    """Return the channels by which a reply is answered: that on which it came, but nobody is called back.
+
+    Who pressed a key has heard what follows from it, and may be speaking still.
+    """
+    channel = str(event.data.get("channel", "preferred"))
+    return [["sms"], ["email"]] if channel == "voice" else [[channel], ["sms"]]
+
+
 def _tell_customer(run: RunningCase, event: CaseEvent, contact: str, wish: str) -> None:
     customer = find_present(run.session, contact)
     if customer is None:
         return
     role = str(event.data.get("role", "customer"))
-    turns = [[str(event.data.get("channel", "preferred"))], ["sms"]]
+    turns = turns_of(event)
     template = "complaint_received" if wish in _SORRY else "person_will_call"
     run.tell(customer, role, template, turns)

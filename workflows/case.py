@@ -43,6 +43,7 @@ def gather(run: RunningCase, until: datetime | None) -> None:
 
 def hear(run: RunningCase, event: CaseEvent) -> None:
     """Take an event: what it means for the case as a whole, then to every track that may wait for it."""
+    run.answering = str(event.data.get("contact", "")) if event.kind == "reply" else ""
     if run.case.storm_of:
         storms.hear(run, event)
         return

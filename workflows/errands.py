@@ -4,13 +4,12 @@ import json
 from typing import Any
 from urllib.parse import urlsplit
 
-from notify import COMMAND, WEBHOOK
+from notify import COMMAND, WEBHOOK, WORDING_ERRORS
 from prevenant.clock import epoch_seconds
 from prevenant.domain import Severity
 from prevenant.tables import CaseEvent
 from workflows.definition import Call, Command
 from workflows.running import Outcome, RunningCase, Track
-from workflows.saying import WORDING_ERRORS
 
 
 def begin(run: RunningCase, track: Track, step: Command | Call) -> Outcome:

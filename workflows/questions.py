@@ -6,6 +6,7 @@ from notify import Ask, list_choices
 from prevenant.clock import from_epoch
 from prevenant.crm.directory import find_present
 from prevenant.tables import CaseEvent
+from workflows.callbacks import turns_of
 from workflows.definition import Question
 from workflows.recipients import nearest_of, people_of
 from workflows.running import Into, Left, Outcome, RunningCase, Track, patience_of
@@ -67,8 +68,7 @@ def take_answer(run: RunningCase, event: CaseEvent) -> None:
         run.note("answer.late", f"{name}: {who} answers {answer}, too late")
         person = find_present(run.session, event.data["contact"])
         if person is not None:
-            turns = [[str(event.data["channel"])], ["sms"]]
-            run.tell(person, str(event.data["role"]), "answer_late", turns)
+            run.tell(person, str(event.data["role"]), "answer_late", turns_of(event))
         return
     if name in run.progress.answers:
         run.note("answer.late", f"{name}: {who} answers {answer}, after another answer")

@@ -14,7 +14,9 @@ import msgspec
 from sqlmodel import Session, col, select
 
 from notify import (
+    ANSWER,
     FOR_EVER,
+    WORDING_ERRORS,
     Ask,
     Draft,
     Errand,
@@ -44,7 +46,7 @@ from workflows.definition import (
 from workflows.family import tell_parent
 from workflows.members import leading_alarm
 from workflows.on_call import Schedule
-from workflows.saying import WORDING_ERRORS, say_variables
+from workflows.saying import say_variables
 from workflows.tables import CLOSED, COMPLETED, HANDED_OVER, Case, WorkOrder
 
 DISPATCHER = "dispatcher"
@@ -160,6 +162,8 @@ class RunningCase:
         self.workflow = workflow
         self.schedules = schedules or {}
         """Who is on call, by the book in force."""
+        self.answering = ""
+        """The contact whose reply is being heard: what is said to them now answers it."""
 
     def beside(self, case: Case, workflow: Workflow) -> "RunningCase":
         """Return another case in the same transaction."""
@@ -224,6 +228,8 @@ class RunningCase:
         Staff get a plain text where the template cannot be worded; for a customer that raises.
         """
         key = self._next_key()
+        if person.contact_id == self.answering:
+            key = f"{ANSWER}{key}"
         zone = person.timezone if person.timezone != "UTC" else self.place.timezone
         recipient = Recipient(
             person.contact_id,

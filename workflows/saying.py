@@ -3,25 +3,13 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import TemplateError
-
-from notify import local_zone
+from notify import WORDING_ERRORS, local_zone
 from prevenant.domain import DAYS, Severity
 from workflows.definition import FACTS
 from workflows.members import describe_alarms
 
 if TYPE_CHECKING:
     from workflows.running import RunningCase
-
-WORDING_ERRORS = (
-    TemplateError,
-    TypeError,
-    ValueError,
-    AttributeError,
-    LookupError,
-    ArithmeticError,
-)
-"""What can go wrong where a text meets values that its author did not expect."""
 
 
 def say_variables(run: "RunningCase", language: str, zone: str) -> dict[str, Any]:

@@ -41,7 +41,10 @@ def read_mail(data: bytes) -> Inbound:
     locals_ = list(dict.fromkeys(ids))
     keys = [one.partition(".")[0] for one in locals_]
     threads = [found[1] for one in locals_ if (found := _THREAD.fullmatch(one))]
-    text = strip_quotes(_text(mail)) or _SUBJECT_BEGINS.sub("", _header(mail, "Subject")).strip()
+    subject = _header(mail, "Subject").strip()
+    # What answers a mail of ours has our words as its subject: they say nothing of what is meant.
+    is_own_subject = not ids and not _SUBJECT_BEGINS.match(subject)
+    text = strip_quotes(_text(mail)) or (subject if is_own_subject else "")
     return Inbound(
         provider_id=f"mail:{own_id[:300]}",
         channel="email",

@@ -23,8 +23,8 @@ from notify.replies.inbound import (
     AUTOMATIC,
     BOUND,
     HANDED_OFF,
-    NOTED,
     HELPED,
+    NOTED,
     OPTED_IN,
     OPTED_OUT,
     THANKED,
@@ -33,6 +33,7 @@ from notify.replies.inbound import (
     Inbound,
     Reply,
 )
+from notify.replies.intents import FOR_A_PERSON
 from notify.replies.meaning import Meaning, meant, read_meaning
 from notify.templating import Templates
 from prevenant.consent import GRANTED, WITHDRAWN, Consent, record_consent
@@ -84,9 +85,11 @@ def receive(
     meaning = meaning or read_meaning(inbound.text)
     if inbound.is_automatic:
         reply.outcome, reply.reason = AUTOMATIC, "a machine wrote it"
+    elif inbound.is_unproven:
+        reply.contact_id, reply.reason = "", "its sender is not proven (dmarc=fail)"
     elif question is not None:
         _take_key(session, reply, question, meaning, now)
-    elif wants_stop(inbound.text) or wants_start(inbound.text):
+    elif wants_stop(inbound.text, inbound.channel) or wants_start(inbound.text):
         _take_consent(session, answerer, reply, latest, now)
     elif latest and wants_help(inbound.text):
         reply.outcome, reply.message_id = HELPED, latest[0].id
@@ -141,7 +144,9 @@ def _take_key(
         reply.outcome = UNCLEAR
         return
     reply.outcome = BOUND
-    _give_to_case(session, reply, question, Bound(Way.GIVE, [question], intent), meaning, now)
+    is_over = question.ask_until is not None and question.ask_until <= now
+    bound = Bound(Way.GIVE, [question], intent, is_late=is_over or not question.ask_open)
+    _give_to_case(session, reply, question, bound, meaning, now)
 
 
 def _follow(
@@ -198,6 +203,8 @@ def _give_to_case(
         "channel": reply.channel,
         "late": bound.is_late,
     }
+    if meaning.intent in FOR_A_PERSON and bound.intent not in FOR_A_PERSON:
+        data["wish"] = meaning.intent
     event = CaseEvent(
         key=f"reply:{reply.provider_id}",
         kind="reply",
@@ -212,7 +219,7 @@ def _give_to_case(
 def _take_consent(
     session: Session, answerer: Answerer, reply: Reply, latest: Sequence[Message], now: datetime
 ) -> None:
-    stops = wants_stop(reply.text)
+    stops = wants_stop(reply.text, reply.channel)
     reply.outcome = OPTED_OUT if stops else OPTED_IN
     reply.message_id = latest[0].id if latest else None
     if latest:

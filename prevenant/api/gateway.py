@@ -14,7 +14,9 @@ from notify.delivery import take_receipt
 from notify.gateway import sign_key
 from notify.gateway_file import Gateway, Receipts, Replies
 from notify.message import DELIVERED, SENT, UNDELIVERED, Delivery
-from notify.replies import Inbound, receive
+from notify.numbers import read_number
+from notify.replies import Inbound
+from prevenant.api.inbound import record_reply
 from prevenant.domain import PayloadPath
 from prevenant.errors import mask_addresses
 
@@ -55,8 +57,10 @@ async def take_reply(request: Request) -> Response:
     told = await _read(request)
     inbound = _read_inbound(gateway.replies, told)
     if inbound is None:
-        raise HTTPException(status.HTTP_422_UNPROCESSABLE_CONTENT, "it has no sender")
-    await run_in_threadpool(_record_reply, request, inbound)
+        raise HTTPException(
+            status.HTTP_422_UNPROCESSABLE_CONTENT, "its sender is no number in international form"
+        )
+    await run_in_threadpool(record_reply, request, inbound)
     return Response(status_code=status.HTTP_204_NO_CONTENT)
 
 
@@ -97,7 +101,7 @@ def _record_receipt(request: Request, receipts: Receipts, key: str, told: Any) -
     with request.app.state.store.write() as session:
         key = key or _text(receipts.key, told) or _find_key(session, provider_id)
         now = request.app.state.clock.now()
-        if not take_receipt(session, key, provider_id or key, state, now, reason):
+        if not take_receipt(session, key, provider_id, state, now, reason):
             log.warning("a receipt for an unknown delivery", key=key)
 
 
@@ -107,14 +111,8 @@ def _find_key(session: Session, provider_id: str) -> str:
 
 
 def _read_inbound(replies: Replies, told: Any) -> Inbound | None:
-    sender = _text(replies.sender, told).strip()
-    if not sender:
+    number = read_number(_text(replies.sender, told))
+    if not number:
         return None
-    number = f"+{sender}" if sender.isdigit() else sender
     identity = f"gateway-{_text(replies.id, told) or uuid4().hex}"
     return Inbound(identity, "sms", number, _text(replies.text, told))
-
-
-def _record_reply(request: Request, inbound: Inbound) -> None:
-    with request.app.state.store.write() as session:
-        receive(session, request.app.state.templates, inbound, request.app.state.clock.now())

@@ -5,7 +5,6 @@ A report on an e-mail of ours is its receipt; whatever else came in is a reply.
 
 import hashlib
 import hmac
-from dataclasses import replace
 from typing import Annotated
 
 import structlog
@@ -14,9 +13,9 @@ from starlette.concurrency import run_in_threadpool
 
 from notify.bounces import is_report, take_bounces
 from notify.email import letters_of
-from notify.replies import read_mail, read_meaning, receive
+from notify.replies import read_mail
 from notify.webhook import is_signed
-from prevenant.crm.directory import find_contacts_at
+from prevenant.api.inbound import record_reply
 
 log = structlog.get_logger()
 
@@ -51,7 +50,7 @@ async def take_mail(
         if len(data) > _LARGEST:
             raise HTTPException(status.HTTP_413_CONTENT_TOO_LARGE, "a mail has 10 MB at most")
     now = request.app.state.clock.now()
-    _check(request, is_signed(secret, prevenant_signature, data, now))
+    _check(request, is_proven=is_signed(secret, prevenant_signature, data, now))
     await run_in_threadpool(_record, request, data)
     return Response(status_code=status.HTTP_204_NO_CONTENT)
 
@@ -63,14 +62,15 @@ async def take_from_mailgun(request: Request, secret: Secret) -> Response:
     fields = {name: str(form.get(name, "")) for name in ("timestamp", "token", "signature")}
     proof = f"{fields['timestamp']}{fields['token']}".encode()
     wanted = hmac.new(secret.encode(), proof, hashlib.sha256).hexdigest()
-    _check(request, hmac.compare_digest(wanted.encode(), fields["signature"].encode()))
+    is_proven = hmac.compare_digest(wanted.encode(), fields["signature"].encode())
+    _check(request, is_proven=is_proven)
     mail = form.get("body-mime", "")
     data = await mail.read() if not isinstance(mail, str) else mail.encode()
     await run_in_threadpool(_record, request, data)
     return Response(status_code=status.HTTP_204_NO_CONTENT)
 
 
-def _check(request: Request, is_proven: bool) -> None:
+def _check(request: Request, *, is_proven: bool) -> None:
     if not is_proven:
         log.warning("a webhook with a wrong signature was refused", path=request.url.path)
         raise HTTPException(status.HTTP_403_FORBIDDEN, "the signature does not match")
@@ -82,14 +82,4 @@ def _record(request: Request, data: bytes) -> None:
         with state.store.write() as session:
             if take_bounces(session, letters_of(state.settings), data, state.clock.now()):
                 return
-    inbound = read_mail(data)
-    meaning = read_meaning(inbound.text)
-    with state.store.write() as session:
-        contacts = find_contacts_at(session, inbound.channel, inbound.address)
-        receive(
-            session,
-            state.templates,
-            replace(inbound, contacts=contacts),
-            state.clock.now(),
-            meaning=meaning,
-        )
+    record_reply(request, read_mail(data))

@@ -14,7 +14,7 @@ from notify.delivery import take_receipt
 from notify.message import Delivery, Message
 from notify.opting_out import record_opt_out
 from notify.receipts import read_twilio
-from notify.replies import Inbound, read_meaning, receive
+from notify.replies import Inbound, receive
 from notify.voice import (
     MOST_TRIES,
     PERSON_KEY,
@@ -24,7 +24,7 @@ from notify.voice import (
     thanks_twiml,
 )
 from notify.whatsapp import PREFIX
-from prevenant.crm.directory import find_contacts_at
+from prevenant.api.inbound import record_reply
 
 log = structlog.get_logger()
 
@@ -69,7 +69,7 @@ async def take_sms(request: Request, form: SignedForm) -> Response:
     inbound = Inbound(
         form["MessageSid"], channel, sender.removeprefix(PREFIX), form.get("Body", "")
     )
-    await run_in_threadpool(_record_reply, request, inbound)
+    await run_in_threadpool(record_reply, request, inbound)
     return Response(_EMPTY_TWIML, media_type="application/xml")
 
 
@@ -104,16 +104,6 @@ def _record_status(request: Request, key: str, form: Mapping[str, str]) -> None:
         elif receipt.refusal is not None:
             query = select(Delivery).where(Delivery.key == key)
             record_opt_out(session, session.exec(query).one(), receipt.refusal, now)
-
-
-def _record_reply(request: Request, inbound: Inbound) -> None:
-    state = request.app.state
-    # Before the transaction: the first text that needs the classifier takes a second to read.
-    meaning = read_meaning(inbound.text)
-    with state.store.write() as session:
-        contacts = find_contacts_at(session, inbound.channel, inbound.address)
-        inbound = replace(inbound, contacts=contacts)
-        receive(session, state.templates, inbound, state.clock.now(), meaning=meaning)
 
 
 def _record_key(request: Request, key: str, inbound: Inbound, tries: int) -> str:

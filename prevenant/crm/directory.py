@@ -219,11 +219,13 @@ def find_contacts_at(session: Session, channel: str, address: str) -> tuple[str,
     """Return the contacts who are still there and are reached at an address on a channel."""
     if not address:
         return ()
-    here = (
-        func.lower(Contact.email) == address.lower()
-        if channel == "email"
-        else Contact.phone == address
-    )
+    match channel:
+        case "email":
+            here = func.lower(Contact.email) == address.lower()
+        case "whatsapp":
+            here = or_(Contact.whatsapp == address, Contact.phone == address)
+        case _:
+            here = col(Contact.phone) == address
     query = select(Contact.id).where(here, col(Contact.is_active)).order_by(col(Contact.id))
     return tuple(session.exec(query))
 

@@ -9,6 +9,7 @@ import pytest
 from sqlmodel import select
 
 from notify.message import Delivery, Draft, Recipient, queue_message
+from notify.receipts import can_confirm
 from notify.templating import Templates
 from prevenant.tables import TimelineEntry
 from simulators.sms_gateway import SmsGateway
@@ -88,6 +89,49 @@ def test_where_both_refuse_for_now_it_is_tried_later(both: Rig, gateway: SmsGate
     both.expect("sms", state="queued", attempts=2)
     both.clock.advance(seconds=5)
     both.expect("sms", state="sent", attempts=3)
+
+
+def test_one_that_cannot_send_it_for_us_gives_nothing_up_for_the_other(
+    both: Rig, gateway: SmsGateway
+) -> None:
+    both.carrier.refuse(429)
+    gateway.refuse(200, code="41")
+    both.say("one", ["sms"], ["email"])
+    both.expect("sms", state="queued", attempts=2)
+    both.clock.advance(seconds=5)
+    both.expect("sms", state="sent", provider="twilio", attempts=3)
+
+
+def test_where_neither_can_send_it_for_us_the_next_channel_is_taken(
+    both: Rig, gateway: SmsGateway
+) -> None:
+    both.carrier.refuse(400, code=21408)
+    gateway.refuse(200, code="41")
+    both.say("one", ["sms"], ["email"])
+    both.expect("sms", state="failed", attempts=2)
+    both.expect("email", state="sent")
+
+
+def test_a_country_that_is_not_enabled_keeps_nobody_elsewhere_waiting(
+    both: Rig, gateway: SmsGateway
+) -> None:
+    both.carrier.refuse(400, code=21408, times=6)
+    for number in range(6):
+        queue(both, f"text {number}")
+        wait_until(lambda number=number: len(gateway.taken) == number + 1, "the gateway's turn")
+    queue(both, "elsewhere")
+    wait_until(lambda: both.taken("sms") == 1, "Twilio's turn")
+    assert lines(both) == []
+
+
+def test_a_gateway_without_receipts_is_waited_for_by_nobody(both: Rig, gateway: SmsGateway) -> None:
+    assert gateway.url
+    sms = both.channels["sms"]
+    at_gateway = Delivery(message_id=1, key="k", channel="sms", address=NUMBER, severity=3)
+    at_gateway.provider = "gateway"
+    assert not can_confirm(sms, at_gateway)
+    at_gateway.provider = "twilio"
+    assert can_confirm(sms, at_gateway)
 
 
 def test_what_the_first_may_have_is_asked_of_it_alone(both: Rig, gateway: SmsGateway) -> None:

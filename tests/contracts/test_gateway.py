@@ -127,6 +127,18 @@ def test_a_receipt_with_the_gateways_own_identity_and_the_token(
     rig.expect("sms", state="delivered")
 
 
+def test_a_failure_counts_where_the_gateway_does_not_say_which_attempt(
+    rig: Rig, gateway: SmsGateway, website: str
+) -> None:
+    assert gateway.url
+    rig.say("one", ["sms"], ["email"])
+    rig.expect("sms", state="sent")
+    url = f"{website}/webhooks/gateway/status?key=m1-sms&proof={sign_key(SECRET, 'm1-sms')}"
+    assert requests.post(url, json={"status": "expired"}, timeout=10).status_code == 204
+    rig.expect("sms", state="undelivered", provider_id="G1")
+    rig.expect("email", state="sent")
+
+
 @pytest.mark.parametrize(
     "query",
     [
@@ -155,21 +167,23 @@ def test_what_people_write_comes_in_and_stop_ends_it(rig: Rig, website: str) -> 
     rig.say("one", ["sms"])
     rig.expect("sms", state="sent")
     url = f"{website}/webhooks/gateway/reply?token={SECRET}"
-    told = {"msisdn": NUMBER.removeprefix("+"), "text": "STOP", "id": "in-1"}
+    told = {"msisdn": NUMBER.replace("+", "00"), "text": "STOP", "id": "in-1"}
     for _ in range(2):
         assert requests.post(url, data=told, timeout=10).status_code == 204
     with rig.store.read() as session:
         assert session.exec(select(Reply.outcome)).all() == ["opted out"]
     rig.say("two", ["sms"])
     wait_until(lambda: "opted out" in rig.latest("sms").reason, "suppression")
-    nobody = requests.post(url, data={"text": "hello"}, timeout=10)
-    assert nobody.status_code == 422
+    for nobody in ({}, {"msisdn": "INFO"}, {"msisdn": "12"}):
+        answer = requests.post(url, data={"text": "hello", **nobody}, timeout=10)
+        assert answer.status_code == 422
 
 
 @pytest.mark.parametrize(
     ("change", "place", "words"),
     [
         (("url: URL", "url: ftp://x"), "3:8", "this is no address"),
+        (("timeout: 500ms", "timeout: 21s"), "6:12", "given up after 20 s at most"),
         (("{text}", "{words}"), "8:5", "{words} is not known here"),
         (('to: "{to}"', "to: nobody"), "8:5", "have to hold {text}, and {to}"),
         (("body: json", "body: form"), "8:5", "only in JSON can fields be nested"),

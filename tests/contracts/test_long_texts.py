@@ -3,9 +3,11 @@
 from notify.message import Draft, Recipient, queue_message
 from notify.segments import count_segments
 from notify.templating import Templates
+from notify.visible import cut
 from tests.contracts.rig import NUMBER, Rig
 
-LONG = Templates({"long": {"en": {"sms": "{{ words }}", "voice": "{{ words }}"}}})
+WORDS = " ".join(["door"] * 1_000)
+LONG = Templates({"long": {"en": {"sms": WORDS, "voice": WORDS}}})
 
 
 def test_segments_and_encoding_stand_in_the_ledger(rig: Rig) -> None:
@@ -17,9 +19,8 @@ def test_segments_and_encoding_stand_in_the_ledger(rig: Rig) -> None:
 
 def test_a_text_beyond_the_limit_goes_shortened_and_is_found_again(rig: Rig) -> None:
     recipient = Recipient("c", "Zoe", "customer", "en", "UTC", {"sms": NUMBER, "voice": NUMBER})
-    words = " ".join(["door"] * 1_000)
     link = "https://prevenant.example/c/7"
-    draft = Draft("one", recipient, "long", {"words": words, "link": link}, [["sms"], ["voice"]], 3)
+    draft = Draft("one", recipient, "long", {"link": link}, [["sms"], ["voice"]], 3)
     rig.carrier.refuse(0)
     with rig.store.write() as session:
         queue_message(session, LONG, draft, rig.clock.now())
@@ -27,9 +28,9 @@ def test_a_text_beyond_the_limit_goes_shortened_and_is_found_again(rig: Rig) -> 
     wanted = rig.message().texts["sms"]
     assert wanted.endswith(f"door... {link}")
     assert count_segments(wanted) == 10
-    assert rig.message().left_out == len(words) - len(wanted.removesuffix(f"... {link}"))
+    assert rig.message().left_out == len(WORDS) - len(wanted.removesuffix(f"... {link}"))
     rig.clock.advance(seconds=6)
     rig.expect("sms", state="sent", possible_duplicate=False)
     (sent,) = rig.carrier.sent_to(NUMBER)
     assert sent.body == wanted
-    assert rig.message().texts["voice"] == words, "what is spoken is not cut"
+    assert rig.message().texts["voice"] == cut(WORDS, 1_500), "what is spoken has its own limit"

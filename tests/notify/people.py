@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from zlib import crc32
 
@@ -31,7 +31,25 @@ _TEXT = (
     "said: {en: {sms: 'said {{ what }}', email: {subject: '{{ what }}', text: 'said {{ what }}'}}}"
 )
 ROOM: dict[int, int] = dict.fromkeys(Severity, 1_000)
-CHANNELS = ("sms", "voice", "email")
+CHANNELS = ("sms", "voice", "email", "whatsapp")
+
+VISIT: dict[str, Any] = {
+    "visit": {
+        "start": datetime(2026, 5, 6, 12, 30, tzinfo=UTC),
+        "end": datetime(2026, 5, 6, 14, 30, tzinfo=UTC),
+    },
+    "technician": {"first_name": "Lea", "name": "Lea Moreau"},
+    "site": {"name": "Home", "address": "1 Rue"},
+    "device": {"label": "Refrigerator", "type": "refrigerator"},
+    "alarm": {"message": "It is warm."},
+    "why": "late",
+}
+"""What templates say of a visit."""
+
+
+def confirms(delivery: Delivery) -> bool:
+    """Return whether a receipt for a delivery comes."""
+    return delivery.channel in {"sms", "voice"}
 
 
 def make_templates() -> Templates:
@@ -72,17 +90,22 @@ class Ledger:
         patience: Patience = FOR_EVER,
         key: str = "",
         zone: str = "UTC",
+        template: str = "said",
+        **variables: Any,
     ) -> int:
         """Queue a message; return its number."""
         self._count += 1
         number = f"+3363998{crc32(contact.encode()) % 10_000:04}"
-        addresses = {"sms": number, "voice": number, "email": f"{contact}@home.example"}
+        addresses = {
+            **dict.fromkeys(("sms", "voice", "whatsapp"), number),
+            "email": f"{contact}@home.example",
+        }
         recipient = Recipient(contact, contact.title(), role, "en", zone, addresses)
         draft = Draft(
             key or f"m{self._count}",
             recipient,
-            "said",
-            {"what": self._count},
+            template,
+            {"what": self._count, **variables},
             turns,
             severity,
             case,

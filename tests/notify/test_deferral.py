@@ -4,12 +4,20 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from notify.message import Ask, Message, close_asks, outdate_messages, raise_urgency
+from notify.message import (
+    Ask,
+    Errand,
+    Message,
+    close_asks,
+    outdate_messages,
+    queue_errand,
+    raise_urgency,
+)
 from notify.permission import HouseRules
 from prevenant.domain import Severity
 from prevenant.store import Store
 from tests.moved_clock import MovedClock
-from tests.notify.people import Ledger
+from tests.notify.people import VISIT, Ledger
 
 SEVEN = datetime(2026, 5, 5, 5, 0, tzinfo=UTC)
 """7 o'clock in Paris."""
@@ -111,6 +119,29 @@ def test_what_is_not_true_any_more_is_not_sent_by_any_channel(night: Ledger) -> 
     )
     assert night.message(number).state == "suppressed"
     assert "closed while it waited" in night.story("message.suppressed")[0]
+
+
+def test_machines_and_technicians_are_told_though_the_case_is_closed(night: Ledger) -> None:
+    night.say(role="technician")
+    with night.store.write() as session:
+        errand = Errand("errand", "webhook", "https://hook.example", "{}", "hook", 3, 17)
+        queue_errand(session, errand, night.clock.now())
+    night.work()
+    night.clock.advance(hours=1)
+    with night.store.write() as session:
+        outdate_messages(session, 17, night.clock.now(), "the case was closed while it waited")
+    assert [night.message(number).outdated for number in (1, 2)] == ["", ""]
+
+
+def test_a_visit_is_taken_out_of_the_calendar_though_the_case_is_closed(night: Ledger) -> None:
+    called_off = night.say(template="visit_cancelled", turns=[["email"]], **VISIT)
+    moved = night.say(template="visit_moved", turns=[["email"]], **VISIT)
+    night.work()
+    night.clock.advance(hours=1)
+    with night.store.write() as session:
+        outdate_messages(session, 17, night.clock.now(), "the case was closed while it waited")
+    assert night.message(called_off).outdated == ""
+    assert night.message(moved).outdated != ""
 
 
 def test_what_tells_of_the_end_stays_true(night: Ledger) -> None:

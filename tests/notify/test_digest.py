@@ -1,20 +1,24 @@
 """What is too much for somebody goes in one message at the end of its window; nothing is lost."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from sqlmodel import select
 
 from notify.delivery import take_receipt
+from notify.following import end_silences
 from notify.limits import room_at
-from notify.message import Ask, Message
+from notify.message import Ask, Message, Patience, raise_urgency
 from notify.permission import HouseRules
+from notify.segments import MAX_SEGMENTS, measure
+from notify.templating import Templates
 from prevenant.domain import Severity
 from prevenant.limits import Limit, parse_limits
 from prevenant.store import Store
 from prevenant.tables import CaseEvent
 from tests.moved_clock import MovedClock
-from tests.notify.people import Ledger
+from tests.notify.people import VISIT, Ledger, confirms
 
 
 @pytest.fixture
@@ -168,3 +172,84 @@ def test_a_window_begins_with_the_oldest_that_counts(clock: MovedClock) -> None:
 def test_what_is_no_limit_says_what_to_write(text: str, remedy: str) -> None:
     with pytest.raises(ValueError, match=remedy):
         parse_limits(text)
+
+
+def test_what_is_acted_on_is_never_gathered(busy: Ledger) -> None:
+    for _ in range(3):
+        busy.say()
+        busy.say(role="technician")
+    assert busy.work() == 2 + 3
+    for _ in range(3):
+        busy.say(template="visit_moved", turns=[["email"]], **VISIT)
+    assert busy.work() == 3
+
+
+def test_life_safety_is_not_gathered_though_it_has_waited_for_a_limit(busy: Ledger) -> None:
+    for _ in range(4):
+        busy.say()
+    busy.work()
+    with busy.store.write() as session:
+        raise_urgency(session, 17, Severity.LIFE_SAFETY)
+    assert busy.work() == 2
+    assert busy.keys() == ["m1", "m2", "m3", "m4"]
+
+
+def test_the_next_channel_of_each_is_tried_where_no_receipt_for_the_digest_comes(
+    busy: Ledger,
+) -> None:
+    for _ in range(4):
+        busy.say(turns=[["sms"], ["email"]], patience=Patience(300.0))
+    busy.work()
+    busy.pass_time(hours=1)
+    busy.clock.advance(minutes=6)
+    with busy.store.write() as session:
+        end_silences(session, confirms, busy.clock.now())
+    assert [one.channel for one in busy.deliveries()].count("email") == 4
+
+
+def test_each_line_is_whole_and_what_does_not_fit_is_counted_in_any_alphabet(busy: Ledger) -> None:
+    busy.say()
+    busy.say()
+    for _ in range(5):
+        busy.say(what="à l'évêché, " * 20 + "répondez 1")
+    busy.work()
+    busy.pass_time(hours=1)
+    with busy.store.read() as session:
+        digest = session.exec(select(Message).where(Message.template == "digest")).one()
+    text = str(digest.texts["sms"])
+    assert measure(text).segments <= MAX_SEGMENTS
+    lines = [line for line in text.splitlines() if line.startswith("- ")]
+    assert all(line.endswith("répondez 1") for line in lines)
+    assert f"And {5 - len(lines)} more" in text
+
+
+def test_by_whatsapp_a_digest_is_no_longer_than_twilio_takes(busy: Ledger) -> None:
+    for _ in range(30):
+        busy.say(turns=[["whatsapp"]], what="long words " * 20)
+    busy.work()
+    busy.pass_time(hours=1)
+    with busy.store.read() as session:
+        digest = session.exec(select(Message).where(Message.template == "digest")).one()
+    assert len(str(digest.texts["whatsapp"])) <= 1_600
+    assert "more" in str(digest.texts["whatsapp"])
+
+
+def test_words_of_a_book_that_cannot_be_worded_hold_nothing_up(busy: Ledger) -> None:
+    own = Templates({"digest": {"en": {"sms": "{{ nobody.knows }}"}}})
+    busy.rules = replace(busy.rules, templates=own)
+    for _ in range(4):
+        busy.say()
+    busy.work()
+    assert busy.pass_time(hours=1) == 1
+
+
+def test_words_of_a_book_know_whom_they_are_for(busy: Ledger) -> None:
+    own = Templates({"digest": {"en": {"sms": "{{ contact.first_name }}: {{ digest.count }}"}}})
+    busy.rules = replace(busy.rules, templates=own)
+    for _ in range(4):
+        busy.say()
+    busy.work()
+    busy.pass_time(hours=1)
+    with busy.store.read() as session:
+        digest = session.exec(select(Message).where(Message.template == "digest")).one()
+    assert digest.texts["sms"] == "Ada: 2"

@@ -121,7 +121,17 @@ def test_what_did_not_arrive_is_found_out_and_the_next_channel_tried(follow: Fol
         ("sms", "undelivered"),
         ("voice", "undelivered"),
     ]
-    assert "the carrier says undelivered" in one.deliveries()[0].reason
+    assert "Twilio 30003" in one.deliveries()[0].reason
+
+
+def test_a_voicemail_is_found_out_without_a_public_address(follow: Follow) -> None:
+    one = follow()
+    one.carrier.voicemails.add(NUMBER)
+    one.say(["voice"], ["sms"])
+    one.settled("voice", "completed")
+    one.follow(seconds=5)
+    assert one.deliveries()[0].state == "undelivered"
+    assert "a machine has answered" in one.deliveries()[0].reason
 
 
 def test_a_receipt_that_was_lost_is_asked_for(follow: Follow) -> None:

@@ -58,7 +58,13 @@ def test_a_mail_says_whose_it_is_and_what_it_answers() -> None:
 
 
 def test_an_empty_mail_says_its_subject() -> None:
-    assert read_mail(mail("", "RE: Fwd: yes please")).text == "yes please"
+    assert read_mail(mail("", "yes please")).text == "yes please"
+
+
+def test_an_empty_answer_does_not_say_the_subject_that_is_ours() -> None:
+    assert read_mail(mail("", "Re: 3 messages from Prevenant")).text == ""
+    inbound = read_mail(mail("", "3 messages", In_Reply_To="<m12-email.x@service.example>"))
+    assert inbound.text == ""
 
 
 def test_html_alone_is_read_without_its_tags() -> None:

@@ -114,6 +114,49 @@ def test_a_reply_goes_to_the_case_that_asked(ask: Asking, say: Saying, store: St
     assert events(store) == [(17, "accept")]
 
 
+def test_an_answer_by_a_number_may_want_a_person_all_the_same(
+    ask: Asking, say: Saying, store: Store
+) -> None:
+    ask(17, "rating")
+    say("1, call me back please")
+    with store.read() as session:
+        (event,) = session.exec(select(CaseEvent)).all()
+    assert (event.data["intent"], event.data["wish"]) == ("rate", "talk")
+
+
+def test_a_mail_whose_sender_is_not_proven_stops_and_starts_nothing(
+    store: Store, clock: MovedClock
+) -> None:
+    for number, text in enumerate(["STOP", "START", "1"]):
+        with store.write() as session:
+            inbound = Inbound(f"mail:{number}", "email", "ada@home.example", text, is_unproven=True)
+            reply = receive(session, TEMPLATES, inbound, clock.now())
+            assert (reply.outcome, reply.contact_id) == ("unknown sender", "")
+            assert "not proven" in reply.reason
+    with store.read() as session:
+        assert not has_opted_out(session, "email", "ada@home.example")
+
+
+def test_stop_by_mail_holds_however_the_address_is_written(store: Store, clock: MovedClock) -> None:
+    with store.write() as session:
+        inbound = Inbound("mail:1", "email", "Ada@Home.example", "STOP")
+        receive(session, TEMPLATES, inbound, clock.now())
+    with store.read() as session:
+        assert has_opted_out(session, "email", "ada@home.example")
+        assert has_opted_out(session, "email", "ADA@home.example")
+    with store.write() as session:
+        inbound = Inbound("mail:2", "email", "aDa@home.example", "START")
+        receive(session, TEMPLATES, inbound, clock.now())
+    with store.read() as session:
+        assert not has_opted_out(session, "email", "Ada@Home.example")
+
+
+def test_cancel_alone_is_stop_by_sms_and_an_answer_elsewhere() -> None:
+    assert wants_stop("Cancel", "sms")
+    assert not wants_stop("Cancel", "email")
+    assert wants_stop("STOP", "email")
+
+
 def test_the_same_message_twice_is_one_reply(ask: Asking, say: Saying, store: Store) -> None:
     ask(17, "confirm")
     say("1", "SMsame")

@@ -12,9 +12,8 @@ from notify.replies import Inbound, receive
 from prevenant.store import Store
 from prevenant.tables import CaseEvent
 from tests.moved_clock import MovedClock
-from tests.notify.people import TEMPLATES, Ledger
+from tests.notify.people import TEMPLATES, Ledger, confirms
 
-CONFIRMING = frozenset({"sms", "voice"})
 TURNS = [["sms"], ["voice"], ["email"]]
 FIVE, HALF_AN_HOUR = Patience(300.0), Patience(300.0, 1_800.0)
 
@@ -26,7 +25,7 @@ class Watched(Ledger):
         """Let time pass, and do what becomes due."""
         self.clock.advance(**span)
         with self.store.write() as session:
-            end_silences(session, CONFIRMING, self.clock.now())
+            end_silences(session, confirms, self.clock.now())
         self.work()
 
     def receipt(self, key: str, state: str = "delivered", provider_id: str = "") -> None:
@@ -91,7 +90,7 @@ def test_a_late_receipt_calls_off_what_was_not_sent_yet(one: Watched) -> None:
     one.work()
     one.clock.advance(minutes=5)
     with one.store.write() as session:
-        end_silences(session, CONFIRMING, one.clock.now())
+        end_silences(session, confirms, one.clock.now())
     one.receipt("m1-sms")
     one.work()
     assert one.states() == [
@@ -194,3 +193,18 @@ def test_quiet_hours_are_not_part_of_the_wait(one: Watched) -> None:
     assert one.states() == [("sms", "sent", "")]
     one.wait(minutes=1)
     assert one.states()[1] == ("voice", "sent", "")
+
+
+def test_a_question_that_was_settled_is_asked_by_no_further_channel(
+    store: Store, clock: MovedClock
+) -> None:
+    one = Watched(store, clock)
+    one.say(turns=TURNS, ask=Ask("acknowledge"))
+    one.work()
+    with store.write() as session:
+        close_asks(session, 17, ["acknowledge"])
+    one.receipt("m1-sms", "undelivered")
+    one.work()
+    assert [delivery.channel for delivery in one.deliveries()] == ["sms"]
+    with store.read() as session:
+        assert session.exec(select(CaseEvent)).all() == []

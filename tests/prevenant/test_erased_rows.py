@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from sqlmodel import Session, select
 
+from notify.consent import has_opted_out, record_stop
 from notify.message import Delivery, Message
 from notify.replies import Reply
 from prevenant.crm.exporting import export_files
@@ -21,7 +22,9 @@ from prevenant.erasing import GONE, erase_person
 from prevenant.errors import CrmImportError
 from prevenant.person import export_person
 from prevenant.store import Store
+from prevenant.tables import Alarm
 from tests.moved_clock import MovedClock
+from workflows.tables import Case, WorkflowVersion
 
 NOW = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)
 HOME = {
@@ -296,3 +299,83 @@ def test_an_address_of_before_that_is_anothers_now_stays_with_them(store: Store)
     with store.read() as session:
         deliveries = {one.key: one.address for one in session.exec(select(Delivery))}
     assert deliveries == {"d1": GONE, "d2": number}
+
+
+def test_what_waits_to_be_said_is_not_said_any_more(store: Store) -> None:
+    number = "+33639980041"
+    with store.write() as session:
+        session.add(Contact(id="cam", name="Camille Roux", phone=number))
+        session.flush()
+        tell(session, "cam", 1, "sms", number)
+        tell(session, "cam", 2, "sms", number)
+        waiting = session.exec(select(Delivery).where(Delivery.key == "d2")).one()
+        waiting.state, waiting.next_at = "queued", NOW
+        message = session.get_one(Message, waiting.message_id)
+        message.state, message.ask, message.ask_open = "queued", "confirm", True
+    with store.write() as session:
+        erase_person(session, "cam", NOW)
+    with store.read() as session:
+        states = {one.key: one.state for one in session.exec(select(Delivery))}
+        message = session.exec(select(Message).where(Message.key == "m2")).one()
+    assert states == {"d1": "delivered", "d2": "suppressed"}
+    assert (message.state, message.ask_open) == ("suppressed", False)
+
+
+def test_two_who_said_stop_by_mail_in_capitals_can_both_be_erased(store: Store) -> None:
+    for one in ("ada", "eve"):
+        with store.write() as session:
+            session.add(Contact(id=one, name=one.title(), email=f"{one}@home.example"))
+            session.flush()
+            record_stop(session, "email", f"{one.title()}@Home.example", "STOP", NOW)
+    for one in ("ada", "eve"):
+        with store.write() as session:
+            erase_person(session, one, NOW)
+    with store.read() as session:
+        assert has_opted_out(session, "email", "ada@home.example")
+        assert has_opted_out(session, "email", "eve@home.example")
+
+
+def test_nobody_is_asked_to_call_somebody_back_who_was_erased(store: Store) -> None:
+    with store.write() as session:
+        session.add(Contact(id="cam", name="Camille Roux", phone="+33639980041"))
+        session.flush()
+        alarm = Alarm(
+            rule="r",
+            device_type="door",
+            site_id="s1",
+            device_id="s1/D1",
+            severity=3,
+            onset_at=NOW,
+            raised_at=NOW,
+            reason="it is open",
+        )
+        session.add_all([alarm, WorkflowVersion(version="1", name="w", steps="[]")])
+        session.flush()
+        case = Case(
+            alarm_id=alarm.id or 0,
+            rule="r",
+            device_type="door",
+            site_id="s1",
+            device_id="s1/D1",
+            severity=3,
+            workflow="w",
+            workflow_version="1",
+            state="closed",
+            progress={"callbacks": [{"contact": "cam", "said": "my kitchen"}, {"contact": "luc"}]},
+            opened_at=NOW,
+        )
+        session.add(case)
+        session.flush()
+        tell(session, "cam", 1, "sms", "+33639980041")
+        tell(session, "luc", 2, "sms", "+33639980042")
+        for message in session.exec(select(Message)):
+            message.case_id = case.id
+        asked = session.exec(select(Message).where(Message.key == "m2")).one()
+        asked.ask, asked.ask_open, asked.texts = "person", True, {"sms": "my kitchen"}
+    with store.write() as session:
+        erase_person(session, "cam", NOW)
+    with store.read() as session:
+        case = session.exec(select(Case)).one()
+        asked = session.exec(select(Message).where(Message.key == "m2")).one()
+    assert case.progress["callbacks"] == [{"contact": "luc"}]
+    assert (asked.texts, asked.ask_open) == ({"sms": GONE}, False)

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 from sqlmodel import select
 
-from notify.bounces import is_report, read_bounces
+from notify.bounces import is_report, read_bounces, take_bounces
 from notify.consent import OptOut, has_opted_out
 from notify.email import letters_of
+from notify.letter import Letters
 from notify.message import Delivery, Draft, Message, Recipient, queue_message
 from notify.replies import Reply
 from notify.templating import Templates
@@ -184,6 +185,16 @@ def test_a_report_that_somebody_made_up_changes_nothing(desk: Desk) -> None:
     email = desk.delivery()
     assert email is not None
     assert email.state == "sent"
+
+
+def test_without_a_secret_of_ours_nobodys_report_is_believed(desk: Desk) -> None:
+    guessed = Letters("service@prevenant.example", "")
+    with desk.store.write() as session:
+        delivery = session.exec(select(Delivery)).one()
+        message = session.get_one(Message, delivery.message_id)
+        raw = report(guessed.identify(delivery.key, message.key), "delivered").as_bytes()
+        assert take_bounces(session, guessed, raw, desk.clock.now()) == 0
+        assert delivery.state == "sent"
 
 
 def test_what_is_not_signed_by_our_mail_server_is_refused(desk: Desk) -> None:

@@ -149,7 +149,9 @@ def test_readings_of_a_device_whose_alarm_is_shelved_weigh_no_rule() -> None:
     told = [
         one.kind
         for second, battery in enumerate([50, 10, 50, 10])
-        for one in processor.process([reading(BOOK, "door", "t/1", second, battery=battery)], second)
+        for one in processor.process(
+            [reading(BOOK, "door", "t/1", second, battery=battery)], second
+        )
     ]
     assert told == ["raised", "cleared", "raised", "shelved"]
     truths = plan.truths

@@ -1,4 +1,4 @@
-"""`receipt_within` and `reply_within`: the next channel, then what the step does where nobody is reached."""
+"""`receipt_within` and `reply_within`: the next channel, then what the step does where nobody is there."""
 
 from collections.abc import Callable
 
@@ -8,11 +8,11 @@ from notify.delivery import move
 from notify.following import end_silences
 from notify.message import SENT, Delivery, Message
 from notify.patience import begin_patience
+from tests.notify.people import confirms
 from tests.workflows.room import Room, read_workflow
 from workflows.definition import Escalate, Tell
 
 MakeRoom = Callable[[str], Room]
-CONFIRMING = frozenset({"sms", "voice"})
 
 
 def hand_over(room: Room) -> list[str]:
@@ -32,7 +32,7 @@ def fall_silent(room: Room, **span: float) -> None:
     """Let time pass without a word."""
     room.clock.advance(**span)
     with room.store.write() as session:
-        end_silences(session, CONFIRMING, room.clock.now())
+        end_silences(session, confirms, room.clock.now())
     room.work()
 
 
