@@ -202,6 +202,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--minutes", type=float, default=10.0, help="of the run for memory; 0: none"
     )
+    parser.add_argument(
+        "--rate", type=int, default=0, help="readings a second of that run; 0: as taken at QoS 1"
+    )
     options = parser.parse_args(arguments)
     figures: list[Figure] = []
     contenders = present()
@@ -215,7 +218,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             _say(qos, number, rounds[-1])
         figures += compare(rounds, qos, count) if rounds else []
     if options.minutes:
-        figures += flat(run_memory(options.minutes * 60, full_speed(figures)), options.minutes)
+        rate = options.rate or full_speed(figures)
+        figures += flat(run_memory(options.minutes * 60, rate), options.minutes)
     report("listen", figures)
 
 

@@ -68,7 +68,8 @@ def publish(port: int, qos: int, count: int, rate: int) -> None:
         for start in range(0, len(frames), FRAMES_A_WRITE)
     ]
     link = connect(port)
-    threading.Thread(target=_forget_what_comes, args=(link,), daemon=True).start()
+    reader = threading.Thread(target=_forget_what_comes, args=(link,), daemon=True)
+    reader.start()
     print("ready", flush=True)  # noqa: T201  for the one who started us
     sys.stdin.readline()
     told_to_stop = threading.Event()
@@ -81,6 +82,9 @@ def publish(port: int, qos: int, count: int, rate: int) -> None:
             break
         if rate:
             time.sleep(max(0.0, began + sent / rate - time.monotonic()))
+    # Not before the broker has read it all: what is on its way would be lost with the connection.
+    link.shutdown(socket.SHUT_WR)
+    reader.join()
     print(sent, flush=True)  # noqa: T201  as above
     told_to_stop.wait()
 
