@@ -35,6 +35,13 @@ settings.register_profile("untimed", deadline=None, derandomize="CI" in os.envir
 settings.load_profile("untimed")
 """A busy machine fails no test."""
 
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Return how many processes share the suite: its tests wait for servers a third of the time."""
+    del config
+    return (os.cpu_count() or 1) + 1
+
+
 _NAMES = (f"prevenant_{number}" for number in itertools.count())
 
 

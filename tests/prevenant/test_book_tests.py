@@ -111,7 +111,7 @@ def test_steps_have_an_order(tmp_path: Path) -> None:
         (
             "by: sms",
             "by: smoke",
-            "there is no 'smoke': write one of email, mqtt, sms, voice, webhook",
+            "there is no 'smoke': write one of chat, email, mqtt, sms, voice, webhook, whatsapp",
         ),
         ("says: [", "sais: [", "'sais' is not known here: did you mean 'says'?"),
         ("2026-05-04T10:00+02:00", "monday", "'monday' is no time"),

@@ -71,6 +71,7 @@ def test_a_report_from_the_mail_server_is_taken(
     store_of_commands: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PREVENANT_EMAIL_FROM", "us@prevenant.example")
+    monkeypatch.setenv("PREVENANT_WEBHOOK_SECRET", "a word of ours")
     now = MovedClock().now()
     recipient = Recipient("c", "Zoe", "customer", "en", "UTC", {"email": "zoe@home.example"})
     with store_of_commands.write() as session:

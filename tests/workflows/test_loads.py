@@ -66,7 +66,9 @@ def test_no_question_of_the_outbox_reads_a_whole_table(session: Session, clock: 
         claims.claim(session, "me", [], room, (clock.now(), 0.0), ["sms"])
         claims.end_all_claims(session, clock.now())
     assert plans
-    assert all("ix_delivery_open" in one or "TEMP B-TREE" in one for one in plans), plans
+    # Both hold open deliveries alone.
+    known = ("ix_delivery_open", "ix_delivery_next", "TEMP B-TREE")
+    assert all(any(name in one for name in known) for one in plans), plans
 
 
 def test_who_has_a_role_is_found_by_the_role(session: Session) -> None:

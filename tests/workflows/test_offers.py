@@ -381,7 +381,8 @@ def test_an_offer_that_is_over_before_it_was_sent_is_not_sent(desk: Make) -> Non
         claimed = claims.claim(session, "us", [], room, (one.clock.now(), 0.0), ["sms"])
         held_back = {one.claim.message.template: one.outcome for one in claimed.held_back}
         begun = {one.message.template for one in claimed.claims}
-    assert held_back == {"job_offer": HeldBack("the offer was over before it could be made")}
+    why = "the offer was over before it could be made"
+    assert held_back == {"job_offer": HeldBack(why, for_good=True)}
     assert begun == {"job_over"}
 
 
