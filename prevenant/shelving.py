@@ -7,6 +7,7 @@ the last shelf over it ends is told then.
 
 from datetime import datetime
 
+from sqlalchemy import literal_column
 from sqlmodel import Field, Session, SQLModel, col, or_, select
 
 from prevenant.domain import Severity
@@ -29,8 +30,8 @@ BY_PEOPLE = (SHELVED, MAINTENANCE)
 _SHELVES = (*BY_PEOPLE, FLAPPING)
 
 
-# Not by the index of states: nearly all alarms that are active are under no shelf.
-_IS_ACTIVE = col(Alarm.state).concat("") == ACTIVE
+# Written out, so that the index of those under a shelf is known to hold all that is asked for.
+_IS_ACTIVE = col(Alarm.state) == literal_column(f"'{ACTIVE}'")
 
 
 class Shelf(SQLModel, table=True):

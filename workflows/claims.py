@@ -116,7 +116,8 @@ _MOST_URGENT_EVENT = (
     .order_by(col(CaseEvent.urgency).desc())
     .limit(1)
 )
-_FIRST_DEADLINE = select(func.min(Case.due_at))
+# Of those that have one, as the index does.
+_FIRST_DEADLINE = select(func.min(Case.due_at)).where(col(Case.due_at).is_not(None))
 _FIRST_RETRY = (
     select(CaseEvent.retry_at)
     .where(col(CaseEvent.heard_at).is_(None), col(CaseEvent.retry_at).is_not(None))

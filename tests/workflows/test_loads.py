@@ -11,9 +11,11 @@ from sqlmodel import Session
 from notify import claims
 from prevenant.crm.directory import find_role_holders
 from prevenant.domain import Severity
+from prevenant.shelving import next_release, release_next
 from prevenant.store import Store
 from tests.moved_clock import MovedClock
 from workflows.absence import announce_absences
+from workflows.claims import look_for_due
 from workflows.loads import open_jobs
 
 
@@ -69,6 +71,16 @@ def test_no_question_of_the_outbox_reads_a_whole_table(session: Session, clock: 
     # Both hold open deliveries alone.
     known = ("ix_delivery_open", "ix_delivery_next", "TEMP B-TREE")
     assert all(any(name in one for name in known) for one in plans), plans
+
+
+def test_looking_for_what_is_due_reads_no_whole_table(session: Session, clock: MovedClock) -> None:
+    with plans_of(session) as plans:
+        look_for_due(session, clock.now())
+        next_release(session)
+        release_next(session, clock.now())
+    assert plans
+    by_index = [one for one in plans if "TEMP B-TREE" not in one]
+    assert all("USING" in one and "ix_alarm_state" not in one for one in by_index), plans
 
 
 def test_who_has_a_role_is_found_by_the_role(session: Session) -> None:
