@@ -123,6 +123,8 @@ def book() -> str:
             "    - tell: security",
             "      template: told",
             "      channels: sms",
+            # A question has no limit: what is measured would be gathered else.
+            "      ask: acknowledge",
             "templates:",
             '  told: {en: {sms: \'{{ device.id | replace(site.id ~ "/", "") }} {{ alarm.message }}\'}}',
             "",
