@@ -212,6 +212,14 @@ def test_whoever_answers_in_person_is_reached(exchange: Exchange) -> None:
         assert session.exec(select(Message)).one().state == "delivered"
 
 
+@pytest.mark.parametrize(("ask", "digits"), [("nps", "2"), ("ces", "1"), ("offer", "1")])
+def test_on_a_scale_up_to_ten_a_key_may_be_the_first_of_two(ask: str, digits: str) -> None:
+    message = Message(language="en", texts={"voice": "How likely?"}, ask=ask)
+    gather = ET.fromstring(call_twiml(message, "https://prevenant.example/x")).find("Gather")
+    assert gather is not None
+    assert (gather.get("numDigits"), gather.get("finishOnKey")) == (digits, "#")
+
+
 @given(
     text=st.one_of(st.text(st.characters(exclude_categories=["Cs", "Cc"])), st.just("<&>" * 2_000)),
     ask=st.sampled_from([None, "offer", "nps"]),

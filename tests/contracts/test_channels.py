@@ -99,6 +99,17 @@ def test_what_may_have_been_taken_is_looked_up_before_anything_is_sent_again(
     assert delivery.possible_duplicate is (status == 500)
 
 
+def test_what_nobody_can_be_asked_about_any_more_goes_on_to_the_next_channel(rig: Rig) -> None:
+    rig.carrier.refuse(0)
+    rig.say("one", ["sms"], ["email"])
+    rig.expect("sms", state="uncertain")
+    del rig.channels["sms"]
+    rig.clock.advance(seconds=6)
+    delivery = rig.expect("sms", state="failed", possible_duplicate=True)
+    assert "no credentials any more" in delivery.reason
+    rig.expect("email", state="sent")
+
+
 def test_a_crash_during_the_hand_over_is_reconciled_against_the_providers_list(rig: Rig) -> None:
     rig.carrier.refuse(0)
     rig.say("one", ["sms"])

@@ -11,6 +11,8 @@ from notify.failover import Providers
 from notify.gateway import GatewaySms
 from notify.message import Delivery
 from notify.sms import Sms
+from prevenant.crm.directory import find_contacts_at
+from prevenant.crm.tables import Contact
 from prevenant.errors import GatewayError
 from prevenant.settings import Settings
 from prevenant.store import Store
@@ -109,3 +111,15 @@ def test_a_gateway_that_cannot_be_used_is_told_before_anything_runs(tmp_path: Pa
     with pytest.raises(GatewayError, match="this is no address"):
         make_worker(settings, frozenset({"engage"}))
     assert not database.exists()
+
+
+def test_who_writes_is_known_by_the_number_of_that_channel(store: Store) -> None:
+    with store.write() as session:
+        number, other = "+33639980041", "+33639980042"
+        session.add(Contact(id="ada", name="Ada", phone=number, whatsapp=other))
+        session.add(Contact(id="eve", name="Eve", email="eve@home.example"))
+        session.flush()
+        assert find_contacts_at(session, "whatsapp", other) == ("ada",)
+        assert find_contacts_at(session, "whatsapp", number) == ("ada",)
+        assert find_contacts_at(session, "sms", other) == ()
+        assert find_contacts_at(session, "email", "Eve@Home.example") == ("eve",)

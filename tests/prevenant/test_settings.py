@@ -62,6 +62,10 @@ def test_secrets_stay_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
         ("SMTP_URL", "smtp://[bad", "write an address such as smtp+starttls://"),
         ("CLOCK", "fast", "write ORIGIN/REAL_ORIGIN/SPEED"),
         ("TWILIO_SENDERS", "France=+33939980000", "write its two letters"),
+        ("QUIET_HOURS", "22-7", "22:00-07:00"),
+        ("CONSENT_REQUIRED", "smss:DE", "is no channel: write sms, voice"),
+        ("CONSENT_REQUIRED", "email:DE", "for numbers of these countries"),
+        ("MESSAGE_LIMITS", "minor often", "minor"),
         ("TWILIO_WHATSAPP_TEMPLATE", "visit", "write the template's SID"),
     ],
 )
