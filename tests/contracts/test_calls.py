@@ -212,20 +212,9 @@ def test_whoever_answers_in_person_is_reached(exchange: Exchange) -> None:
         assert session.exec(select(Message)).one().state == "delivered"
 
 
-@pytest.mark.parametrize(("ask", "digits"), [("nps", "2"), ("ces", "1"), ("offer", "1")])
-def test_on_a_scale_up_to_ten_a_key_may_be_the_first_of_two(ask: str, digits: str) -> None:
-    message = Message(language="en", texts={"voice": "How likely?"}, ask=ask)
-    gather = ET.fromstring(call_twiml(message, "https://prevenant.example/x")).find("Gather")
-    assert gather is not None
-    assert (gather.get("numDigits"), gather.get("finishOnKey")) == (digits, "#")
-
-
-@given(
-    text=st.one_of(st.text(st.characters(exclude_categories=["Cs", "Cc"])), st.just("<&>" * 2_000)),
-    ask=st.sampled_from([None, "offer", "nps"]),
-)
-def test_no_text_makes_a_document_that_twilio_would_not_take(text: str, ask: str | None) -> None:
-    message = Message(
+def spoken(text: str, ask: str | None) -> Message:
+    """Return a message that is said in a call."""
+    return Message(
         key="k",
         contact_id="c",
         name="C",
@@ -238,6 +227,22 @@ def test_no_text_makes_a_document_that_twilio_would_not_take(text: str, ask: str
         ask=ask,
         created_at=MovedClock().now(),
     )
+
+
+@pytest.mark.parametrize(("ask", "digits"), [("nps", "2"), ("ces", "1"), ("offer", "1")])
+def test_on_a_scale_up_to_ten_a_key_may_be_the_first_of_two(ask: str, digits: str) -> None:
+    twiml = call_twiml(spoken("How likely?", ask), "https://prevenant.example/x")
+    gather = ET.fromstring(twiml).find("Gather")
+    assert gather is not None
+    assert (gather.get("numDigits"), gather.get("finishOnKey")) == (digits, "#")
+
+
+@given(
+    text=st.one_of(st.text(st.characters(exclude_categories=["Cs", "Cc"])), st.just("<&>" * 2_000)),
+    ask=st.sampled_from([None, "offer", "nps"]),
+)
+def test_no_text_makes_a_document_that_twilio_would_not_take(text: str, ask: str | None) -> None:
+    message = spoken(text, ask)
     answer = "https://prevenant.example/webhooks/twilio/voice?key=m1-voice&tries=2" if ask else None
     twiml = call_twiml(message, answer, "again" if ask else "")
     assert len(twiml) <= 4_000
