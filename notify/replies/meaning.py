@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from notify.consent import plain_words
+from notify.consent import plain_words, wants_help, wants_start, wants_stop
 from notify.message import Message
 from notify.replies.classifier import OTHER, shipped_classifier
 from notify.replies.intents import ANSWER, FOR_A_PERSON, MEANT_AS, NUMBERS, TALK, THANKS
@@ -39,8 +39,8 @@ class Meaning:
 def read_meaning(text: str) -> Meaning:
     """Return the number, the intent and the case number that a reply names, as far as it does.
 
-    The classifier looks only at what has no number and no phrase; its first text takes a second, so that
-    whoever holds a lock reads before.
+    The classifier looks only at what has no number and no phrase, and is not STOP or its kin; its first
+    text takes a second, so that whoever holds a lock reads before.
     """
     words = spoken_words(text)
     plain = " ".join(words)
@@ -51,6 +51,8 @@ def read_meaning(text: str) -> Meaning:
         return Meaning(numbers.answer, intent, numbers.case, plain, f"the number {numbers.answer}")
     if found is not None:
         return Meaning(None, found.intent, numbers.case, plain, f"the words “{found.words}”")
+    if wants_stop(text, channel="") or wants_start(text) or wants_help(text):
+        return Meaning(None, None, numbers.case, plain, "words about messages themselves")
     if not any(word.isalpha() for word in words):
         return Meaning(None, None, numbers.case, plain, "no words and no number that answers")
     return weigh_meaning(plain, numbers.case, shipped_classifier().weigh(plain))

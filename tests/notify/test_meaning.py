@@ -148,3 +148,9 @@ def test_only_a_text_that_needs_the_classifier_loads_it() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("text", ["STOP", "arrêtez svp", "START", "HELP"])
+def test_stop_and_its_kin_need_no_classifier(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("notify.replies.meaning.shipped_classifier", None)
+    assert read_meaning(text).intent is None
