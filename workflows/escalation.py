@@ -34,15 +34,12 @@ def hear(
     if event.kind != "message.failed" or event.data["message"] not in reached:
         return Outcome.WAITING
     reached.remove(event.data["message"])
-    if reached or not _asks_others(track, step):
+    left = -track.data["asked"] % len(step.to)
+    if reached or not left:
         return Outcome.WAITING
     run.note("escalation.unreached", "nobody who was asked could be reached: the next are asked")
-    return _ask_next(run, track, step, why)
-
-
-def _asks_others(track: Track, step: Escalate | HandOff) -> bool:
-    """Return whether somebody is left who was not asked in this round: else it keeps its pace."""
-    return bool(track.data["asked"] % len(step.to))
+    # Of this round alone: where nobody of it can be reached, the next one comes at its own pace.
+    return _ask_one(run, track, step, why, left) or Outcome.WAITING
 
 
 def expire(run: RunningCase, track: Track, step: Escalate | HandOff, why: str) -> Outcome:
@@ -51,7 +48,21 @@ def expire(run: RunningCase, track: Track, step: Escalate | HandOff, why: str) -
 
 
 def _ask_next(run: RunningCase, track: Track, step: Escalate | HandOff, why: str) -> Outcome:
-    for _ in step.to:
+    outcome = _ask_one(run, track, step, why, len(step.to))
+    if outcome is not None:
+        return outcome
+    if isinstance(step, Escalate):
+        return Outcome.DONE
+    # A case must not end unseen: somebody may be given the role meanwhile.
+    track.due_at = epoch_seconds(run.now) + _HOUR_S
+    return Outcome.WAITING
+
+
+def _ask_one(
+    run: RunningCase, track: Track, step: Escalate | HandOff, why: str, at_most: int
+) -> Outcome | None:
+    """Tell the first of so many next roles that somebody has; return None where nobody has any."""
+    for _ in range(at_most):
         asked = track.data["asked"]
         role = step.to[asked % len(step.to)]
         rounds = asked // len(step.to)
@@ -72,8 +83,4 @@ def _ask_next(run: RunningCase, track: Track, step: Escalate | HandOff, why: str
         pause = step.within_s if rounds < _ASKED_OFTEN else _DAY_S
         track.due_at = epoch_seconds(run.now) + pause
         return Outcome.WAITING
-    if isinstance(step, Escalate):
-        return Outcome.DONE
-    # A case must not end unseen: somebody may be given the role meanwhile.
-    track.due_at = epoch_seconds(run.now) + _HOUR_S
-    return Outcome.WAITING
+    return None
