@@ -191,7 +191,7 @@ def take_next_turn(
     """
     message.tried_at = message.move_on_at = None
     session.add(message)
-    if message.ask is not None and not message.ask_open and not is_moot(message):
+    if message.ask_settled and not is_moot(message):
         # The question was settled meanwhile: nobody is asked again, and nothing was missed.
         if failed is not None and message.state not in REACHED:
             message.state = failed.state

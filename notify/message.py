@@ -81,6 +81,8 @@ class Message(SQLModel, table=True):
     )
     """The answers to a `question`, in their order: each with `name` and `words`."""
     ask_open: bool = False
+    ask_settled: bool = False
+    """Somebody has answered, or no answer counts any more: nobody is asked by a further channel."""
     ask_until: datetime | None = utc_column(nullable=True)
     timezone: str = "UTC"
     """Where the contact is, as far as the case knows."""
@@ -476,10 +478,18 @@ def resolve_turns(turns: Sequence[Sequence[str]], recipient: Recipient) -> list[
     return resolved
 
 
-def close_asks(session: Session, case_id: int, kinds: Sequence[str], contact_id: str = "") -> None:
+def close_asks(
+    session: Session,
+    case_id: int,
+    kinds: Sequence[str],
+    contact_id: str = "",
+    *,
+    settled: bool = True,
+) -> None:
     """Expect no more answers to these questions of a case, from one contact or from anybody.
 
-    A kind that ends with a colon is all that begin with it.
+    A kind that ends with a colon is all that begin with it. Where they are not `settled`, as at the end of
+    a case that did not wait for an answer, what they tell is still to reach its people.
     """
     named = [kind for kind in kinds if not kind.endswith(":")]
     query = select(Message).where(
@@ -493,5 +503,5 @@ def close_asks(session: Session, case_id: int, kinds: Sequence[str], contact_id:
     if contact_id:
         query = query.where(Message.contact_id == contact_id)
     for message in session.exec(query):
-        message.ask_open = False
+        message.ask_open, message.ask_settled = False, settled
         session.add(message)

@@ -65,8 +65,7 @@ def judge_silence(
 
     What has a provider that never confirms counts as received: more cannot be known there.
     """
-    is_settled = message.ask is not None and not message.ask_open
-    if is_answered or is_settled or message.tried_at is None:
+    if is_answered or message.ask_settled or message.tried_at is None:
         return Settled()
     later = []
     is_received = any(_is_received(one, confirms) for one in deliveries)
@@ -75,7 +74,7 @@ def judge_silence(
         if receipt_by <= now:
             return Overdue(f"no receipt within {format_duration(message.receipt_within_s)}")
         later.append(receipt_by)
-    if message.reply_within_s is not None:
+    if message.reply_within_s is not None and message.ask_open:
         reply_by = message.tried_at + timedelta(seconds=message.reply_within_s)
         if reply_by <= now:
             return Overdue(f"no reply within {format_duration(message.reply_within_s)}")

@@ -357,7 +357,8 @@ class RunningCase:
             over = "the case was closed while it waited"
             outdate_messages(self.session, self.case.id or 0, self.now, over)
         self.progress.begins_at = None
-        self.stop_asking("offer", "acknowledge", "confirm", "question:")
+        kinds = ("offer", "acknowledge", "confirm", "question:")
+        close_asks(self.session, self.case.id or 0, kinds, settled=False)
         tell_parent(self.session, self.case, self.now)
         self.note(f"case.{state}", f"case {self.case.id}: {outcome}")
 

@@ -208,3 +208,18 @@ def test_a_question_that_was_settled_is_asked_by_no_further_channel(
     assert [delivery.channel for delivery in one.deliveries()] == ["sms"]
     with store.read() as session:
         assert session.exec(select(CaseEvent)).all() == []
+
+
+def test_what_a_case_said_as_its_last_word_still_reaches_its_people(
+    store: Store, clock: MovedClock
+) -> None:
+    one = Watched(store, clock)
+    one.say(turns=TURNS, ask=Ask("acknowledge"), patience=FIVE)
+    one.work()
+    with store.write() as session:
+        close_asks(session, 17, ["acknowledge"], settled=False)
+    one.receipt("m1-sms", "undelivered")
+    one.work()
+    assert [delivery.channel for delivery in one.deliveries()] == ["sms", "voice"]
+    one.wait(minutes=6)
+    assert [delivery.channel for delivery in one.deliveries()] == ["sms", "voice", "email"]

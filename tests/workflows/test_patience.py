@@ -143,3 +143,17 @@ def test_workflows_without_it_have_the_version_that_they_had() -> None:
     (escalate,) = read_workflow("- escalate: chief\n  reply_within: 5m\n").steps
     assert isinstance(escalate, Escalate)
     assert escalate.reply_within_s == 300.0
+
+
+def test_a_hand_off_that_reaches_nobody_keeps_its_pace(room: MakeRoom) -> None:
+    one = room("""
+- hand_off: [guard, nobody]
+  channels: [email]
+  within: 10m
+""")
+    one.raise_alarm()
+    assert len(one.story("escalation.unreached")) == 1
+    one.pass_time(minutes=9)
+    assert one.told() == ["guard escalation"]
+    one.pass_time(minutes=1)
+    assert one.told() == ["guard escalation"] * 2
