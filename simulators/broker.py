@@ -1,19 +1,22 @@
 """An MQTT broker for the demo, in a process of its own: mosquitto where it is installed, else amqtt."""
 
 import os
+import secrets
 import shutil
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from prevenant.errors import ConfigurationError
 from simulators.processes import start_process
 
 _PATIENCE_S = 10.0
+_FREE_PORTS = range(20_000, 32_768)
+"""Below what systems give to those who connect: a server that starts again finds its port free."""
 
 
 def start_broker(
@@ -48,10 +51,12 @@ def find_mosquitto() -> str | None:
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 that nobody uses."""
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port of 127.0.0.1 that nobody uses, and that nobody is given by connecting."""
+    while True:
+        port = secrets.choice(_FREE_PORTS)
+        with closing(socket.socket()) as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def _write_mosquitto_conf(folder: Path, port: int, more: Sequence[str]) -> Path:

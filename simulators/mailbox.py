@@ -1,6 +1,5 @@
 """A mail server that keeps what it gets: SMTP with STARTTLS and AUTH, on a port of 127.0.0.1."""
 
-import socket
 import ssl
 import threading
 import time
@@ -12,6 +11,8 @@ from typing import Any
 
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
+
+from simulators.broker import free_port
 
 
 class Mailbox:
@@ -31,7 +32,7 @@ class Mailbox:
         self._controller = Controller(
             self,
             hostname="127.0.0.1",
-            port=port or _free_port(),
+            port=port or free_port(),
             tls_context=tls,
             require_starttls=tls is not None,
             auth_required=login is not None,
@@ -92,9 +93,3 @@ class Mailbox:
             (data.login.decode(), data.password.decode()) if isinstance(data, LoginPassword) else ()
         )
         return AuthResult(success=given == self._login)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
