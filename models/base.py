@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import msgspec
 import pandas as pd
 
+from models.features import Definition
+
 CYCLES, SECONDS = "cycles", "seconds"
 REMAINING_LIFE, FAILURE, ANOMALY = "remaining_life", "failure", "anomaly"
 
@@ -52,6 +54,63 @@ class History:
     def fields(self) -> list[str]:
         """What devices measure, in the order of the columns."""
         return [str(name) for name in self.rows.columns if name not in {"device", "at"}]
+
+
+class Calls(msgspec.Struct, frozen=True):
+    """When a prediction sends somebody: beyond a threshold, so often in a row; chosen in training."""
+
+    threshold: float
+    debounce: int
+    """So many readings in a row have to agree."""
+    earliest: float
+    """A visit longer before the failure than this was premature, in the model's unit."""
+    latest: float
+    """A visit closer to the failure than this came too late."""
+
+
+class Fingerprint(msgspec.Struct, frozen=True):
+    """Which data a model was trained on."""
+
+    rows: int
+    devices: int
+    failures: int
+    first: float
+    last: float
+    sha256: str
+
+
+class Card(msgspec.Struct, frozen=True):
+    """All that is known of a model beside its estimator."""
+
+    name: str
+    target: Target
+    definition: Definition
+    fingerprint: Fingerprint
+    trained_at: float
+    """Seconds since 1970."""
+    version: int = 0
+    """0 until it is registered."""
+    cap: float = 0.0
+    """Remaining life beyond this is not told apart."""
+    levels: list[float] = []
+    """Predictions at which `lows` and `highs` stand, ascending; between them lies a line."""
+    lows: list[float] = []
+    """At each level the low end of the interval that holds the truth nine times in ten."""
+    highs: list[float] = []
+    calibration: tuple[float, float] = (1.0, 0.0)
+    """Of `failure`: slope and intercept of the log-odds (Platt 1999)."""
+    calls: Calls | None = None
+    metrics: dict[str, float | None] = {}
+    """Out of fold, by device."""
+    reference: dict[str, list[float]] = {}
+    """By field, and under the empty name for the prediction: quantiles in training, at equal steps."""
+    missing: dict[str, float] = {}
+    """By input: the share of the rows that had none."""
+    normal: list[float] = []
+    """By feature: what is usual far from any failure."""
+    cost_s: float = 0.0
+    """How long one prediction takes in a batch, in seconds of the processor that trained."""
+    seed: int = 0
 
 
 class Prediction(msgspec.Struct, frozen=True, gc=False):

@@ -1,0 +1,142 @@
+"""What estimators are asked, and what becomes of their answer: a calibrated value with its interval."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.isotonic import IsotonicRegression
+from sklearn.linear_model import LogisticRegression
+
+from models.base import REMAINING_LIFE, Card
+from models.inputs import Floats
+from models.trees import MOST_LEAVES, Trees
+
+INTERVAL = 0.9
+_DECIMALS = 6
+_LEVELS = 10
+_MANY_FEATURES = 40
+
+
+def make_estimator(kind: str, features: int, rows: int, seed: int) -> Any:
+    """Return an untrained estimator of small boosted trees for so many features and rows."""
+    options = {
+        "max_iter": 200,
+        "learning_rate": 0.08,
+        "max_leaf_nodes": MOST_LEAVES - 1,
+        "min_samples_leaf": max(5, min(40, rows // 250)),
+        "l2_regularization": 1.0,
+        "max_features": 0.4 if features > _MANY_FEATURES else 1.0,
+        "early_stopping": False,
+        "random_state": seed,
+    }
+    if kind == REMAINING_LIFE:
+        return HistGradientBoostingRegressor(**options)
+    return HistGradientBoostingClassifier(**options)
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What a model says of rows, each (n,)."""
+
+    value: Floats
+    low: Floats
+    high: Floats
+
+
+class Oracle:
+    """A trained estimator that can be asked quickly, with its card's calibration and intervals."""
+
+    def __init__(self, card: Card, estimator: Any) -> None:
+        self._card = card
+        self._trees = Trees(estimator)
+        self._levels = np.array(card.levels, float)
+        self._lows, self._highs = np.array(card.lows, float), np.array(card.highs, float)
+
+    def ask(self, features: Floats) -> Answers:
+        """Return what is said of rows of features, rounded as it is stored."""
+        value = settle(self._card, self._trees.ask(features))
+        if not len(self._levels):
+            return Answers(value, value, value)
+        low = np.minimum(value, np.round(np.interp(value, self._levels, self._lows), _DECIMALS))
+        high = np.maximum(value, np.round(np.interp(value, self._levels, self._highs), _DECIMALS))
+        return Answers(value, low, high)
+
+
+def settle(card: Card, raw: Floats) -> Floats:
+    """Return the value that a raw answer stands for: a life within its bounds, or a probability."""
+    if card.target.kind == REMAINING_LIFE:
+        return np.asarray(np.round(np.clip(raw, 0.0, card.cap), _DECIMALS), float)
+    slope, intercept = card.calibration
+    with np.errstate(over="ignore"):
+        chance: Floats = 1.0 / (1.0 + np.exp(-(slope * raw + intercept)))
+    return np.asarray(np.round(chance, _DECIMALS), float)
+
+
+def calibrate(raw: Floats, fails: Floats, weights: Floats) -> tuple[float, float]:
+    """Return slope and intercept that turn raw log-odds into probabilities (Platt 1999)."""
+    if len(np.unique(fails)) < 2:  # noqa: PLR2004  nothing to tell apart
+        return 1.0, 0.0
+    fitted = LogisticRegression(C=1e3).fit(raw[:, None], fails, sample_weight=weights)
+    slope = float(fitted.coef_[0, 0])
+    return (slope, float(fitted.intercept_[0])) if slope > 0 else (1.0, 0.0)
+
+
+def find_life_intervals(
+    value: Floats, truth: Floats
+) -> tuple[list[float], list[float], list[float]]:
+    """Return levels of predictions, and at each the ends of where the truth lay nine times in ten.
+
+    Residuals out of fold, by level of prediction: Mondrian split conformal prediction (Vovk et al. 2005).
+    """
+    edges = np.unique(np.quantile(value, np.linspace(0, 1, _LEVELS + 1)))
+    if len(edges) < 3:  # noqa: PLR2004  one level
+        edges = np.array([value.min() - 1.0, value.max() + 1.0])
+    place = np.clip(np.searchsorted(edges, value, side="right") - 1, 0, len(edges) - 2)
+    levels, lows, highs = [], [], []
+    for number in range(len(edges) - 1):
+        own = place == number
+        if own.sum() < _LEVELS:
+            continue
+        rest = truth[own] - value[own]
+        count = len(rest)
+        outer = min(1.0, (1 + INTERVAL) / 2 * (count + 1) / count)
+        level = float(value[own].mean())
+        levels.append(level)
+        lows.append(max(0.0, level + float(np.quantile(rest, 1 - outer))))
+        highs.append(level + float(np.quantile(rest, outer)))
+    return levels, np.maximum.accumulate(lows).tolist(), np.maximum.accumulate(highs).tolist()
+
+
+def find_chance_intervals(
+    value: Floats, fails: Floats, lives: NDArray[np.intp]
+) -> tuple[list[float], list[float], list[float]]:
+    """Return levels of probability, and at each Wilson's interval of how often it came true.
+
+    Rows of one life say nearly the same, so that lives are counted, not rows.
+    """
+    order = np.argsort(value, kind="stable")
+    levels, lows, highs = [], [], []
+    for own in np.array_split(order, min(_LEVELS, max(1, len(order) // 20))):
+        count = len(np.unique(lives[own]))
+        level, share = float(value[own].mean()), float(fails[own].mean())
+        low, high = _wilson(share, count)
+        levels.append(level)
+        lows.append(low)
+        highs.append(high)
+    grid, lows_at, highs_at = (np.array(one, float) for one in (levels, lows, highs))
+    steady = IsotonicRegression()
+    return (
+        grid.tolist(),
+        steady.fit_transform(np.arange(len(grid)), lows_at).tolist(),
+        steady.fit_transform(np.arange(len(grid)), highs_at).tolist(),
+    )
+
+
+def _wilson(share: float, count: int) -> tuple[float, float]:
+    """Return Wilson's interval (1927) of a share among `count`."""
+    z = 1.6448536269514722
+    centre = (share + z * z / (2 * count)) / (1 + z * z / count)
+    half = z / (1 + z * z / count) * np.sqrt(share * (1 - share) / count + z * z / (4 * count**2))
+    return max(0.0, float(centre - half)), min(1.0, float(centre + half))

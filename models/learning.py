@@ -1,0 +1,205 @@
+"""Finds out from data what features are to be made of: no knowledge of the sensors is needed.
+
+Constants are dropped. Operating regimes are looked for (k-means, judged by the silhouette), and kept where
+devices switch between them again and again: a way of working, not a stage of wear. Time constants follow
+from the data's step, from how long devices live, and from how far ahead is to be seen.
+"""
+
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+from msgspec.structs import replace
+from numpy.typing import NDArray
+from sklearn.cluster import KMeans
+from sklearn.metrics import silhouette_score
+
+from models.base import REMAINING_LIFE, History, Target
+from models.features import Channel, Definition, Input, Regimes
+from models.inputs import Floats
+from models.labels import Labels
+
+_MOST_WORDS = 24
+_MOST_REGIMES = 10
+_SILHOUETTE = 0.6
+_LOOKED_AT = 2_000
+"""So many rows are clustered."""
+_SWITCHES = 5
+"""So often a device must switch between regimes, in the median."""
+_LIFE_PARTS = 6.0
+"""The longest time constant is this part of a life."""
+_BASELINE_PARTS = 5.0
+"""A device's first readings, for this part of a life, are its own normal."""
+_CONSTANT = 1e300
+"""The spread of what does not move in a regime."""
+_SHRINK = 0.1
+_MOST_CROSSED = 12
+_FEW = 3.0
+
+
+def learn_definition(
+    history: History, labels: Labels, target: Target, inputs: Sequence[str] | None
+) -> Definition:
+    """Return what features of `history` are made of; without `inputs`, of all its fields."""
+    rows = history.rows
+    has_past = len(rows) >= _FEW * rows["device"].nunique()
+    texts = list(inputs) if inputs is not None else _choose_inputs(history, has_past=has_past)
+    kept, dropped = _look_through(rows, texts)
+    channels = tuple(
+        Channel(f"{one.text}={word}" if word else one.text, number, word)
+        for number, one in enumerate(kept)
+        for word in (one.words or ("",))
+    )
+    one_regime = Regimes([[0.0] * len(channels)], [[0.0] * len(channels)], [[1.0] * len(channels)])
+    plain = Definition(kept, channels, one_regime, [], [], dropped=dropped)
+    values = plain.read_columns({name: rows[name].to_numpy() for name in plain.fields})
+    mean, spread = _spread(values)
+    regimes = (has_past and _find_regimes((values - mean) / spread, values, rows)) or Regimes(
+        [[0.0] * len(channels)], [mean.tolist()], [spread.tolist()]
+    )
+    step, life = _step(rows), labels.life
+    definition = Definition(
+        kept,
+        channels,
+        regimes,
+        mean.tolist(),
+        spread.tolist(),
+        step=step,
+        has_age=has_past and labels.is_run_to_failure,
+        dropped=dropped,
+        wear=_find_wear(values, mean, spread, regimes, labels),
+    )
+    if not has_past:
+        return definition
+    longest = life / _LIFE_PARTS
+    if target.kind != REMAINING_LIFE and target.horizon:
+        longest = min(longest, target.horizon / 2)
+    shortest = 3.0 * step
+    longest = max(longest, 3.0 * shortest)
+    by_reading = life if labels.is_run_to_failure else min(life, 4.0 * longest)
+    return replace(
+        definition,
+        time_constants=tuple(np.geomspace(shortest, longest, 4).tolist()),
+        baseline_readings=max(5, round(by_reading / _BASELINE_PARTS / step)),
+        baseline_time_constant=0.0 if labels.is_run_to_failure else 20.0 * longest,
+    )
+
+
+def _choose_inputs(history: History, *, has_past: bool) -> list[str]:
+    """Return the fields; where devices have no past, also what two of them make together."""
+    fields = [name for name in history.fields if name.isidentifier()]
+    if has_past:
+        return fields
+    numbers = [
+        name
+        for name in fields
+        if pd.api.types.is_numeric_dtype(history.rows[name]) and history.rows[name].nunique() > _FEW
+    ]
+    if len(numbers) > _MOST_CROSSED:
+        return fields
+    pairs = list(combinations(numbers, 2))
+    return [
+        *fields,
+        *(f"{one} * {other}" for one, other in pairs),
+        *(f"{one} - {other}" for one, other in pairs),
+        *(f"{one} / {other}" for one, other in pairs),
+    ]
+
+
+def _look_through(
+    rows: pd.DataFrame, texts: Sequence[str]
+) -> tuple[tuple[Input, ...], dict[str, str]]:
+    """Return what can be learned from, and why the rest cannot."""
+    kept: list[Input] = []
+    dropped: dict[str, str] = {}
+    for text in dict.fromkeys(texts):
+        column = rows.get(text)
+        if column is not None and not pd.api.types.is_numeric_dtype(column):
+            words = tuple(sorted(str(word) for word in column.dropna().unique()))
+            if len(words) < 2:  # noqa: PLR2004  one word says nothing
+                dropped[text] = "it is always the same"
+            elif len(words) > _MOST_WORDS:
+                dropped[text] = f"it has {len(words)} different words, more than {_MOST_WORDS}"
+            else:
+                kept.append(Input(text, words))
+            continue
+        one = Input(text)
+        plain = Definition((one,), (Channel(text, 0),), Regimes([], [], []), [], [])
+        values = plain.read_columns({name: rows[name].to_numpy() for name in plain.fields})[:, 0]
+        values = values[np.isfinite(values)]
+        if not len(values):
+            dropped[text] = "it is always missing"
+        elif np.ptp(values) <= 1e-9 * max(1.0, float(np.abs(values).max())):
+            dropped[text] = "it is always the same"
+        else:
+            kept.append(one)
+    return tuple(kept), dropped
+
+
+def _spread(values: Floats) -> tuple[Floats, Floats]:
+    mean, spread = np.nanmean(values, axis=0), np.nanstd(values, axis=0)
+    return mean, np.where(spread > 0, spread, 1.0)
+
+
+def _step(rows: pd.DataFrame) -> float:
+    """Return the usual time between two rows of a device."""
+    apart = rows["at"].diff()[rows["device"].eq(rows["device"].shift())]
+    return float(apart.median()) if len(apart) else 1.0
+
+
+def _find_regimes(known: Floats, values: Floats, rows: pd.DataFrame) -> Regimes | None:
+    """Return the ways of working that devices switch between; None where there is one."""
+    known = np.where(np.isnan(known), 0.0, known)
+    random = np.random.default_rng(0)
+    chosen = random.choice(len(known), min(_LOOKED_AT, len(known)), replace=False)
+    sample = known[chosen]
+    if len(np.unique(sample, axis=0)) <= _MOST_REGIMES:
+        return None
+    best, centres = _SILHOUETTE, None
+    for count in range(2, _MOST_REGIMES + 1):
+        found = KMeans(count, n_init=3, random_state=0).fit(sample)
+        if len(np.unique(found.labels_)) < count:
+            break
+        score = silhouette_score(sample, found.labels_)
+        if score > best + 0.01:
+            best, centres = score, found.cluster_centers_
+    if centres is None:
+        return None
+    regime = ((known[:, None, :] - centres) ** 2).sum(axis=2).argmin(axis=1)
+    if not _is_switched(regime, rows):
+        return None
+    whole = np.nanstd(values, axis=0)
+    means, scales = np.zeros_like(centres), np.full_like(centres, _CONSTANT)
+    for number in range(len(centres)):
+        own = values[regime == number]
+        means[number] = np.nan_to_num(np.nanmean(own, axis=0))
+        spread = np.nanstd(own, axis=0)
+        told = spread > 1e-6 * np.where(whole > 0, whole, 1.0)
+        scales[number, told] = spread[told]
+    return Regimes(centres.tolist(), means.tolist(), scales.tolist())
+
+
+def _is_switched(regime: NDArray[np.intp], rows: pd.DataFrame) -> bool:
+    """Return whether devices switch between regimes again and again."""
+    same = rows["device"].eq(rows["device"].shift()).to_numpy()
+    switches = pd.Series(same & (regime != np.roll(regime, 1))).groupby(rows["device"].to_numpy())
+    return float(switches.sum().median()) >= _SWITCHES
+
+
+def _find_wear(
+    values: Floats, mean: Floats, spread: Floats, regimes: Regimes, labels: Labels
+) -> list[list[float]]:
+    """Return the directions in which devices moved before they failed: weights by channel."""
+    near, far = labels.near, labels.far
+    if near.sum() < 5 or far.sum() < 5:  # noqa: PLR2004  too few to tell a direction
+        return []
+    centres = np.array(regimes.centres)
+    known = np.nan_to_num((values - mean) / spread)
+    regime = ((known[:, None, :] - centres) ** 2).sum(axis=2).argmin(axis=1)
+    z = np.nan_to_num((values - np.array(regimes.means)[regime]) / np.array(regimes.scales)[regime])
+    apart = z[near].mean(axis=0) - z[far].mean(axis=0)
+    if not np.abs(apart).sum():
+        return []
+    within = np.atleast_2d(np.cov(z[far].T)) + _SHRINK * np.eye(z.shape[1])
+    return [(one / np.abs(one).sum()).tolist() for one in (apart, np.linalg.solve(within, apart))]

@@ -1,0 +1,282 @@
+"""Scores readings as they come: each device's state moves with every reading, and predictions are batched.
+
+A device whose last prediction is younger than `score_every` keeps it, so that a slow model is asked less
+often; its features lose nothing by that.
+"""
+
+from collections.abc import Callable, Sequence
+from operator import attrgetter
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from models.base import ANOMALY, CYCLES, History, Prediction
+from models.estimators import Oracle
+from models.features import Slots, States
+from models.inputs import Floats
+from models.labels import label_rows
+from models.training import Model
+from prevenant.domain import Reading
+from prevenant.errors import ConfigurationError
+
+_NEVER = -np.inf
+_CYCLE = "cycle"
+"""A field of this name says which cycle a reading is of, where a model counts cycles."""
+
+
+class Scorer:
+    """Predicts for many devices, from one reading after the other. Its state is its own."""
+
+    def __init__(self, model: Model, score_every: float = 0.0) -> None:
+        if model.card.target.kind == ANOMALY:
+            message = "a detector scores by itself"
+            raise ValueError(message)
+        self.model = model
+        self.definition = model.card.definition
+        self.score_every = score_every
+        """In the model's unit: how old a prediction may be before the device is asked about again."""
+        self._oracle = Oracle(model.card, model.estimator)
+        self._states = States(self.definition)
+        self._slots: dict[str, int] = {}
+        self._free: list[int] = []
+        self._at: list[float] = []
+        """By slot, where the device's last reading stands on the axis."""
+        self._scored: list[float] = []
+        self._said: list[Prediction | None] = []
+        self._features: list[Floats | None] = []
+        fields = self.definition.fields
+        self._read: Callable[[Any], tuple[Any, ...]] = (
+            attrgetter(*fields) if len(fields) > 1 else lambda values: (getattr(values, fields[0]),)
+        )
+        self._counts = model.card.target.unit == CYCLES
+
+    def score(self, readings: Sequence[Reading]) -> list[Prediction | None]:
+        """Return what is said after each reading, in their order; None where nothing was ever said.
+
+        Of several readings of a device each is taken in turn. One that is older than the device's last
+        changes nothing.
+        """
+        return self._score(
+            [reading.device_id for reading in readings],
+            [self._place(reading) for reading in readings],
+            [self._read(reading.values) for reading in readings],
+        )
+
+    def _place(self, reading: Reading) -> float | None:
+        """Return where a reading stands on the model's axis; None: one after the device's last."""
+        if not self._counts:
+            return reading.observed_at
+        cycle = getattr(reading.values, _CYCLE, None)
+        return float(cycle) if isinstance(cycle, int | float) else None
+
+    def _score(
+        self, devices: Sequence[str], places: Sequence[float | None], rows: Sequence[Sequence[Any]]
+    ) -> list[Prediction | None]:
+        said: list[Prediction | None] = [None] * len(devices)
+        waiting = list(range(len(devices)))
+        while waiting:
+            taken: dict[int, int] = {}
+            rest = []
+            for index in waiting:
+                slot = self._slot(devices[index])
+                if slot in taken:
+                    rest.append(index)
+                    continue
+                taken[slot] = index
+            self._tick(taken, places, rows, said)
+            waiting = rest
+        return said
+
+    def _tick(
+        self,
+        taken: dict[int, int],
+        places: Sequence[float | None],
+        rows: Sequence[Sequence[Any]],
+        said: list[Prediction | None],
+    ) -> None:
+        """Take one reading of each of several devices."""
+        least = self.definition.least_step
+        slots, at, chosen = [], [], []
+        for slot, index in taken.items():
+            place, last = places[index], self._at[slot]
+            if place is None:
+                place = 1.0 if last == _NEVER else last + 1.0
+            if place - last >= least and place > last:
+                slots.append(slot)
+                at.append(place)
+                chosen.append(rows[index])
+                self._at[slot] = place
+        if slots:
+            channels = self.definition.read_rows(chosen)
+            features = self._states.update(np.array(slots, np.intp), np.array(at), channels)
+            self._ask(slots, at, features)
+        for slot, index in taken.items():
+            said[index] = self._said[slot]
+
+    def _ask(self, slots: Sequence[int], at: Sequence[float], features: Floats) -> None:
+        """Predict for the devices whose last prediction is too old."""
+        due = [
+            number
+            for number, slot in enumerate(slots)
+            if at[number] - self._scored[slot] >= self.score_every
+        ]
+        if not due:
+            return
+        asked = features if len(due) == len(slots) else features[due]
+        answers = self._oracle.ask(asked)
+        for number, value, low, high, row in zip(
+            due,
+            answers.value.tolist(),
+            answers.low.tolist(),
+            answers.high.tolist(),
+            asked,
+            strict=True,
+        ):
+            slot = slots[number]
+            self._scored[slot] = at[number]
+            self._said[slot] = Prediction(value, low, high, at[number])
+            self._features[slot] = row
+
+    def _slot(self, device: str) -> int:
+        slot = self._slots.get(device)
+        if slot is None:
+            slot = self._free.pop() if self._free else len(self._at)
+            if slot == len(self._at):
+                self._at.append(_NEVER)
+                self._scored.append(_NEVER)
+                self._said.append(None)
+                self._features.append(None)
+            self._slots[device] = slot
+        return slot
+
+    def last(self, device: str) -> Prediction | None:
+        """Return what was said last of a device."""
+        slot = self._slots.get(device)
+        return None if slot is None else self._said[slot]
+
+    def features(self, device: str) -> Floats | None:
+        """Return what the last prediction of a device was made from, by `Definition.features`."""
+        slot = self._slots.get(device)
+        return None if slot is None else self._features[slot]
+
+    def normal(self, device: str) -> tuple[Floats, Floats] | None:
+        """Return a device's last values and its own normal, by channel, in the inputs' own units."""
+        slot = self._slots.get(device)
+        return (
+            None
+            if slot is None or not self.definition.time_constants
+            else self._states.normal(slot)
+        )
+
+    def forget(self, device: str) -> None:
+        """Forget a device that is no more."""
+        slot = self._slots.pop(device, None)
+        if slot is not None:
+            self._at[slot] = self._scored[slot] = _NEVER
+            self._said[slot] = self._features[slot] = None
+            self._states.forget(slot)
+            self._free.append(slot)
+
+    def snapshot(self) -> dict[str, list[Any]]:
+        """Return what is remembered of each device as plain values."""
+        kept = {}
+        for device, slot in self._slots.items():
+            said, row = self._said[slot], self._features[slot]
+            kept[device] = [
+                self._at[slot],
+                self._scored[slot],
+                None if said is None else [said.value, said.low, said.high, said.at],
+                None if row is None else row.tolist(),
+                self._states.keep(slot),
+            ]
+        return kept
+
+    def restore(self, kept: dict[str, list[Any]]) -> None:
+        """Take over what a scorer of the same model remembered.
+
+        Raises ValueError where it is of another definition; then nothing has changed.
+        """
+        fresh = Scorer(self.model, self.score_every)
+        for device, (at, scored, said, row, state) in kept.items():
+            slot = fresh._slot(device)
+            fresh._at[slot], fresh._scored[slot] = at, scored
+            fresh._said[slot] = None if said is None else Prediction(*said)
+            fresh._features[slot] = None if row is None else np.array(row, float)
+            fresh._states.take(slot, state)
+        self.__dict__.update(fresh.__dict__)
+
+    def play(self, history: History) -> pd.DataFrame:
+        """Return what is said of each row of a history: `device, at, prediction, low, high`.
+
+        Devices that are alike are asked about at once, since none depends on another.
+        """
+        rows = history.rows
+        devices = rows["device"].tolist()
+        columns = [rows[name].to_numpy(object) for name in self.definition.fields]
+        values = list(zip(*columns, strict=True)) if columns else [()] * len(rows)
+        turn = rows.groupby("device", sort=False).cumcount().to_numpy()
+        order = np.argsort(turn, kind="stable")
+        said: list[Prediction | None] = [None] * len(rows)
+        at = rows["at"].to_numpy(float)
+        for begin in range(0, len(order), _AT_ONCE):
+            part = order[begin : begin + _AT_ONCE]
+            answers = self._score(
+                [devices[one] for one in part],
+                [float(at[one]) for one in part],
+                [values[one] for one in part],
+            )
+            for one, answer in zip(part, answers, strict=True):
+                said[one] = answer
+        return pd.DataFrame(
+            {
+                "device": devices,
+                "at": at,
+                "prediction": [np.nan if one is None else one.value for one in said],
+                "low": [np.nan if one is None else one.low for one in said],
+                "high": [np.nan if one is None else one.high for one in said],
+            }
+        )
+
+
+_AT_ONCE = 4_096
+
+
+def predict(model: Model, history: History, at: str = "all") -> pd.DataFrame:
+    """Return what `model` says of `history`: of all rows, or of each device's last.
+
+    Columns `device, at, prediction, low, high`. Raises ConfigurationError where a field is missing.
+    """
+    check_fields(model, history)
+    said = Scorer(model).play(history)
+    return (
+        said.groupby("device", sort=False).tail(1).reset_index(drop=True) if at == "last" else said
+    )
+
+
+def check_fields(model: Model, history: History) -> None:
+    """Raise ConfigurationError where the data lacks a field that the model has learned from."""
+    missing = [name for name in model.card.definition.fields if name not in history.rows]
+    if missing:
+        message = (
+            f"the data has no {', '.join(missing)}, which model {model.card.name!r} has learned from: "
+            f"it has {', '.join(history.fields) or 'no fields'}"
+        )
+        raise ConfigurationError(message)
+
+
+def judge_on(model: Model, history: History) -> pd.DataFrame:
+    """Return what `model` says of each row, beside the truth, as `models.evaluation` wants it."""
+    said = predict(model, history)
+    labels = label_rows(history, model.card.target)
+    truth = labels.fails_within(model.card.target.horizon)
+    if model.card.cap:
+        truth = np.minimum(labels.remaining, model.card.cap)
+        truth = np.where(
+            np.isnan(truth) & (labels.censored >= model.card.cap), model.card.cap, truth
+        )
+    said["truth"], said["life"], said["remaining"] = truth, labels.lives, labels.remaining
+    return said[said["prediction"].notna()].reset_index(drop=True)
+
+
+__all__ = ["Scorer", "Slots", "judge_on", "predict"]
