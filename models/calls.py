@@ -1,8 +1,6 @@
 """When a prediction sends somebody, and what came of it: in time, too early, too late, for nothing."""
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +15,35 @@ _MISS_OVER_FALSE = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Life:
-    """A device's rows up to one failure, or up to the end of what is known of it."""
+class Lives:
+    """Rows by device and time, cut into lives: up to a failure, or to the end of what is known."""
 
     at: Floats
     value: Floats
-    ends_at: float
-    """NaN where no failure ends it."""
+    ends_at: Floats
+    """By row: when its life ends; NaN where no failure ends it."""
+    starts: NDArray[np.intp]
+    """The first row of each life."""
+    numbers: NDArray[np.intp]
+    """By life, what it is called."""
+
+    @classmethod
+    def cut(
+        cls, at: Floats, value: Floats, remaining: Floats, numbers: NDArray[np.intp]
+    ) -> "Lives":
+        """Return the lives of rows; `numbers` says by row which life it is of."""
+        first = np.ones(len(at), bool)
+        first[1:] = numbers[1:] != numbers[:-1]
+        starts = np.flatnonzero(first)
+        return cls(at, value, at + remaining, starts, numbers[starts])
+
+    def of(self, numbers: NDArray[np.intp]) -> "Lives":
+        """Return some of the lives, by what they are called."""
+        kept = np.isin(self.numbers, numbers)
+        rows = np.repeat(kept, np.diff([*self.starts, len(self.at)]))
+        called = np.repeat(self.numbers, np.diff([*self.starts, len(self.at)]))[rows]
+        at = self.at[rows]
+        return Lives.cut(at, self.value[rows], self.ends_at[rows] - at, called)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,70 +81,61 @@ class Outcome:
         return visit * (len(self.leads) + self.premature) + failure * missed
 
 
-def split_lives(
-    at: Floats, value: Floats, remaining: Floats, lives: NDArray[np.intp]
-) -> list[Life]:
-    """Return the lives of rows that are ordered by device and time."""
-    cuts = np.flatnonzero(np.diff(lives)) + 1
-    bounds = [0, *cuts.tolist(), len(lives)]
-    return [
-        Life(at[a:b], value[a:b], float(at[a] + remaining[a])) for a, b in pairwise(bounds) if b > a
-    ]
+def judge(target: Target, calls: Calls, lives: Lives) -> Outcome:
+    """Return what `calls` would have led to: one call a life, or at most one a horizon."""
+    if not len(lives.starts):
+        return Outcome(0, (), 0, 0, 0.0)
+    called = _call_rows(target, calls, lives)
+    life = np.searchsorted(lives.starts, called, side="right") - 1
+    lead = lives.ends_at[called] - lives.at[called]
+    in_time = (lead <= calls.earliest) & (lead >= calls.latest)
+    premature = int((~(lead <= calls.earliest)).sum())
+    caught, first = np.unique(life[in_time], return_index=True)
+    late = np.setdiff1d(life[lead < calls.latest], caught)
+    ends = np.array([*(lives.starts[1:] - 1), len(lives.at) - 1])
+    return Outcome(
+        int((~np.isnan(lives.ends_at[lives.starts])).sum()),
+        tuple(lead[in_time][first].tolist()),
+        premature,
+        len(late),
+        float((lives.at[ends] - lives.at[lives.starts]).sum()),
+    )
 
 
-def judge(target: Target, calls: Calls, lives: Sequence[Life]) -> Outcome:
-    """Return what `calls` would have led to."""
-    leads: list[float] = []
-    premature = late = failures = 0
-    exposure = 0.0
-    for life in lives:
-        fails = not np.isnan(life.ends_at)
-        failures += fails
-        exposure += float(life.at[-1] - life.at[0]) if len(life.at) > 1 else 0.0
-        is_caught = is_late = False
-        for call_at in _call_times(target, calls, life):
-            lead = life.ends_at - call_at
-            if not fails or lead > calls.earliest:
-                premature += 1
-            elif lead >= calls.latest and not is_caught:
-                leads.append(float(lead))
-                is_caught = True
-            elif not is_caught:
-                is_late = True
-        late += is_late and not is_caught
-    return Outcome(failures, tuple(leads), premature, late, exposure)
-
-
-def _call_times(target: Target, calls: Calls, life: Life) -> Iterator[float]:
-    """Yield when somebody would have been sent: once for a remaining life, else at most once a horizon."""
+def _call_rows(target: Target, calls: Calls, lives: Lives) -> NDArray[np.intp]:
+    """Return the rows at which somebody would have been sent."""
     is_over = target.kind == REMAINING_LIFE
-    holds = life.value <= calls.threshold if is_over else life.value >= calls.threshold
-    if calls.debounce > 1:
-        summed = np.cumsum(holds)
-        summed[calls.debounce :] = summed[calls.debounce :] - summed[: -calls.debounce].copy()
-        holds = summed >= calls.debounce
-    times = life.at[np.flatnonzero(holds)]
+    holds = lives.value <= calls.threshold if is_over else lives.value >= calls.threshold
+    place = np.arange(len(holds))
+    begin = np.repeat(lives.starts, np.diff([*lives.starts, len(holds)]))
+    # How many rows in a row hold, up to each: the distance from the last that does not.
+    broken = np.maximum.accumulate(np.where(holds, begin - 1, place))
+    hits = place[place - broken >= calls.debounce]
+    life = np.searchsorted(lives.starts, hits, side="right") - 1
+    _, first = np.unique(life, return_index=True)
     if is_over:
-        yield from times[:1].tolist()
-        return
-    place = 0
-    while place < len(times):
-        yield float(times[place])
-        place = max(
-            place + 1, int(np.searchsorted(times, times[place] + calls.earliest, side="right"))
-        )
+        return np.asarray(hits[first], np.intp)
+    found: list[int] = []
+    for begins, ends in zip(first, [*first[1:], len(hits)], strict=True):
+        times, here = lives.at[hits[begins:ends]], 0
+        while here < len(times):
+            found.append(int(hits[begins + here]))
+            if times[-1] <= times[here] + calls.earliest:
+                break
+            here = int(np.searchsorted(times, times[here] + calls.earliest, side="right"))
+    return np.array(found, np.intp)
 
 
-def choose_calls(target: Target, window: tuple[float, float], lives: Sequence[Life]) -> Calls:
+def choose_calls(target: Target, window: tuple[float, float], lives: Lives) -> Calls:
     """Return the threshold and debounce that cost least on `lives`; `window` is (latest, earliest)."""
     latest, earliest = window
-    values = np.concatenate([life.value for life in lives])
     if target.kind == REMAINING_LIFE:
         thresholds = np.linspace(latest, earliest * 1.2, _THRESHOLDS)
     else:
-        thresholds = np.unique(np.quantile(values, 1.0 - np.geomspace(1e-4, 0.5, _THRESHOLDS)))
+        thresholds = np.unique(np.quantile(lives.value, 1.0 - np.geomspace(1e-4, 0.5, _THRESHOLDS)))
     best, least = Calls(float(thresholds[0]), 1, earliest, latest), np.inf
-    for debounce in _DEBOUNCES:
+    longest = int(np.diff([*lives.starts, len(lives.at)]).max(initial=1))
+    for debounce in [one for one in _DEBOUNCES if one <= longest]:
         costs = []
         for threshold in thresholds:
             outcome = judge(target, Calls(float(threshold), debounce, earliest, latest), lives)

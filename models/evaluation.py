@@ -9,7 +9,7 @@ import pandas as pd
 from sklearn.metrics import average_precision_score, brier_score_loss, precision_recall_curve
 
 from models.base import CYCLES, REMAINING_LIFE, Calls, Card
-from models.calls import Life, Outcome, judge, split_lives
+from models.calls import Lives, Outcome, judge
 from models.inputs import Floats
 
 _PRECISION = 0.95
@@ -59,7 +59,7 @@ def evaluate_predictions(
     """Judge what was said, as `Model.out_of_fold` has it; calls as on the card, or as `chosen` by life."""
     metrics = measure(card, said, chosen or {})
     lives = _lives(said)
-    outcome = _judge(card, lives, said, chosen or {})
+    outcome = _judge(card, lives, chosen or {})
     return Evaluation(
         metrics,
         sorted(outcome.leads) if outcome else [],
@@ -79,7 +79,7 @@ def measure(card: Card, said: pd.DataFrame, chosen: Mapping[int, Calls]) -> Metr
         metrics |= _measure_life(truth[known], value[known], said[known])
     else:
         metrics |= _measure_chance(truth, value)
-    outcome = _judge(card, _lives(said), said, chosen)
+    outcome = _judge(card, _lives(said), chosen)
     if outcome is not None:
         unit = 1.0 if card.target.unit == CYCLES else _DAY_S
         metrics |= {
@@ -136,29 +136,25 @@ def _measure_chance(truth: Floats, value: Floats) -> Metrics:
     }
 
 
-def _lives(said: pd.DataFrame) -> list[tuple[int, Life]]:
-    numbers = said["life"].to_numpy()
-    lives = split_lives(
+def _lives(said: pd.DataFrame) -> Lives:
+    return Lives.cut(
         said["at"].to_numpy(float),
         said["prediction"].to_numpy(float),
         said["remaining"].to_numpy(float),
-        numbers,
+        said["life"].to_numpy(np.intp),
     )
-    starts = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist()]
-    return list(zip(numbers[starts].tolist(), lives, strict=True)) if len(numbers) else []
 
 
-def _judge(
-    card: Card, lives: list[tuple[int, Life]], said: pd.DataFrame, chosen: Mapping[int, Calls]
-) -> Outcome | None:
+def _judge(card: Card, lives: Lives, chosen: Mapping[int, Calls]) -> Outcome | None:
     """Return what the calls led to, each life by its own; None for a model that calls nobody."""
-    del said
     if card.calls is None:
         return None
-    by_calls: dict[Calls, list[Life]] = {}
-    for number, life in lives:
-        by_calls.setdefault(chosen.get(number, card.calls), []).append(life)
-    parts = [judge(card.target, calls, some) for calls, some in by_calls.items()]
+    by_calls: dict[Calls, list[int]] = {}
+    for number in lives.numbers.tolist():
+        by_calls.setdefault(chosen.get(number, card.calls), []).append(number)
+    parts = [
+        judge(card.target, calls, lives.of(np.array(some))) for calls, some in by_calls.items()
+    ]
     return Outcome(
         sum(one.failures for one in parts),
         tuple(lead for one in parts for lead in one.leads),
@@ -177,21 +173,20 @@ def _calibrate(said: pd.DataFrame) -> list[Bin]:
     ]
 
 
-def _draw(card: Card, lives: list[tuple[int, Life]]) -> list[Point]:
+def _draw(card: Card, lives: Lives) -> list[Point]:
     """Return what other thresholds would have led to, with the debounce of the card."""
     calls = card.calls
-    if calls is None or not lives:
+    if calls is None or not len(lives.starts):
         return []
-    values = np.concatenate([life.value for _, life in lives])
     if card.target.kind == REMAINING_LIFE:
         thresholds = np.linspace(0.0, calls.earliest * 2, _POINTS)
     else:
-        thresholds = np.unique(np.quantile(values, 1.0 - np.geomspace(1e-4, 0.5, _POINTS)))
+        thresholds = np.unique(np.quantile(lives.value, 1.0 - np.geomspace(1e-4, 0.5, _POINTS)))
     unit = 1.0 if card.target.unit == CYCLES else _DAY_S
     found = []
     for threshold in thresholds:
         asked: Any = msgspec.structs.replace(calls, threshold=float(threshold))
-        outcome = judge(card.target, asked, [life for _, life in lives])
+        outcome = judge(card.target, asked, lives)
         found.append(
             Point(
                 float(threshold),

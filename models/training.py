@@ -24,7 +24,7 @@ from models.base import (
     History,
     Target,
 )
-from models.calls import choose_calls, split_lives
+from models.calls import Lives, choose_calls
 from models.estimators import (
     Oracle,
     calibrate,
@@ -241,34 +241,29 @@ def _only(history: History, task: _Task, chosen: NDArray[np.intp]) -> tuple[Hist
 
 def _fit(task: _Task, rows: Floats, mask: NDArray[np.bool_]) -> Any:
     """Return an estimator that has learned from the rows of `mask` whose answer is known."""
-    chosen, weights = choose_rows(task, mask)
+    chosen = choose_rows(task, mask)
     estimator = make_estimator(task.target.kind, rows.shape[1], len(chosen), task.seed)
     wanted = task.wanted[chosen]
     if task.target.kind != REMAINING_LIFE:
         wanted = wanted.astype(int)
-    return estimator.fit(rows[chosen], wanted, sample_weight=weights)
+    return estimator.fit(rows[chosen], wanted)
 
 
-def choose_rows(task: _Task, mask: NDArray[np.bool_]) -> tuple[NDArray[np.intp], Floats]:
-    """Return at most `_MOST_LEARNED` rows, those of failures first, with weights that make up for it."""
+def choose_rows(task: _Task, mask: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Return at most `_MOST_LEARNED` rows, half of them close to failures where there are so many.
+
+    Calibration afterwards, on all rows, gives probabilities their true size again.
+    """
     chosen = np.flatnonzero(mask & ~np.isnan(task.wanted))
     if len(chosen) <= _MOST_LEARNED:
-        return chosen, np.ones(len(chosen))
+        return chosen
     random = np.random.default_rng(task.seed)
-    rare = task.labels.near[chosen]
-    near, far = chosen[rare], chosen[~rare]
+    is_near = task.labels.near[chosen]
+    near, far = chosen[is_near], chosen[~is_near]
     kept = min(len(near), _MOST_LEARNED // 2)
-    rest = _MOST_LEARNED - kept
-    parts = [
-        random.choice(one, count, replace=False)
-        for one, count in ((near, kept), (far, min(rest, len(far))))
-    ]
-    weights = [
-        np.full(len(part), len(one) / max(1, len(part)))
-        for part, one in zip(parts, (near, far), strict=True)
-    ]
-    both, order = np.concatenate(parts), np.argsort(np.concatenate(parts))
-    return both[order], np.concatenate(weights)[order]
+    rest = min(len(far), _MOST_LEARNED - kept)
+    parts = [random.choice(near, kept, replace=False), random.choice(far, rest, replace=False)]
+    return np.sort(np.concatenate(parts))
 
 
 def _settle_card(
@@ -281,14 +276,14 @@ def _settle_card(
         value = settle(card, raw[asked])
         levels = find_life_intervals(value, wanted)
     else:
-        calibration = calibrate(raw[asked], wanted, np.ones(int(asked.sum())))
+        calibration = calibrate(raw[asked], wanted)
         card = msgspec.structs.replace(card, calibration=calibration)
         value = settle(card, raw[asked])
         levels = find_chance_intervals(value, wanted, lives)
     rest = task.labels.remaining[asked]
     at = history.rows["at"].to_numpy(float)[asked]
     calls = choose_calls(
-        task.target, window or usual_window(task), split_lives(at, value, rest, lives)
+        task.target, window or usual_window(task), Lives.cut(at, value, rest, lives)
     )
     return msgspec.structs.replace(
         card, levels=levels[0], lows=levels[1], highs=levels[2], calls=calls
@@ -310,14 +305,17 @@ def _cross_chosen_calls(
         return {}
     chosen: dict[int, Calls] = {}
     position = out_of_fold.index.to_numpy()
-    at, value = out_of_fold["at"].to_numpy(float), out_of_fold["prediction"].to_numpy(float)
-    rest, lives = task.labels.remaining[position], task.labels.lives[position]
-    for learn, judge in split_folds(task):
-        own = np.isin(position, judge)
-        other = split_lives(at[~own], value[~own], rest[~own], lives[~own])
-        del learn
-        calls = choose_calls(task.target, window or usual_window(task), other)
-        chosen.update(dict.fromkeys(np.unique(lives[own]).tolist(), calls))
+    said = Lives.cut(
+        out_of_fold["at"].to_numpy(float),
+        out_of_fold["prediction"].to_numpy(float),
+        task.labels.remaining[position],
+        task.labels.lives[position],
+    )
+    for _, judged in split_folds(task):
+        own = np.unique(task.labels.lives[judged])
+        others = said.of(np.setdiff1d(said.numbers, own))
+        calls = choose_calls(task.target, window or usual_window(task), others)
+        chosen.update(dict.fromkeys(own.tolist(), calls))
     return chosen
 
 
