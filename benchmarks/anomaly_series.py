@@ -46,43 +46,44 @@ def _holding(random: Random, rows: int, levels: Values, stay: float) -> Values:
 
 
 def noise(random: Random, days: Values) -> Values:
-    """A sensor at rest."""
+    """Make a sensor at rest."""
     return 20 + random.normal(0, 0.5, days.size)
 
 
 def drifting(random: Random, days: Values) -> Values:
-    """A temperature that wanders slowly."""
+    """Make a temperature that wanders slowly."""
     return 68 + 3 * _smooth(random, days.size, 60) + random.normal(0, 0.4, days.size)
 
 
 def daily(random: Random, days: Values) -> Values:
-    """A temperature that follows the day."""
+    """Make a temperature that follows the day."""
     wave = np.sin(2 * np.pi * days) + 0.3 * np.sin(4 * np.pi * days + 1)
     return 15 + 6 * wave + 1.2 * _smooth(random, days.size, 30) + random.normal(0, 0.3, days.size)
 
 
 def shifts(random: Random, days: Values) -> Values:
-    """A machine that runs from 9 to 18 and idles at night."""
+    """Make a machine that runs from 9 to 18 and idles at night."""
     on = ((days % 1) > 9 / 24) & ((days % 1) < 18 / 24)
     return np.where(on, 80.0, 20.0) + random.uniform(-4, 4, days.size)
 
 
 def weekly(random: Random, days: Values) -> Values:
-    """Passengers an interval: by day and weekday, growing slowly."""
+    """Make passengers an interval: by day and weekday, growing slowly."""
     hour, weekday = days % 1, (days // 1) % 7
     wave = np.exp(np.sin(2 * np.pi * (hour - 0.3))) * np.where(weekday >= 5, 0.6, 1.0)
     growth = 1 + 0.1 * days / days[-1]
-    return np.round(8000 * wave * growth * np.exp(random.normal(0, 0.06, days.size)))
+    rate = 8000 * wave * growth * np.exp(random.normal(0, 0.06, days.size))
+    return np.asarray(np.round(rate), np.float64)
 
 
 def counts(random: Random, days: Values) -> Values:
-    """Requests an interval, few at night."""
+    """Make requests an interval, few at night."""
     rate = 40 * (1 + 0.8 * np.sin(2 * np.pi * days)) * np.exp(0.3 * _smooth(random, days.size, 20))
-    return random.poisson(rate).astype(float)
+    return np.asarray(random.poisson(rate), np.float64)
 
 
 def mentions(random: Random, days: Values) -> Values:
-    """Counts that come in bursts with heavy tails."""
+    """Make counts that come in bursts with heavy tails."""
     rate = 8 * (1 + 0.6 * np.sin(2 * np.pi * days)) * np.exp(0.6 * _smooth(random, days.size, 8))
     bursts = np.zeros(days.size)
     for at in random.integers(0, days.size, days.size // 250):
@@ -93,7 +94,7 @@ def mentions(random: Random, days: Values) -> Values:
 
 
 def idle(random: Random, days: Values) -> Values:
-    """A server that does nothing but a short job now and then."""
+    """Make a server that does nothing but a short job now and then."""
     values = np.round(0.13 + 0.004 * random.normal(0, 1, days.size), 3)
     for at in range(int(random.integers(20, 60)), days.size, int(random.integers(100, 290))):
         values[at] += random.uniform(1.5, 2.3)
@@ -101,29 +102,25 @@ def idle(random: Random, days: Values) -> Values:
 
 
 def regimes(random: Random, days: Values) -> Values:
-    """A machine that is used at three levels."""
+    """Make a machine that is used at three levels."""
     levels = np.array([10.0, 35.0, 60.0])
     return _holding(random, days.size, levels, 40) + random.normal(0, 1.5, days.size)
 
 
 def growing(random: Random, days: Values) -> Values:
-    """A level that rises all the time."""
-    return (
-        100
-        + 30 * days / days[-1]
-        + 2 * _smooth(random, days.size, 20)
-        + random.normal(0, 1, days.size)
-    )
+    """Make a level that rises all the time."""
+    rise = np.asarray(100 + 30 * days / days[-1], np.float64)
+    return rise + 2 * _smooth(random, days.size, 20) + random.normal(0, 1, days.size)
 
 
 def quantised(random: Random, days: Values) -> Values:
-    """A thermometer that tells half degrees."""
+    """Make a thermometer that tells half degrees."""
     slow = 21 + 1.2 * np.sin(2 * np.pi * days) + 0.5 * _smooth(random, days.size, 80)
     return np.round(2 * slow) / 2
 
 
 def latency(random: Random, days: Values) -> Values:
-    """Times to answer: skewed, with slow ones among them."""
+    """Make times to answer: skewed, with slow ones among them."""
     body = np.exp(
         3.8 + 0.15 * random.normal(0, 1, days.size) + 0.1 * _smooth(random, days.size, 50)
     )
@@ -132,7 +129,7 @@ def latency(random: Random, days: Values) -> Values:
 
 
 def compressor(random: Random, days: Values) -> Values:
-    """A refrigerator that cools down, and warms up again."""
+    """Make a refrigerator that cools down, and warms up again."""
     period = random.integers(14, 30)
     phase = np.cumsum(1 / (period * np.exp(0.08 * random.normal(0, 1, days.size))))
     saw = np.abs((phase % 1) - 0.35) / 0.65
@@ -140,28 +137,28 @@ def compressor(random: Random, days: Values) -> Values:
 
 
 def filling(random: Random, days: Values) -> Values:
-    """A tank that fills up and is emptied."""
+    """Make a tank that fills up and is emptied."""
     period = random.integers(200, 500)
     return 100 * ((np.arange(days.size) / period) % 1) + random.normal(0, 0.7, days.size)
 
 
 def network(random: Random, days: Values) -> Values:
-    """Bytes an interval: mostly few, periodically many, never twice the same."""
+    """Make bytes an interval: mostly few, periodically many, never twice the same."""
     base = np.exp(11 + 0.5 * random.normal(0, 1, days.size))
     busy = random.random(days.size) < 0.12
     return base * np.where(busy, random.uniform(5, 25, days.size), 1.0)
 
 
 def occupancy(random: Random, days: Values) -> Values:
-    """A share of time in per cent, with rush hours, and rough."""
+    """Make a share of time in per cent, with rush hours, and rough."""
     hour = days % 1
     rush = np.exp(-(((hour - 0.34) / 0.05) ** 2)) + 0.8 * np.exp(-(((hour - 0.72) / 0.07) ** 2))
     rate = (3 + 14 * rush) * np.exp(0.35 * random.normal(0, 1, days.size))
-    return np.round(np.minimum(rate, 100), 2)
+    return np.asarray(np.round(np.minimum(rate, 100), 2), np.float64)
 
 
 def load(random: Random, days: Values) -> Values:
-    """A processor's load: a level with a shape of its own and now and then a job."""
+    """Make a processor's load: a level with a shape of its own and now and then a job."""
     values = 14 + 0.6 * random.normal(0, 1, days.size) + 0.5 * _smooth(random, days.size, 200)
     for at in random.integers(0, days.size, days.size // 400):
         values[at : at + int(random.integers(1, 4))] += random.uniform(2, 6)
@@ -169,64 +166,64 @@ def load(random: Random, days: Values) -> Values:
 
 
 def spike(random: Random, values: Values, first: int, _end: int, spread: float) -> None:
-    """One to three values far out."""
+    """Put in one to three values far out."""
     values[first : first + int(random.integers(1, 4))] += random.uniform(6, 14) * spread
 
 
 def dip(random: Random, values: Values, first: int, _end: int, spread: float) -> None:
-    """A few values far below."""
+    """Put in a few values far below."""
     values[first : first + int(random.integers(1, 6))] -= random.uniform(6, 12) * spread
 
 
 def burst(random: Random, values: Values, first: int, end: int, spread: float) -> None:
-    """Many values far out, one here, one there."""
+    """Put in many values far out, one here, one there."""
     rows = random.random(end - first) < 0.4
     values[first:end][rows] += random.uniform(3, 8) * spread
 
 
 def step(random: Random, values: Values, first: int, end: int, spread: float) -> None:
-    """Another level for a time."""
+    """Put in another level for a time."""
     values[first:end] += random.choice([-1, 1]) * random.uniform(2.5, 6) * spread
 
 
 def settle(random: Random, values: Values, first: int, _end: int, spread: float) -> None:
-    """Another level for good."""
+    """Put in another level for good."""
     values[first:] += random.choice([-1, 1]) * random.uniform(2.5, 6) * spread
 
 
 def ramp(random: Random, values: Values, first: int, end: int, spread: float) -> None:
-    """A level that runs away."""
+    """Put in a level that runs away."""
     values[first:end] += np.linspace(0, random.uniform(5, 9) * spread, end - first)
 
 
 def restless(random: Random, values: Values, first: int, end: int, spread: float) -> None:
-    """More noise."""
+    """Put in more noise."""
     values[first:end] += random.normal(0, random.uniform(2.5, 5) * spread, end - first)
 
 
 def stuck(_random: Random, values: Values, first: int, end: int, _spread: float) -> None:
-    """The same value again and again."""
+    """Put in the same value again and again."""
     values[first:end] = values[first]
 
 
 def silent(_random: Random, values: Values, first: int, end: int, _spread: float) -> None:
-    """Nothing where there was something."""
+    """Put in nothing where there was something."""
     values[first:end] = 0.0
 
 
 def elsewhere(random: Random, values: Values, first: int, end: int, _spread: float) -> None:
-    """Ordinary values of another time of day."""
+    """Put in ordinary values of another time of day."""
     start = int(random.integers(0, first - (end - first)))
     values[first:end] = values[start : start + end - first].copy()
 
 
 def damped(_random: Random, values: Values, first: int, end: int, _spread: float) -> None:
-    """The ordinary course, but little of it."""
+    """Put in the ordinary course, but little of it."""
     middle = np.median(values[:first])
     values[first:end] = middle + 0.2 * (values[first:end] - middle)
 
 
-ORDINARY = [spike, dip, burst, step, settle, ramp, restless, stuck]
+ORDINARY: list[Fault] = [spike, dip, burst, step, settle, ramp, restless, stuck]
 KINDS: dict[Kind, tuple[list[Fault], bool]] = {
     noise: ([*ORDINARY, silent], False),
     drifting: (ORDINARY, False),

@@ -43,7 +43,7 @@ class Outcome:
 
     @property
     def score(self) -> float:
-        """The normalised score: 100 for every window caught at once, 0 for a detector that says nothing."""
+        """The normalised score: 100 for every window caught at once, 0 for saying nothing."""
         if not self.windows:
             return math.nan
         return 100 * (self.earned + MISSED * self.windows) / ((CAUGHT + MISSED) * self.windows)

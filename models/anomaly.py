@@ -1,19 +1,19 @@
 """Anomaly without labels: a detector that learns each device as it goes, one setting for all.
 
-Nothing is trained and nothing is looked up ahead: a value is judged by what the same device has said before.
-Fields are judged apart (`models.anomaly_track`) and taken together for the device, fewer words being
-believed the more fields speak. The score is the chance, in odds, that this is no play of chance:
-`1 / (1 + n)`, where n is how many values as rare are to be expected in a history as long as the
-one remembered. At a half, the value is the rarest so far.
+Nothing is trained and nothing is looked up ahead: a value is judged by what the same device has said
+before. Fields are judged apart (`models.anomaly_track`) and taken together for the device, each being
+believed less the more of them there are. The score is `1 / (1 + n)`, where n is how many values as rare
+are to be expected in a history as long as the one remembered. At a half, it is the rarest so far.
 
-Once it has raised its voice, it is quiet for a while, and speaks again only of something much rarer: what goes
-on is one anomaly, and one call-out.
+Once it has raised its voice, it is quiet for a while, and speaks again only of something much rarer: what
+goes on is one anomaly, and one call-out.
 """
 
 from collections.abc import Mapping, Sequence
-from math import isfinite, log10, nan
-from typing import NamedTuple
+from math import isfinite, log10
+from typing import Any, NamedTuple
 
+from models.anomaly_state import Remembered
 from models.anomaly_tail import PEAKS
 from models.anomaly_track import NOTHING, Surprise, Track
 
@@ -35,10 +35,10 @@ class Anomaly(NamedTuple):
 
     score: float
     """From 0 to 1; `ALARMING` and more is an anomaly."""
-    expected: float
-    low: float
-    high: float
-    """Of the field that stands out most: what was expected, and where nine in ten values lie. NaN at first."""
+    expected: float | None
+    low: float | None
+    high: float | None
+    """Of the field that stands out most: what was expected, and where nine in ten values lie."""
     field: str
     """The field that stands out most; empty where none does."""
     cause: str
@@ -47,7 +47,7 @@ class Anomaly(NamedTuple):
     """Of each field by itself, which is never quiet."""
 
 
-class _Device:
+class _Device(Remembered):
     """What is remembered of one device."""
 
     __slots__ = ("at", "count", "last", "loud", "loud_at", "tracks")
@@ -57,7 +57,7 @@ class _Device:
         self.at = -float("inf")
         self.count = 0
         self.loud, self.loud_at = 0.0, -_QUIET_MOST
-        self.last = Anomaly(0.0, nan, nan, nan, "", "", (0.0,) * fields)
+        self.last = Anomaly(0.0, None, None, None, "", "", (0.0,) * fields)
 
     def hush(self, evidence: float) -> float:
         """Return what is said aloud of evidence."""
@@ -100,6 +100,29 @@ class Detector:
         device.last = self._take_together(device, surprises)
         return device.last
 
+    def snapshot(self) -> dict[str, Any]:
+        """Return all that is remembered, as plain values."""
+        return {
+            "fields": list(self.fields),
+            "calendar": self.calendar,
+            "devices": {name: device.snapshot() for name, device in self.devices.items()},
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take over what another detector remembered of the same fields; others are begun anew."""
+        self.devices = {}
+        if state["fields"] != list(self.fields) or state["calendar"] != self.calendar:
+            return
+        for name, its in state["devices"].items():
+            device = _Device(len(self.fields), calendar=self.calendar).restore(its)
+            *rest, scores = its["last"]
+            device.last = Anomaly._make([*rest, tuple(scores)])
+            self.devices[name] = device
+
+    def forget(self, device_id: str) -> None:
+        """Drop what is remembered of a device."""
+        self.devices.pop(device_id, None)
+
     def _take_together(self, device: _Device, surprises: Sequence[Surprise]) -> Anomaly:
         if len(surprises) == 1:
             (most,) = surprises
@@ -109,7 +132,7 @@ class Detector:
             return Anomaly(_score(aloud), *most[2:], field, most.cause, (_score(together),))
         heard = [(one.evidence, i) for i, one in enumerate(surprises) if one.evidence]
         if not heard:
-            return Anomaly(0.0, nan, nan, nan, "", "", (0.0,) * len(surprises))
+            return Anomaly(0.0, None, None, None, "", "", (0.0,) * len(surprises))
         together = sum(evidence * evidence for evidence, _ in heard) ** 0.5
         together = max(0.0, together - log10(len(surprises)))
         _, first = max(heard)

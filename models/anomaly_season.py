@@ -4,6 +4,8 @@ A profile holds the mean of each part of its period, and counts a part's own day
 is expected now is never made of now. The profile that has been nearer to the truth is believed.
 """
 
+from models.anomaly_state import Remembered
+
 _DAY, _WEEK = 86_400.0, 604_800.0
 _HALF_HOUR, _HOUR = 1_800.0, 3_600.0
 _ADAPTING = 0.25
@@ -13,7 +15,7 @@ _PERIODS_SEEN = 2
 _ERROR_MEMORY = 500
 
 
-class Profile:
+class Profile(Remembered):
     """The course of one period, part by part."""
 
     __slots__ = ("count", "mean", "now", "part", "parts", "period", "seen", "sum", "width")
@@ -49,7 +51,7 @@ class Profile:
         self.sum, self.count = 0.0, 0
 
 
-class Season:
+class Season(Remembered):
     """What is ordinary now, by the day or by the week, whichever has been nearer to the truth."""
 
     __slots__ = ("count", "day", "day_error", "week", "week_error")

@@ -1,14 +1,16 @@
 """How rare a value is among all that were seen, told from the few largest alone.
 
-A tail keeps the largest peaks of a statistic: of values close together, the largest counts once. How far the
-peaks lie over the smallest of them is taken for exponential, as extreme value theory has it for the logarithm
-of nearly anything (B. M. Hill, 1975), with what is not known of so few allowed for: the predictive
-distribution is a Lomax. So a value beyond all that were seen gets its due, and no shape is assumed
-for the values in the middle.
+A tail keeps the largest peaks of a statistic: of values close together, the largest counts once. How far
+the peaks lie over the smallest of them is taken for exponential, as extreme value theory has it for the
+logarithm of nearly anything (B. M. Hill, 1975), with what is not known of so few allowed for: the
+predictive distribution is a Lomax. So a value beyond all that were seen gets its due, and no shape is
+assumed for the values in the middle.
 """
 
 from bisect import bisect_left, insort
 from math import log10
+
+from models.anomaly_state import Remembered
 
 MEMORY = 20_000
 """For how many values a peak is remembered."""
@@ -22,7 +24,7 @@ _ALIKE = 0.1
 """A peak this share of the excess lower is as large: what was seen before is not new."""
 
 
-class Tail:
+class Tail(Remembered):
     """The largest peaks of one statistic of one series, smallest first."""
 
     __slots__ = ("born", "gap", "last", "last_at", "oldest", "peaks")
@@ -93,7 +95,3 @@ class Tail:
         self.peaks[:] = [self.peaks[i] for i in kept]
         self.born[:] = [self.born[i] for i in kept]
         self.oldest = min(self.born, default=now)
-
-    def snapshot(self) -> list[object]:
-        """Return what is remembered, as plain values."""
-        return [list(self.peaks), list(self.born), self.last, self.last_at]

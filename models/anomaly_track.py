@@ -15,6 +15,7 @@ from math import log, log1p
 from typing import NamedTuple
 
 from models.anomaly_season import Season
+from models.anomaly_state import Remembered
 from models.anomaly_tail import Tail
 
 SPANS = (1, 4, 16, 64)
@@ -51,16 +52,16 @@ class Surprise(NamedTuple):
     """As in `Tail.see`, of all families together: the root of the sum of their squares."""
     cause: str
     """What the strongest family has seen."""
-    expected: float
-    low: float
-    high: float
-    """With `low`, around `expected`, where nine in ten values were so far."""
+    expected: float | None
+    low: float | None
+    high: float | None
+    """With `low`, around `expected`, where nine in ten values were so far; None at first."""
 
 
-NOTHING = Surprise(0.0, "", float("nan"), float("nan"), float("nan"))
+NOTHING = Surprise(0.0, "", None, None, None)
 
 
-class Track:
+class Track(Remembered):
     """What is remembered of one field of one device."""
 
     __slots__ = (
@@ -160,7 +161,7 @@ class Track:
         levels, centre, count = self.levels, self.centre, self.count
         most, upwards = 0.0, True
         for i, span in enumerate(SPANS):
-            levels[i] = level = levels[i] + (value - levels[i]) / (count if count < span else span)
+            levels[i] = level = levels[i] + (value - levels[i]) / min(count, span)
             if not judged:
                 continue
             beyond = (level - centre) / scale
