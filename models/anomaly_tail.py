@@ -20,6 +20,8 @@ _FEWEST = 3
 """From fewer peaks nothing is said."""
 _FIRST_EXCESS = 0.3
 """What is taken for the excess of one more peak before any is known, in natural logarithms."""
+_LEAST_EXCESS = 0.05
+"""Peaks that are alike still differ by so much: a twentieth more is not out of all proportion."""
 _ALIKE = 0.1
 """A peak this share of the excess lower is as large: what was seen before is not new."""
 
@@ -72,7 +74,8 @@ class Tail(Remembered):
         if excess <= 0:
             return 0.0
         count = len(peaks)
-        evidence = count * log10(1 + excess / (_FIRST_EXCESS + sum(peaks) - count * least))
+        beyond = max(sum(peaks) - count * least, _LEAST_EXCESS * count)
+        evidence = count * log10(1 + excess / (_FIRST_EXCESS + beyond))
         as_large = count - bisect_left(peaks, value - _ALIKE * excess)
         if as_large:
             evidence = min(evidence, log10(count / as_large))

@@ -103,10 +103,12 @@ class Track(Remembered):
         scale = max(self.scale, _FARTHEST * abs(deviation), _ROUNDING * abs(value)) or 1.0
         expected = self.forecasts[self.errors.index(min(self.errors))]
         reach = self.reach
-        jump = self._jump(value, scale, judged=judged and not paused)
-        level, upwards = self._level(value, scale, judged=judged)
+        limit = _WINSOR * self.scale if judged else abs(deviation)
+        held = self.centre + max(-limit, min(deviation, limit))
+        jump = self._jump(value, held, scale, judged=judged and not paused)
+        level, upwards = self._level(value, held, scale, judged=judged)
         spread, restless = self._spread(value, share, judged=judged, paused=paused)
-        season, late = self._season(at, value, scale, judged=judged)
+        season, late = self._season(at, held, scale, judged=judged)
         self._settle(value, deviation, share)
         evidence = (level * level + spread * spread + jump * jump + season * season) ** 0.5
         if not evidence:
@@ -137,7 +139,7 @@ class Track(Remembered):
         self.interval += (usual - self.interval) / min(self.count - 1, _ERROR_MEMORY)
         return paused
 
-    def _jump(self, value: float, scale: float, *, judged: bool) -> float:
+    def _jump(self, value: float, held: float, scale: float, *, judged: bool) -> float:
         forecasts, errors = self.forecasts, self.errors
         best = errors.index(min(errors))
         missed = abs(value - forecasts[best])
@@ -145,7 +147,7 @@ class Track(Remembered):
         if judged:
             evidence = self.jumps.see(log1p(missed / (errors[best] + 0.01 * scale)), self.count)
         share = 1 / min(self.count, _ERROR_MEMORY)
-        step = share * max(scale, missed) * 0.1
+        step = share * max(scale, missed)
         self.reach = max(0.0, self.reach + step * (0.9 if missed > self.reach else -0.1))
         for i in range(3):
             error, miss = errors[i], abs(value - forecasts[i])
@@ -153,15 +155,18 @@ class Track(Remembered):
                 miss = _WINSOR * error
             errors[i] = error + share * (miss - error)
         forecasts[0] = value
-        forecasts[1] += 0.3 * (value - forecasts[1])
-        forecasts[2] += 0.05 * (value - forecasts[2])
+        forecasts[1] += 0.3 * (held - forecasts[1])
+        forecasts[2] += 0.05 * (held - forecasts[2])
         return evidence
 
-    def _level(self, value: float, scale: float, *, judged: bool) -> tuple[float, bool]:
+    def _level(
+        self, value: float, held: float, scale: float, *, judged: bool
+    ) -> tuple[float, bool]:
         levels, centre, count = self.levels, self.centre, self.count
         most, upwards = 0.0, True
         for i, span in enumerate(SPANS):
-            levels[i] = level = levels[i] + (value - levels[i]) / min(count, span)
+            towards = held if span > 1 else value
+            levels[i] = level = levels[i] + (towards - levels[i]) / min(span, count)
             if not judged:
                 continue
             beyond = (level - centre) / scale
@@ -180,23 +185,21 @@ class Track(Remembered):
         step = abs(value - self.previous)
         if paused:
             return 0.0, True
-        if count > _WARM_UP and change and step > _WINSOR * change:
-            step = _WINSOR * change
+        held = min(step, _WINSOR * change) if count > _WARM_UP else step
         most, restless = 0.0, True
-        usual = change or step
         for i, span in enumerate(SPREAD_SPANS):
-            spread = self.spreads[i] + (step - self.spreads[i]) / min(count, span)
+            spread = self.spreads[i] + (held - self.spreads[i]) / min(span, count)
             self.spreads[i] = spread
-            if not judged or not usual:
+            if not judged or not change:
                 continue
-            grown = log(spread / usual + _STILL)
+            grown = log(spread / change + _STILL)
             if grown > 0:
                 evidence = self.restless[i].see(grown, count)
             else:
                 evidence = self.still[i].see(-grown, count)
             if evidence > most:
                 most, restless = evidence, grown > 0
-        self.change = change + share * (step - change)
+        self.change = change + share * ((held if change else step) - change)
         return most, restless
 
     def _season(self, at: float, value: float, scale: float, *, judged: bool) -> tuple[float, bool]:
@@ -220,9 +223,9 @@ class Track(Remembered):
     def _settle(self, value: float, deviation: float, share: float) -> None:
         """Let centre and scale follow, the outermost values no farther than the rest."""
         far = abs(deviation)
-        if self.scale and self.count > _WARM_UP:
+        if self.count > _WARM_UP:
             limit = _WINSOR * self.scale
-            far = min(far, limit)
+            far = min(far, limit) if limit else far
             deviation = max(-0.5 * limit, min(deviation, 0.5 * limit))
         self.centre += share * deviation
         self.scale += share * (far - self.scale)
