@@ -55,7 +55,9 @@ class Tail(Remembered):
             return 0.0
         same = now - self.last_at < self.gap and count > 0
         evidence = 0.0
-        if count - same >= _FEWEST:
+        # Half a gap after a peak, a mean holds next to nothing of it: what goes on is no further evidence.
+        known = same and value <= self.last and 2 * (now - self.last_at) >= self.gap
+        if count - same >= _FEWEST and not known:
             evidence = self._judge(value, same)
         if not same:
             self._keep(value, now)

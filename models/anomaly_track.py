@@ -147,7 +147,7 @@ class Track(Remembered):
         if judged:
             evidence = self.jumps.see(log1p(missed / (errors[best] + 0.01 * scale)), self.count)
         share = 1 / min(self.count, _ERROR_MEMORY)
-        step = share * max(scale, missed)
+        step = share * scale
         self.reach = max(0.0, self.reach + step * (0.9 if missed > self.reach else -0.1))
         for i in range(3):
             error, miss = errors[i], abs(value - forecasts[i])

@@ -58,7 +58,9 @@ def test_what_alarms_earn(alarms: tuple[int, ...], earned: float) -> None:
 def test_normalised_from_silence_to_perfection() -> None:
     assert scored()[1] == 0
     assert scored(500)[1] == 100
-    assert scored(550, 200)[1] == pytest.approx(100 * (0.848284 / 0.986614 - 0.11 + 1) / 2, abs=1e-3)
+    assert scored(550, 200)[1] == pytest.approx(
+        100 * (0.848284 / 0.986614 - 0.11 + 1) / 2, abs=1e-3
+    )
 
 
 def test_two_windows_are_apart() -> None:
