@@ -5,8 +5,8 @@ before. Fields are judged apart (`models.anomaly_track`) and taken together for 
 believed less the more of them there are. The score is `1 / (1 + n)`, where n is how many values as rare
 are to be expected in a history as long as the one remembered. At a half, it is the rarest so far.
 
-Once it has raised its voice, it is quiet for a while, and speaks again only of something much rarer: what
-goes on is one anomaly, and one call-out.
+Once it has raised its voice, it is quiet for a while, and speaks again only of something much rarer. It is
+not quiet for good: a second fault behind one that goes on has to be heard.
 """
 
 from collections.abc import Mapping, Sequence
