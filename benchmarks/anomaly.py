@@ -124,15 +124,9 @@ def _figures(name: str, outcome: Outcome, files: int) -> list[Figure]:
 
 def _print_files(name: str, judged: Judged, best: float) -> None:
     table = Table(title=f"detector on {name}, level {ALARMING}", title_justify="left")
-    for heading in (
-        "series",
-        "caught",
-        "false alarms",
-        "score",
-        "at the corpus' best level",
-        "at its own",
-    ):
-        table.add_column(heading, justify="left" if heading == "series" else "right")
+    table.add_column("series", no_wrap=True)
+    for heading in ("caught", "false alarms", "score", "at the best for all", "at its own best"):
+        table.add_column(heading, justify="right")
     for series, rows in judged.files.items():
         fixed, chosen = outcome_at(ALARMING, rows), outcome_at(best, rows)
         own = outcome_at(best_threshold(rows), rows)
