@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 
 from models.base import ANOMALY, CYCLES, History, Prediction
+from models.detecting import DetectorScorer
 from models.estimators import Oracle
-from models.features import Slots, States
+from models.features import States
 from models.inputs import Floats
 from models.labels import label_rows
 from models.training import Model
@@ -242,13 +243,18 @@ class Scorer:
 _AT_ONCE = 4_096
 
 
+def make_scorer(model: Model, score_every: float = 0.0) -> Scorer | DetectorScorer:
+    """Return what scores readings by `model`, with nothing remembered yet."""
+    return DetectorScorer(model.card) if model.estimator is None else Scorer(model, score_every)
+
+
 def predict(model: Model, history: History, at: str = "all") -> pd.DataFrame:
     """Return what `model` says of `history`: of all rows, or of each device's last.
 
     Columns `device, at, prediction, low, high`. Raises ConfigurationError where a field is missing.
     """
     check_fields(model, history)
-    said = Scorer(model).play(history)
+    said = make_scorer(model).play(history)
     return (
         said.groupby("device", sort=False).tail(1).reset_index(drop=True) if at == "last" else said
     )
@@ -279,4 +285,4 @@ def judge_on(model: Model, history: History) -> pd.DataFrame:
     return said[said["prediction"].notna()].reset_index(drop=True)
 
 
-__all__ = ["Scorer", "Slots", "judge_on", "predict"]
+__all__ = ["DetectorScorer", "Scorer", "judge_on", "make_scorer", "predict"]

@@ -15,7 +15,6 @@ from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 
 from models.base import (
     ANOMALY,
-    CYCLES,
     FAILURE,
     REMAINING_LIFE,
     Calls,
@@ -26,7 +25,6 @@ from models.base import (
 )
 from models.calls import Lives, choose_calls
 from models.estimators import (
-    Oracle,
     calibrate,
     find_chance_intervals,
     find_life_intervals,
@@ -403,6 +401,3 @@ def _make_detector(
     """Return a model that learns each device's normal in the stream; training only finds its inputs."""
     definition = _learn(history, labels, target, inputs)
     return Model(Card(name, target, definition, fingerprint, time.time(), seed=seed), None)
-
-
-__all__ = ["CYCLES", "FOLDS", "Model", "Oracle", "train"]
