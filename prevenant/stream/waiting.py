@@ -1,4 +1,4 @@
-"""What waits to be decided, in its order: of small batches more than of large ones, bounded by their frames."""
+"""What waits to be decided: of small batches more than of large ones, bounded by their frames."""
 
 import queue
 from typing import Any, TypeVar
