@@ -192,8 +192,9 @@ def make_environment() -> ImmutableSandboxedEnvironment:
     return environment
 
 
-def shipped_templates() -> dict[str, dict[str, Worded]]:
-    """Return the templates that come with Prevenant, by name and language."""
+@cache
+def shipped_templates() -> Mapping[str, Mapping[str, Worded]]:
+    """Return the templates that come with Prevenant, by name and language; they are read once."""
     found: dict[str, dict[str, Worded]] = {}
     for language in LANGUAGES:
         problems: list[Problem] = []

@@ -1,5 +1,6 @@
 """Fixtures: servers for the session, and a world for a story."""
 
+import gc
 import itertools
 import os
 import shutil
@@ -52,7 +53,20 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for name in [name for name in os.environ if name.startswith("PREVENANT_")]:
         monkeypatch.delenv(name)
-    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
+    # Not the usual ones: to draw one traceback with all its variables takes them seconds.
+    structlog.configure(
+        processors=[structlog.processors.format_exc_info, structlog.processors.KeyValueRenderer()],
+        logger_factory=structlog.ReturnLoggerFactory(),
+    )
+
+
+@pytest.fixture(autouse=True)
+def _own_garbage() -> Iterator[None]:
+    """Let an engine leave what stands by now to itself until its test ends, and no longer."""
+    usual = gc.get_threshold()
+    yield
+    gc.unfreeze()
+    gc.set_threshold(*usual)
 
 
 @pytest.fixture
