@@ -239,6 +239,27 @@ END $$
 """
 
 
+class Files:
+    """SQLite files with all tables, made anew and lent again under the same name."""
+
+    def __init__(self, tables: Path) -> None:
+        self._tables = tables
+        self._names = itertools.count()
+        self._free: list[Path] = []
+
+    @contextmanager
+    def lent(self) -> Iterator[Path]:
+        """Lend a file without rows."""
+        free = self._free
+        path = free.pop() if free else self._tables.with_name(f"lent_{next(self._names)}.db")
+        # Not written over: a connection that was forgotten would find what it knows nothing of.
+        for ending in ("", "-wal", "-shm"):
+            path.with_name(path.name + ending).unlink(missing_ok=True)
+        shutil.copy(self._tables, path)
+        yield path
+        free.append(path)
+
+
 def make_tables(url: str) -> None:
     """Make all tables in an empty database."""
     store = Store(url)
