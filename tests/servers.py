@@ -20,7 +20,7 @@ import pytest
 from prevenant.store import Store
 from simulators.broker import find_mosquitto, free_port, start_broker
 
-_PATIENCE_S = 30.0
+_PATIENCE_S = 60.0
 
 
 def missing(what: str, command: str) -> None:
@@ -267,8 +267,11 @@ def make_tables(url: str) -> None:
     store.close()
 
 
-def wait_until(found: object, what: str, timeout_s: float = 15.0) -> object:
-    """Wait until the function `found` returns something true, and return it; fail if it never does."""
+def wait_until(found: object, what: str, timeout_s: float = 60.0) -> object:
+    """Wait until the function `found` returns something true, and return it; fail if it never does.
+
+    On a busy machine a process takes half a minute to start: patience costs nothing where all is well.
+    """
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         result = found()  # type: ignore[operator]

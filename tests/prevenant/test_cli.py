@@ -185,7 +185,7 @@ def test_run_waits_for_its_broker_and_ends_well_on_ctrl_c(tmp_path: Path) -> Non
         "PREVENANT_MQTT_URL": f"mqtt://127.0.0.1:{free_port()}",
     }
     with running_engine(tmp_path, usual) as log:
-        wait_until(lambda: "broker does not answer" in log.read_text(), "complaint", 30)
+        wait_until(lambda: "broker does not answer" in log.read_text(), "complaint")
         text = log.read_text()
         assert "PREVENANT_MQTT_URL" in text
         assert "No credentials for sms, voice, email" in text
@@ -204,7 +204,7 @@ def test_ctrl_c_while_the_command_loads_ends_it_without_a_word(tmp_path: Path) -
         stderr=subprocess.STDOUT,
     )
     try:
-        wait_until((tmp_path / "loading").exists, "loading", 30)
+        wait_until((tmp_path / "loading").exists, "loading")
         command.send_signal(signal.SIGINT)
         said, _ = command.communicate(timeout=10)
     finally:
@@ -243,11 +243,11 @@ def test_the_token_is_shown_although_the_first_start_failed(tmp_path: Path) -> N
     _, errors = prevenant("run", folder=tmp_path, status=1, settings=usual)
     assert "check ?ca=" in errors
     with running_engine(tmp_path, {**usual, "PREVENANT_MQTT_URL": "mqtt://127.0.0.1:1"}) as log:
-        wait_until(lambda: "token, shown only now" in log.read_text(), "token", 30)
+        wait_until(lambda: "token, shown only now" in log.read_text(), "token")
         found = re.search(r"Sign in: (http://\[::1\]:\d+)/\?token=(\S+)", log.read_text())
         assert found is not None
         header = {"Authorization": f"Bearer {found[2]}"}
-        wait_until(lambda: answers(f"{found[1]}/healthz"), "console", 30)
+        wait_until(lambda: answers(f"{found[1]}/healthz"), "console")
         assert requests.get(f"{found[1]}/api/v1/cases", headers=header, timeout=5).json() == []
 
 
@@ -265,7 +265,7 @@ def test_of_two_engines_on_one_journal_the_second_says_so(tmp_path: Path) -> Non
         "PREVENANT_MQTT_URL": "mqtt://127.0.0.1:1",
     }
     with running_engine(tmp_path, usual) as log:
-        wait_until(lambda: "Console: " in log.read_text(), "engine", 30)
+        wait_until(lambda: "Console: " in log.read_text(), "engine")
         _, errors = prevenant("run", folder=tmp_path, status=1, settings=usual)
     assert "another engine uses the journal var/journal.db; stop it, or set PREVENANT" in errors
     assert len(errors.splitlines()) == 1
@@ -281,7 +281,7 @@ def test_who_has_no_public_address_hears_that_no_receipt_comes_in(tmp_path: Path
         "PREVENANT_TWILIO_FROM": "+33939980000",
     }
     with running_engine(tmp_path, usual) as log:
-        wait_until(lambda: "Console: " in log.read_text(), "engine", 30)
+        wait_until(lambda: "Console: " in log.read_text(), "engine")
         assert "No PREVENANT_PUBLIC_URL: no receipt and no reply comes in" in log.read_text()
     assert "s3cret" not in log.read_text()
     assert "+339" not in log.read_text()
