@@ -30,7 +30,7 @@ def prevenant(
         env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200", **(settings or {})},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert "Traceback" not in done.stderr, done.stderr
@@ -295,21 +295,27 @@ def test_crm_import_tries_first_and_then_writes(tmp_path: Path) -> None:
     assert "there is no such file or folder" in errors
 
 
-def test_real_data_can_be_replayed(tmp_path: Path, broker: Broker) -> None:
-    record = tmp_path / "office.csv"
-    record.write_text(
+REPLAY = ["simulate", "replay", "office.csv", "--type", "thermometer", "--device", "t2/T1"]
+
+
+@pytest.fixture
+def office(tmp_path: Path, broker: Broker) -> Mapping[str, str]:
+    """Write a record of an office; return the settings with which it is replayed."""
+    (tmp_path / "office.csv").write_text(
         "timestamp,value\n2013-07-04 00:00:00,69.88\n2013-07-04 01:00:00,\nbad,71.2\n"
     )
-    usual = {
-        "PREVENANT_BOOK": str(ROOT / "rules.yaml"),
-        "PREVENANT_MQTT_URL": broker.url,
-    }
-    replay = ["simulate", "replay", str(record), "--type", "thermometer", "--device", "t2/T1"]
-    out, _ = prevenant(
-        *replay, "--field", "temperature=value:fahrenheit", "--speed", "100000", settings=usual
-    )
+    return {"PREVENANT_BOOK": str(ROOT / "rules.yaml"), "PREVENANT_MQTT_URL": broker.url}
+
+
+def test_real_data_can_be_replayed(tmp_path: Path, office: Mapping[str, str]) -> None:
+    more = ["--field", "temperature=value:fahrenheit", "--speed", "100000"]
+    out, _ = prevenant(*REPLAY, *more, folder=tmp_path, settings=office)
     assert out == "published 3 readings of t2/T1\n"
-    for wrong, words in (
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
         (["--field", "temprature=value"], "did you mean 'temperature'?"),
         (["--field", "temperature=valu"], "did you mean 'value'?"),
         (["--field", "temperature=value:farenheit"], "did you mean 'fahrenheit'?"),
@@ -319,10 +325,15 @@ def test_real_data_can_be_replayed(tmp_path: Path, broker: Broker) -> None:
         (["--field", "temperature=value", "--device", "t2/#"], "is no name of a device"),
         (["--field", "temperature=value", "--device", "T1"], "write --device SITE/T1"),
         ([], "use --field FIELD=COLUMN"),
-    ):
-        errors = prevenant(*replay, *wrong, status=1, settings=usual)[1]
-        assert words in errors
-        assert len(errors.splitlines()) == 1
+    ],
+    ids=lambda value: " ".join(value[1:]) or "none" if isinstance(value, list) else "",
+)
+def test_what_of_real_data_is_mistyped_is_told_in_one_line(
+    tmp_path: Path, office: Mapping[str, str], wrong: list[str], words: str
+) -> None:
+    errors = prevenant(*REPLAY, *wrong, folder=tmp_path, status=1, settings=office)[1]
+    assert words in errors
+    assert len(errors.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
