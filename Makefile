@@ -23,6 +23,10 @@ APT := DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=120
 demo: $(VENV)/.demo broker
 	@$(BIN)/prevenant demo $(ARGS)
 
+# The processes that share the suite have no core left for threads of NumPy, which would wait for each other.
+test: export OMP_NUM_THREADS := 1
+# Every process that a test starts would compile the whole project again, which takes a quarter of its start.
+test: export PYTHONDONTWRITEBYTECODE :=
 test: $(VENV)/.dev servers
 	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist worksteal --cov --cov-report=term --cov-fail-under=88 $(ARGS)
 

@@ -15,7 +15,7 @@ from sqlmodel import Field, Session, SQLModel, and_, col, or_, select
 from notify.segments import fit_text, measure
 from notify.templating import CALENDAR, CANCEL, Templates
 from prevenant.store import wake
-from prevenant.tables import CaseEvent, add_case_event, json_column, utc_column
+from prevenant.tables import CaseEvent, add_case_event, json_column, list_column, utc_column
 
 OUTBOX = "outbox"
 """The bell that rings when a delivery can be attempted."""
@@ -76,9 +76,7 @@ class Message(SQLModel, table=True):
     ask: str | None = None
     """What is asked: `offer`, `acknowledge`, `person` (who calls back), `confirm`, `progress`,
     `rating`, `nps`, `ces`, or `question:NAME`; None expects no answer."""
-    ask_choices: list[dict[str, Any]] = Field(
-        default_factory=list, sa_column=Column(JSON, nullable=False)
-    )
+    ask_choices: list[dict[str, Any]] = list_column()
     """The answers to a `question`, in their order: each with `name` and `words`."""
     ask_open: bool = False
     ask_settled: bool = False

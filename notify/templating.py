@@ -8,13 +8,14 @@ from collections.abc import Mapping
 from datetime import datetime
 from functools import cache, lru_cache
 from pathlib import Path
+from types import CodeType
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from babel import UnknownLocaleError
 from babel.dates import format_date, format_time
 from babel.numbers import get_decimal_symbol
-from jinja2 import StrictUndefined, TemplateError, Undefined, meta, pass_context
+from jinja2 import StrictUndefined, Template, TemplateError, Undefined, meta, pass_context
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -75,8 +76,8 @@ class Templates:
                 )
         self._environment = make_environment()
         self._environment.filters["phrase"] = self._phrase
-        self._compiled = lru_cache(_COMPILED)(self._environment.from_string)
-        self._html = self._environment.from_string((_SHIPPED / "email.html.j2").read_text("utf-8"))
+        self._compiled = lru_cache(_COMPILED)(self._make)
+        self._html = self._make((_SHIPPED / "email.html.j2").read_text("utf-8"))
 
     @property
     def names(self) -> list[str]:
@@ -156,6 +157,10 @@ class Templates:
         languages = self._words[f"phrase_{code}"]
         return str((languages.get(str(context["language"])) or languages["en"])["sms"])
 
+    def _make(self, text: str) -> Template:
+        environment = self._environment
+        return Template.from_code(environment, _compile(text), environment.make_globals(None))
+
     def _text(self, text: Any, context: Mapping[str, Any]) -> str:
         return self._compiled(str(text)).render(context).strip()[:_MAX_RENDERED]
 
@@ -188,12 +193,26 @@ def make_environment() -> ImmutableSandboxedEnvironment:
     environment = ImmutableSandboxedEnvironment(
         undefined=StrictUndefined, autoescape=False, finalize=_said
     )
-    environment.filters.update(clock=_clock, day=_day, window=_window, phrase=str)
+    environment.filters.update(clock=_clock, day=_day, window=_window, phrase=_no_phrase)
     return environment
 
 
-def shipped_templates() -> dict[str, dict[str, Worded]]:
-    """Return the templates that come with Prevenant, by name and language."""
+@pass_context
+def _no_phrase(context: Context, code: str) -> str:
+    # Each rule book has its own. What takes the context is never worked out while a text is compiled.
+    del context
+    raise LookupError(code)
+
+
+@lru_cache(_COMPILED)
+def _compile(text: str) -> CodeType:
+    """Return the code of a text: the same for every rule book, which is read and tried again and again."""
+    return make_environment().compile(text)
+
+
+@cache
+def shipped_templates() -> Mapping[str, Mapping[str, Worded]]:
+    """Return the templates that come with Prevenant, by name and language; they are read once."""
     found: dict[str, dict[str, Worded]] = {}
     for language in LANGUAGES:
         problems: list[Problem] = []

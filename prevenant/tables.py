@@ -30,6 +30,17 @@ def json_column() -> Any:
     return Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
 
 
+def list_column() -> Any:
+    """Declare a column that holds a JSON array."""
+    return Field(default_factory=_make_list, sa_column=Column(JSON, nullable=False))
+
+
+def _make_list() -> list[Any]:
+    # For each row pydantic asks what arguments this takes. Of `list` itself Python finds that out by
+    # parsing, and leaves 100 KB in a cycle; here it reads it off.
+    return []
+
+
 class Alarm(SQLModel, table=True):
     """A rule's state on one device, from its onset to its end."""
 
@@ -70,9 +81,7 @@ class Alarm(SQLModel, table=True):
     held_until: datetime | None = utc_column(nullable=True)
     values: dict[str, Any] = json_column()
     reason: str
-    trace: list[dict[str, Any]] = Field(
-        default_factory=list, sa_column=Column(JSON, nullable=False)
-    )
+    trace: list[dict[str, Any]] = list_column()
     """Each comparison of the conditions: `condition`, `value`, `truth`."""
 
 

@@ -1,5 +1,6 @@
 """An MQTT broker for the demo, in a process of its own: mosquitto where it is installed, else amqtt."""
 
+import itertools
 import os
 import secrets
 import shutil
@@ -17,6 +18,7 @@ from simulators.processes import start_process
 _PATIENCE_S = 10.0
 _FREE_PORTS = range(20_000, 32_768)
 """Below what systems give to those who connect: a server that starts again finds its port free."""
+_turns = itertools.count(secrets.randbelow(len(_FREE_PORTS)))
 
 
 def start_broker(
@@ -51,9 +53,12 @@ def find_mosquitto() -> str | None:
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 that nobody uses, and that nobody is given by connecting."""
+    """Return a port of 127.0.0.1 that nobody uses, and that nobody is given by connecting.
+
+    Each comes in turn: one that was given and is not in use yet is not given to the next who asks.
+    """
     while True:
-        port = secrets.choice(_FREE_PORTS)
+        port = _FREE_PORTS[next(_turns) % len(_FREE_PORTS)]
         with closing(socket.socket()) as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port

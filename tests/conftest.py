@@ -1,8 +1,8 @@
 """Fixtures: servers for the session, and a world for a story."""
 
+import gc
 import itertools
 import os
-import shutil
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -14,15 +14,17 @@ from pydantic import SecretStr
 
 from prevenant import app as wiring
 from prevenant.settings import Settings
-from prevenant.store import Store
+from prevenant.store import Store, _make_engine
 from prevenant.stream import embedded
 from simulators.broker import free_port
 from simulators.carrier import Carrier
 from simulators.mailbox import Mailbox
+from tests.engines import Engines
 from tests.moved_clock import MovedClock
 from tests.servers import (
     Broker,
     Databases,
+    Files,
     make_database,
     make_tables,
     running_broker,
@@ -52,13 +54,34 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for name in [name for name in os.environ if name.startswith("PREVENANT_")]:
         monkeypatch.delenv(name)
-    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
+    # Not the usual ones: to draw one traceback with all its variables takes them seconds.
+    structlog.configure(
+        processors=[structlog.processors.format_exc_info, structlog.processors.KeyValueRenderer()],
+        logger_factory=structlog.ReturnLoggerFactory(),
+    )
+
+
+@pytest.fixture(autouse=True)
+def _own_garbage() -> Iterator[None]:
+    """Let an engine leave what stands by now to itself until its test ends, and no longer."""
+    usual = gc.get_threshold()
+    yield
+    gc.unfreeze()
+    gc.set_threshold(*usual)
 
 
 @pytest.fixture
 def clock() -> MovedClock:
     """Return a clock that shows Monday, 10 o'clock in Paris."""
     return MovedClock()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _lent_engines() -> Iterator[None]:
+    """Let the stores of one test after another have the same engine, with what it has compiled."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("prevenant.store._make_engine", Engines(_make_engine).lend)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -100,10 +123,17 @@ def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="session")
+def files(tables: Path) -> Files:
+    """Return the SQLite files of the session."""
+    return Files(tables)
+
+
 @pytest.fixture
-def sqlite_url(tables: Path, tmp_path: Path) -> str:
-    """Return a SQLite store with all tables."""
-    return f"sqlite:///{shutil.copy(tables, tmp_path / 'prevenant.db')}"
+def sqlite_url(files: Files) -> Iterator[str]:
+    """Lend a SQLite store with all tables."""
+    with files.lent() as path:
+        yield f"sqlite:///{path}"
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ import pytest
 from prevenant.store import Store
 from simulators.broker import find_mosquitto, free_port, start_broker
 
-_PATIENCE_S = 30.0
+_PATIENCE_S = 60.0
 
 
 def missing(what: str, command: str) -> None:
@@ -239,6 +239,27 @@ END $$
 """
 
 
+class Files:
+    """SQLite files with all tables, made anew and lent again under the same name."""
+
+    def __init__(self, tables: Path) -> None:
+        self._tables = tables
+        self._names = itertools.count()
+        self._free: list[Path] = []
+
+    @contextmanager
+    def lent(self) -> Iterator[Path]:
+        """Lend a file without rows."""
+        free = self._free
+        path = free.pop() if free else self._tables.with_name(f"lent_{next(self._names)}.db")
+        # Not written over: a connection that was forgotten would find what it knows nothing of.
+        for ending in ("", "-wal", "-shm"):
+            path.with_name(path.name + ending).unlink(missing_ok=True)
+        shutil.copy(self._tables, path)
+        yield path
+        free.append(path)
+
+
 def make_tables(url: str) -> None:
     """Make all tables in an empty database."""
     store = Store(url)
@@ -246,8 +267,11 @@ def make_tables(url: str) -> None:
     store.close()
 
 
-def wait_until(found: object, what: str, timeout_s: float = 15.0) -> object:
-    """Wait until the function `found` returns something true, and return it; fail if it never does."""
+def wait_until(found: object, what: str, timeout_s: float = 60.0) -> object:
+    """Wait until the function `found` returns something true, and return it; fail if it never does.
+
+    On a busy machine a process takes half a minute to start: patience costs nothing where all is well.
+    """
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         result = found()  # type: ignore[operator]

@@ -23,7 +23,7 @@ from tests.servers import Broker, wait_until
 from workflows.tables import Case
 
 DEMO_DATA = Path("prevenant/crm/demo")
-PATIENCE_S = 15.0
+PATIENCE_S = 60.0
 
 
 @dataclass

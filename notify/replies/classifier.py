@@ -44,6 +44,7 @@ class Classifier:
         from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
         from sklearn.multiclass import OneVsRestClassifier  # noqa: PLC0415
         from sklearn.pipeline import make_pipeline, make_union  # noqa: PLC0415
+        from threadpoolctl import threadpool_limits  # noqa: PLC0415
 
         self._model: Any = make_pipeline(
             make_union(
@@ -54,7 +55,9 @@ class Classifier:
                 LogisticRegression(C=10.0, class_weight="balanced", solver="liblinear")
             ),
         )
-        self._model.fit([one.plain for one in examples], [one.intent for one in examples])
+        # What is multiplied is small: more threads wait for each other, and take three times as much.
+        with threadpool_limits(1):
+            self._model.fit([one.plain for one in examples], [one.intent for one in examples])
 
     def weigh(self, plain: str) -> dict[str, float]:
         """Return how much a text of plain words is like each intent; the shares come to 1."""

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import JSON, Column, Index
 from sqlmodel import Field, SQLModel
 
-from prevenant.tables import json_column, utc_column
+from prevenant.tables import json_column, list_column, utc_column
 
 CRM = "crm"
 """The bell that rings when anything here has changed."""
@@ -124,9 +124,9 @@ class Technician(SQLModel, table=True):
     """Each with `days` (0 is Monday), `start` and `end` as HH:MM in the technician's time zone."""
     holidays: str = ""
     """Whose public holidays are free: a country, perhaps with a region, such as `FR` or `DE-BY`."""
-    areas: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
+    areas: list[str] = list_column()
     """The areas that the technician serves; none means everywhere."""
-    parts: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    parts: dict[str, Any] = json_column()
     """Parts carried: name to count."""
     position_latitude: float | None = None
     position_longitude: float | None = None

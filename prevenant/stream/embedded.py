@@ -44,6 +44,7 @@ from prevenant.stream.changing import (
     end_alarms_of_types_gone,
     hand_over,
 )
+from prevenant.stream.waiting import Waiting
 from prevenant.stream.writing import AlarmWriter
 from prevenant.tables import add_timeline
 from rules.book import RuleBook
@@ -51,8 +52,6 @@ from rules.processor import Processor, in_utc
 
 log = structlog.get_logger()
 
-_QUEUED_BATCHES = 64
-"""When this many batches wait to be decided, the broker has to hold back."""
 _SNAPSHOT_EVERY = timedelta(seconds=5)
 _POSTPONED_AT_MOST = 12
 """How often a snapshot is put off while alarms wait to be written, before deciding waits for them."""
@@ -93,7 +92,7 @@ class EmbeddedHost:
         """How other topics are listened to; the listener's, once there is one."""
         self.publish: Callable[[str, bytes], None] = lambda _topic, _payload: None
         """How devices are sent something; the listener's, once there is one."""
-        self._batches: queue.Queue[Batch | _Successor | None] = queue.Queue(_QUEUED_BATCHES)
+        self._batches: Waiting[Batch | _Successor | None] = Waiting()
         self._stopping = threading.Event()
         self._arriving = threading.Lock()
         """Held from a batch's time of arrival until it is in the journal."""

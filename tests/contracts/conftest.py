@@ -19,7 +19,7 @@ from tests.moved_clock import MovedClock
 
 @pytest.fixture
 def rig(
-    tmp_path_factory: pytest.TempPathFactory,
+    sqlite_url: str,
     clock: MovedClock,
     carrier: Carrier,
     mailbox: Mailbox,
@@ -27,7 +27,7 @@ def rig(
 ) -> Iterator[Rig]:
     """Run an outbox with all channels; receipts do not reach it."""
     monkeypatch.setattr("notify.sms.TIMEOUT_S", 0.5)
-    store = Store(f"sqlite:///{tmp_path_factory.mktemp('store') / 'prevenant.db'}")
+    store = Store(sqlite_url)
     store.upgrade()
     settings = Settings(
         twilio_account_sid=carrier.account,

@@ -79,14 +79,14 @@ def desk(clock: MovedClock) -> Iterator[Desk]:
 
 @pytest.fixture
 def rig(
-    tmp_path_factory: pytest.TempPathFactory,
+    sqlite_url: str,
     clock: MovedClock,
     desk: Desk,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Rig]:
     """Run an outbox that calls webhooks."""
     monkeypatch.setattr("notify.webhook.TIMEOUT_S", 0.5)
-    store = Store(f"sqlite:///{tmp_path_factory.mktemp('store') / 'prevenant.db'}")
+    store = Store(sqlite_url)
     store.upgrade()
     settings = Settings(webhook_secret=SecretStr(SECRET))
     rig = Rig(store, clock, desk, {WEBHOOK: Webhook(settings, clock)})

@@ -41,7 +41,7 @@ def test_nothing_is_lost_while_journal_and_store_cannot_be_written(world: World)
         wait_until(host.is_refused, "refusal of the journal")
         assert host.frames == 1
         assert world.engine.ended.is_set() is False
-    wait_until(lambda: host.frames == 1 + MESSAGES, "the rest", 30)
+    wait_until(lambda: host.frames == 1 + MESSAGES, "the rest")
     world.clock.advance(seconds=60)
     world.expect_case("door-held-open", state="open")
     journal = world.engine._journal

@@ -53,9 +53,9 @@ def test_every_message_comes_exactly_once(
     moment: str, engine: EngineProcess, broker: Broker, real_carrier: Carrier
 ) -> None:
     engine.start(["-m", "tests.faults.killed_engine", moment])
-    wait_until(lambda: _subscribed(engine), "subscription", 20)
+    wait_until(lambda: _subscribed(engine), "subscription")
     _publish(broker.url, in_cabinet=False)
-    wait_until(lambda: not engine.is_running(), f"death: {moment}", 20)
+    wait_until(lambda: not engine.is_running(), f"death: {moment}")
     assert engine.process is not None
     assert engine.process.returncode == -9
 
@@ -64,7 +64,7 @@ def test_every_message_comes_exactly_once(
 
     real_carrier.wait_for(lambda: len(real_carrier.sent) >= EXPECTED, 30)
     _publish(broker.url, in_cabinet=True)
-    wait_until(lambda: _is_closed(engine), "end of the case", 20)
+    wait_until(lambda: _is_closed(engine), "end of the case")
     sent = Counter((one.kind, one.to) for one in real_carrier.sent)
     assert len(sent) == EXPECTED
     assert set(sent.values()) == {1}, sent

@@ -51,19 +51,19 @@ def test_each_alarm_is_raised_and_cleared_once(
     engine.wait_until_ready()
     _publish(broker.url, "a/s/doors/d1", open=True)
     _publish(broker.url, "a/s/lamps/l1", lit=True)
-    wait_until(lambda: len(_alarms(engine)) == 2, "first alarms", 20)
+    wait_until(lambda: len(_alarms(engine)) == 2, "first alarms")
     second = tmp_path / "second.yaml"
     second.write_text(SECOND, "utf-8")
     (tmp_path / "published").touch()
     assert "version 2, and active" in engine.run("rules", "publish", str(second))
-    wait_until(lambda: not engine.is_running(), f"death: {moment}", 20)
+    wait_until(lambda: not engine.is_running(), f"death: {moment}")
     assert engine.process is not None
     assert engine.process.returncode == -9
 
     engine.start()
     engine.wait_until_ready()
     assert "Rule book: version 2" in engine.log.read_text("utf-8")
-    wait_until(lambda: len(_alarms(engine)) == 4, "alarms of the second book", 30)
+    wait_until(lambda: len(_alarms(engine)) == 4, "alarms of the second book")
     alarms = _alarms(engine)
     assert {name: alarm.state for name, alarm in alarms.items()} == {
         "wide-open": "cleared",

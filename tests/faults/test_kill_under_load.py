@@ -108,7 +108,7 @@ class Load:
         self._stopping.set()
         self._thread.join()
         with suppress(BaseException):
-            wait_until(lambda: len(self._acknowledged) >= len(self._sent), "acknowledgements", 10)
+            wait_until(lambda: len(self._acknowledged) >= len(self._sent), "acknowledgements")
         self._client.disconnect()
         self._client.loop_stop()
         return {self._sent[mid] for mid in self._acknowledged if mid in self._sent}
@@ -133,7 +133,7 @@ def nursery(tmp_path: Path, proxy: Proxy) -> Iterator[Nursery]:
     folder.mkdir()
     nursery = Nursery(folder, f"mqtt://127.0.0.1:{proxy.port}?keepalive=2")
     nursery.bear()
-    wait_until(lambda: "subscribed" in (folder / "nursery.log").read_text(), "birth", 30)
+    wait_until(lambda: "subscribed" in (folder / "nursery.log").read_text(), "birth")
     yield nursery
     nursery.close()
 

@@ -16,6 +16,7 @@ from prevenant.store import Store
 from prevenant.stream.embedded import EmbeddedHost
 from prevenant.tables import Alarm, TimelineEntry
 from tests.moved_clock import MovedClock
+from tests.servers import Files
 
 FIRST = """
 devices:
@@ -39,9 +40,10 @@ Step = Callable[["Life"], None]
 class Life:
     """An engine's deciding part, which a test drives by hand and may end at any moment."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, url: str) -> None:
         folder.mkdir()
         self.folder = folder
+        self.url = url
         self.clock = MovedClock()
         self._open()
         self.publish(FIRST)
@@ -49,7 +51,7 @@ class Life:
 
     def _open(self) -> None:
         self.journal = Journal(self.folder / "journal.db")
-        self.store = Store(f"sqlite:///{self.folder / 'store.db'}")
+        self.store = Store(self.url)
         self.store.upgrade()
 
     def _begin(self) -> None:
@@ -186,11 +188,12 @@ def run(life: Life, crash_after: str = "", *, snapshots: bool = True) -> Life:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Life]:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, files: Files) -> Iterator[Life]:
     """Return a life in which nothing crashed."""
-    life = run(Life(tmp_path_factory.mktemp("lives") / "undisturbed"))
-    yield life
-    life.close()
+    with files.lent() as path:
+        life = run(Life(tmp_path_factory.mktemp("lives") / "undisturbed", f"sqlite:///{path}"))
+        yield life
+        life.close()
 
 
 def test_the_whole_goes_as_it_should(undisturbed: Life) -> None:
@@ -208,16 +211,18 @@ def test_the_whole_goes_as_it_should(undisturbed: Life) -> None:
 @pytest.mark.parametrize("snapshots", [True, False], ids=["snapshots", "none"])
 @pytest.mark.parametrize("step", [name for name, _ in STEPS])
 def test_a_crash_changes_nothing(
-    step: str, tmp_path: Path, undisturbed: Life, *, snapshots: bool
+    step: str, tmp_path: Path, sqlite_url: str, undisturbed: Life, *, snapshots: bool
 ) -> None:
-    life = run(Life(tmp_path / "crashed"), step, snapshots=snapshots)
+    life = run(Life(tmp_path / "crashed", sqlite_url), step, snapshots=snapshots)
     assert life.alarms() == undisturbed.alarms()
     assert life.story() == undisturbed.story()
     life.close()
 
 
-def test_it_is_the_same_with_a_crash_behind_every_step(tmp_path: Path, undisturbed: Life) -> None:
-    life = Life(tmp_path / "crashed")
+def test_it_is_the_same_with_a_crash_behind_every_step(
+    tmp_path: Path, sqlite_url: str, undisturbed: Life
+) -> None:
+    life = Life(tmp_path / "crashed", sqlite_url)
     for _, step in STEPS:
         step(life)
         life.crash()

@@ -24,7 +24,7 @@ from tests.faults.stopped_worker import AT_THE_DOOR, CLAIM_S, MOMENTS, RULE
 from tests.servers import Postgres, make_database, postgres_server, wait_until
 from workflows.tables import Case
 
-_PATIENCE_S = 40.0
+_PATIENCE_S = 60.0
 
 
 class Worker:

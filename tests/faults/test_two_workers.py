@@ -171,7 +171,7 @@ def test_whoever_stands_still_loses_the_row_and_cannot_commit(
         with stalled.write() as session:
             event = session.exec(query).one()
             assert not runtime.work_once(clock.now())
-            wait_until(lambda: runtime.work_once(clock.now()), "the other to take over", 20)
+            wait_until(lambda: runtime.work_once(clock.now()), "the other to take over")
             event.error = "written late"
             session.add(event)
 

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -40,9 +39,8 @@ class Listed:
 
 
 @pytest.fixture
-def listed(tmp_path: Path) -> Iterator[Listed]:
-    store = Store(f"sqlite:///{tmp_path / 'store.db'}")
-    store.upgrade()
+def listed(sqlite_url: str) -> Iterator[Listed]:
+    store = Store(sqlite_url)
     yield Listed(store)
     store.close()
 
@@ -62,7 +60,7 @@ def test_a_device_of_which_only_a_kept_reading_is_known_falls_silent_too(listed:
 
 
 def test_offline_devices_are_listed_though_others_come_before_them(
-    listed: Listed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    listed: Listed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     row = listed.hear(BEGIN)
     with listed.store.write() as session:
@@ -70,6 +68,6 @@ def test_offline_devices_are_listed_though_others_come_before_them(
             online = number != 7
             more = {"id": f"s/e{number}", "is_online": online, "silent_after_s": 0.0}
             session.add(HeardDevice(**(row.model_dump() | more)))
-    monkeypatch.setenv("PREVENANT_DATABASE_URL", f"sqlite:///{tmp_path / 'store.db'}")
+    monkeypatch.setenv("PREVENANT_DATABASE_URL", listed.store.url)
     told = CliRunner().invoke(app, ["devices", "list", "--offline", "--limit", "1", "--json"])
     assert [one["id"] for one in json.loads(told.output)] == ["s/e7"]

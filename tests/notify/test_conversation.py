@@ -49,8 +49,9 @@ class Contact:
         """Say something."""
         self._count += 1
         inbound = Inbound(f"in{self._count}", channel, ADDRESSES[channel], text, **more)
+        meaning = read_meaning(text)
         with self.store.write() as session:
-            return receive(session, self.templates, inbound, self.clock.now())
+            return receive(session, self.templates, inbound, self.clock.now(), meaning=meaning)
 
     def heard(self) -> list[tuple[int | None, str]]:
         """Return which cases heard what."""

@@ -83,9 +83,10 @@ def say(store: Store, clock: MovedClock) -> Callable[[str], Reply]:
     count = iter(range(1_000))
 
     def saying(text: str, provider_id: str = "") -> Reply:
+        meaning = read_meaning(text)
         with store.write() as session:
             inbound = Inbound(provider_id or f"SM{next(count)}", "sms", NUMBER, text)
-            return receive(session, TEMPLATES, inbound, clock.now())
+            return receive(session, TEMPLATES, inbound, clock.now(), meaning=meaning)
 
     return saying
 

@@ -4,7 +4,7 @@ import pytest
 from jinja2 import TemplateError
 from jinja2.exceptions import SecurityError, UndefinedError
 
-from notify.templating import LANGUAGES, Templates, shipped_templates
+from notify.templating import LANGUAGES, Templates, Worded, shipped_templates
 from prevenant.book_uses import sample_variables
 
 TEMPLATES = Templates()
@@ -135,3 +135,14 @@ def test_what_a_device_says_is_text_and_never_markup_or_template() -> None:
     assert isinstance(worded, dict)
     assert "{{ 7 * 7 }}" in worded["text"]
     assert "&lt;b&gt;{{ 7 * 7 }}" in worded["html"]
+
+
+def test_of_two_books_with_the_same_text_each_says_its_own_phrase() -> None:
+    said = []
+    for word in ("lift", "elevator"):
+        own: dict[str, dict[str, Worded]] = {
+            "stuck": {"en": {"sms": "The {{ 'machine' | phrase }} is stuck."}},
+            "phrase_machine": {"en": {"sms": word}},
+        }
+        said.append(Templates(own).render("stuck", "en", "sms", {}))
+    assert said == ["The lift is stuck.", "The elevator is stuck."]

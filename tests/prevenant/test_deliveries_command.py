@@ -1,7 +1,6 @@
 """`prevenant deliveries`: what did not arrive is listed without addresses, and given again to machines."""
 
 import json
-from pathlib import Path
 
 import pytest
 from sqlmodel import select
@@ -49,12 +48,10 @@ URL = "https://desk.example.com/hooks/secret-token"
 
 
 @pytest.fixture
-def store_of_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+def store_of_commands(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Store:
     """Return the store that commands use, with a failed call and a failed text in it."""
-    url = f"sqlite:///{tmp_path / 'prevenant.db'}"
-    monkeypatch.setenv("PREVENANT_DATABASE_URL", url)
-    store = Store(url)
-    store.upgrade()
+    monkeypatch.setenv("PREVENANT_DATABASE_URL", sqlite_url)
+    store = Store(sqlite_url)
     now = MovedClock().now()
     recipient = Recipient("c", "Zoe", "customer", "en", "UTC", {"sms": "+33639980041"})
     with store.write() as session:

@@ -19,6 +19,10 @@ def test_a_free_port_is_given_to_nobody_who_connects() -> None:
     assert not [port for port in (free_port() for _ in range(50)) if port in lent]
 
 
+def test_a_port_that_was_given_and_is_not_in_use_yet_is_not_given_again() -> None:
+    assert len({free_port() for _ in range(500)}) == 500
+
+
 def test_a_port_in_use_is_not_free(monkeypatch: pytest.MonkeyPatch) -> None:
     with closing(socket.socket()) as used:
         used.bind(("127.0.0.1", free_port()))

@@ -106,11 +106,11 @@ def test_every_row_is_published_as_it_was_recorded(
     subscribed: list[object] = []
     listener.on_subscribe = lambda *_: subscribed.append(1)
     listener.subscribe("#", qos=1)
-    wait_until(lambda: subscribed, "subscription", 10)
+    wait_until(lambda: subscribed, "subscription")
 
     assert replay_csv(broker.url, file, types[kind], device, fields, None, 1e9, 300) == 300
 
-    wait_until(lambda: len(heard) == 300, "every row", 20)
+    wait_until(lambda: len(heard) == 300, "every row")
     listener.disconnect()
     listener.loop_stop()
     rows = pd.read_csv(file).head(300)

@@ -9,7 +9,7 @@ from sqlmodel import Session, col, select
 
 from notify.delivery import move
 from notify.message import DELIVERED, FAILED, SENT, Delivery, Message
-from notify.replies import Inbound, receive
+from notify.replies import Inbound, read_meaning, receive
 from notify.templating import Templates, read_templates
 from prevenant.crm.shifts import parse_shifts
 from prevenant.crm.tables import Contact, Customer, Device, RoleHolder, Site, Technician
@@ -151,10 +151,12 @@ class Room:
 
     def reply(self, contact: str, text: str) -> str:
         """Let somebody answer by SMS; return what became of it."""
+        meaning = read_meaning(text)
         with self.store.write() as session:
             number = session.get_one(Contact, contact).phone
             inbound = Inbound(f"in-{next(self._numbers)}", "sms", number, text)
-            outcome = receive(session, self.templates, inbound, self.clock.now()).outcome
+            now = self.clock.now()
+            outcome = receive(session, self.templates, inbound, now, meaning=meaning).outcome
         self.work()
         return outcome
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 from sqlalchemy import event
@@ -43,10 +42,9 @@ def plans_of(session: Session) -> Iterator[list[str]]:
 
 
 @pytest.fixture
-def session(tmp_path: Path) -> Iterator[Session]:
+def session(sqlite_url: str) -> Iterator[Session]:
     """Return a session on an SQLite with all tables."""
-    store = Store(f"sqlite:///{tmp_path / 'x.db'}")
-    store.upgrade()
+    store = Store(sqlite_url)
     with store.read() as session:
         yield session
     store.close()
