@@ -116,6 +116,8 @@ def _call_rows(target: Target, calls: Calls, lives: Lives) -> NDArray[np.intp]:
     if is_over:
         return np.asarray(hits[first], np.intp)
     found: list[int] = []
+    if not len(hits):
+        return hits
     for begins, ends in zip(first, [*first[1:], len(hits)], strict=True):
         times, here = lives.at[hits[begins:ends]], 0
         while here < len(times):
@@ -142,8 +144,16 @@ def choose_calls(target: Target, window: tuple[float, float], lives: Lives) -> C
             costs.append(outcome.cost())
         # The middle of a valley is as good on what is not seen as on this.
         steady = np.convolve(np.pad(costs, 1, mode="edge"), np.ones(3) / 3, mode="valid")
-        place = int(np.argmin(steady))
+        place = _middle(steady <= steady.min() + 1e-9)
         if steady[place] < least - 1e-9:
             least = float(steady[place])
             best = Calls(float(thresholds[place]), debounce, earliest, latest)
     return best
+
+
+def _middle(low: NDArray[np.bool_]) -> int:
+    """Return the middle of the longest run."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], low, [False]])))
+    begins, ends = edges[::2], edges[1::2]
+    longest = int(np.argmax(ends - begins))
+    return int((begins[longest] + ends[longest] - 1) // 2)

@@ -43,7 +43,9 @@ class DetectorScorer:
             last = self._at.get(device, 0.0)
             at = last + 1.0 if place is None else place
             if device not in self._at or at > last:
-                found = self._detector.score(device, at, values)
+                found = self._detector.score(
+                    device, at, dict(zip(self._names, values, strict=True))
+                )
                 self._at[device] = at
                 self._found[device] = found
                 self._said[device] = Prediction(found.score, found.score, found.score, at)

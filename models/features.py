@@ -65,6 +65,8 @@ class Regimes(msgspec.Struct, frozen=True):
     means: list[list[float]]
     scales: list[list[float]]
     """Spread; beyond all bounds where a channel is constant in a regime."""
+    heed: list[float] = []
+    """By channel: 1 where it tells regimes apart, 0 where it does not; empty: all do."""
 
 
 class Feature(msgspec.Struct, frozen=True):
@@ -182,6 +184,7 @@ class States:
         self._spread_mean = np.array(definition.spread_mean, float)
         self._spread = np.array(definition.spread, float)
         self._centres = np.array(definition.regimes.centres, float)
+        self._heed = np.array(definition.regimes.heed or [1.0] * channels, float)
         self._means = np.array(definition.regimes.means, float)
         self._scales = np.array(definition.regimes.scales, float)
         self._wear = np.array(definition.wear, float).reshape(-1, channels).T
@@ -293,7 +296,7 @@ class States:
         """Return in which regime each row is: the nearest, by what is known of it."""
         known = (channels - self._spread_mean) / self._spread
         apart = known[:, None, :] - self._centres
-        distance = np.where(np.isnan(apart), 0.0, apart * apart).sum(axis=2)
+        distance = np.where(np.isnan(apart), 0.0, apart * apart * self._heed).sum(axis=2)
         return np.asarray(distance.argmin(axis=1), np.intp)
 
     def _with_wear(self, values: Floats) -> Floats:

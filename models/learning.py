@@ -23,6 +23,8 @@ from models.labels import Labels
 _MOST_WORDS = 24
 _MOST_REGIMES = 10
 _SILHOUETTE = 0.6
+_TELLING = 0.8
+"""A channel tells regimes apart where so much of its variance lies between them."""
 _LOOKED_AT = 2_000
 """So many rows are clustered."""
 _SWITCHES = 5
@@ -51,12 +53,14 @@ def learn_definition(
         for number, one in enumerate(kept)
         for word in (one.words or ("",))
     )
-    one_regime = Regimes([[0.0] * len(channels)], [[0.0] * len(channels)], [[1.0] * len(channels)])
+    one_regime = _one_regime([0.0] * len(channels), [1.0] * len(channels))
     plain = Definition(kept, channels, one_regime, [], [], dropped=dropped)
+    if not channels:
+        return plain
     values = plain.read_columns({name: rows[name].to_numpy() for name in plain.fields})
     mean, spread = _spread(values)
-    regimes = (has_past and _find_regimes((values - mean) / spread, values, rows)) or Regimes(
-        [[0.0] * len(channels)], [mean.tolist()], [spread.tolist()]
+    regimes = (has_past and _find_regimes((values - mean) / spread, values, rows)) or _one_regime(
+        mean.tolist(), spread.tolist()
     )
     step, life = _step(rows), labels.life
     definition = Definition(
@@ -125,7 +129,7 @@ def _look_through(
                 kept.append(Input(text, words))
             continue
         one = Input(text)
-        plain = Definition((one,), (Channel(text, 0),), Regimes([], [], []), [], [])
+        plain = Definition((one,), (Channel(text, 0),), _one_regime([0.0], [1.0]), [], [])
         values = plain.read_columns({name: rows[name].to_numpy() for name in plain.fields})[:, 0]
         values = values[np.isfinite(values)]
         if not len(values):
@@ -148,25 +152,31 @@ def _step(rows: pd.DataFrame) -> float:
     return float(apart.median()) if len(apart) else 1.0
 
 
+def _one_regime(mean: list[float], spread: list[float]) -> Regimes:
+    return Regimes([[0.0] * len(mean)], [mean], [spread])
+
+
 def _find_regimes(known: Floats, values: Floats, rows: pd.DataFrame) -> Regimes | None:
-    """Return the ways of working that devices switch between; None where there is one."""
+    """Return the ways of working that devices switch between; None where there is one.
+
+    Looked for twice: first among all channels, then among those that tell the first finding apart.
+    """
     known = np.where(np.isnan(known), 0.0, known)
     random = np.random.default_rng(0)
     chosen = random.choice(len(known), min(_LOOKED_AT, len(known)), replace=False)
     sample = known[chosen]
     if len(np.unique(sample, axis=0)) <= _MOST_REGIMES:
         return None
-    best, centres = _SILHOUETTE, None
-    for count in range(2, _MOST_REGIMES + 1):
-        found = KMeans(count, n_init=3, random_state=0).fit(sample)
-        if len(np.unique(found.labels_)) < count:
-            break
-        score = silhouette_score(sample, found.labels_)
-        if score > best + 0.01:
-            best, centres = score, found.cluster_centers_
-    if centres is None:
+    labels, _, score = _cluster(sample)
+    heed = _share_between(sample, labels) >= _TELLING
+    if not heed.any() or (score < _SILHOUETTE and heed.all()):
         return None
-    regime = ((known[:, None, :] - centres) ** 2).sum(axis=2).argmin(axis=1)
+    labels, count, score = _cluster(sample[:, heed])
+    if score < _SILHOUETTE:
+        return None
+    centres = np.array([sample[labels == number].mean(axis=0) for number in range(count)])
+    apart = known[:, None, heed] - centres[:, heed]
+    regime = (apart**2).sum(axis=2).argmin(axis=1)
     if not _is_switched(regime, rows):
         return None
     whole = np.nanstd(values, axis=0)
@@ -177,7 +187,27 @@ def _find_regimes(known: Floats, values: Floats, rows: pd.DataFrame) -> Regimes 
         spread = np.nanstd(own, axis=0)
         told = spread > 1e-6 * np.where(whole > 0, whole, 1.0)
         scales[number, told] = spread[told]
-    return Regimes(centres.tolist(), means.tolist(), scales.tolist())
+    return Regimes(centres.tolist(), means.tolist(), scales.tolist(), heed.astype(float).tolist())
+
+
+def _cluster(sample: Floats) -> tuple[NDArray[np.intp], int, float]:
+    """Return the clusters that stand apart best: by row which one, how many, and the silhouette."""
+    best, labels, most = -1.0, np.zeros(len(sample), np.intp), 1
+    for count in range(2, min(_MOST_REGIMES, len(np.unique(sample, axis=0)) - 1) + 1):
+        found = KMeans(count, n_init=3, random_state=0).fit(sample)
+        if len(np.unique(found.labels_)) < count:
+            break
+        score = float(silhouette_score(sample, found.labels_))
+        if score > best + 0.01:
+            best, labels, most = score, found.labels_.astype(np.intp), count
+    return labels, most, best
+
+
+def _share_between(sample: Floats, labels: NDArray[np.intp]) -> Floats:
+    """Return by channel how much of its variance lies between clusters."""
+    centres = np.array([sample[labels == one].mean(axis=0) for one in range(labels.max() + 1)])
+    whole = sample.var(axis=0)
+    return np.asarray(centres[labels].var(axis=0) / np.where(whole > 0, whole, 1.0), float)
 
 
 def _is_switched(regime: NDArray[np.intp], rows: pd.DataFrame) -> bool:
@@ -196,10 +226,11 @@ def _find_wear(
         return []
     centres = np.array(regimes.centres)
     known = np.nan_to_num((values - mean) / spread)
-    regime = ((known[:, None, :] - centres) ** 2).sum(axis=2).argmin(axis=1)
+    apart = (known[:, None, :] - centres) ** 2 * np.array(regimes.heed or [1.0] * len(mean))
+    regime = apart.sum(axis=2).argmin(axis=1)
     z = np.nan_to_num((values - np.array(regimes.means)[regime]) / np.array(regimes.scales)[regime])
-    apart = z[near].mean(axis=0) - z[far].mean(axis=0)
-    if not np.abs(apart).sum():
+    moved = z[near].mean(axis=0) - z[far].mean(axis=0)
+    if not np.abs(moved).sum():
         return []
     within = np.atleast_2d(np.cov(z[far].T)) + _SHRINK * np.eye(z.shape[1])
-    return [(one / np.abs(one).sum()).tolist() for one in (apart, np.linalg.solve(within, apart))]
+    return [(one / np.abs(one).sum()).tolist() for one in (moved, np.linalg.solve(within, moved))]

@@ -1,0 +1,157 @@
+"""A model is trained on made-up machines, and judged by those that it has not seen."""
+
+import json
+
+import msgspec
+import numpy as np
+import pytest
+
+from models.base import CYCLES, FAILURE, REMAINING_LIFE, SECONDS, Card, History, Target
+from models.labels import label_rows
+from models.scoring import Scorer, judge_on, make_scorer, predict
+from models.training import Model, train
+from prevenant.domain import DeviceType, FieldType, Reading
+from prevenant.errors import ConfigurationError
+from tests.models.wearing import repaired_machine, wearing_machines
+
+
+@pytest.fixture(scope="module")
+def history() -> History:
+    return wearing_machines(12)
+
+
+@pytest.fixture(scope="module")
+def model(history: History) -> Model:
+    return train(history, name="press", seed=1)
+
+
+def readings_of(history: History) -> list[Reading]:
+    fields = tuple(FieldType(name, float) for name in history.fields)
+    values_type = DeviceType("press", "a/{site}/{device}", fields).values_type
+    return [
+        Reading("press", "", str(row[0]), float(n), float(n), values_type(*row[2:]))
+        for n, row in enumerate(history.rows.itertuples(index=False))
+    ]
+
+
+def test_what_it_says_of_machines_that_it_has_not_seen(model: Model) -> None:
+    metrics = model.card.metrics
+    assert metrics["rmse"] is not None
+    assert metrics["rmse"] < 12
+    assert metrics["failures"] == 12
+    assert metrics["caught"] is not None
+    assert metrics["caught"] >= 0.75
+    assert metrics["within_interval"] == pytest.approx(0.9, abs=0.07)
+
+
+def test_each_machine_was_judged_by_a_model_without_it(history: History, model: Model) -> None:
+    """Lives that are told apart by nothing but their name cannot be learned by heart."""
+    assert model.out_of_fold is not None
+    fresh = wearing_machines(8, seed=99)
+    said = judge_on(model, fresh)
+    off = float(np.sqrt(((said["prediction"] - said["truth"]) ** 2).mean()))
+    seen = judge_on(model, history)
+    by_heart = float(np.sqrt(((seen["prediction"] - seen["truth"]) ** 2).mean()))
+    assert model.card.metrics["rmse"] is not None
+    assert model.card.metrics["rmse"] > 0.8 * off
+    assert by_heart < 0.8 * model.card.metrics["rmse"]
+
+
+def test_the_same_seed_gives_the_same_model(history: History, model: Model) -> None:
+    again = train(history, name="press", seed=1)
+    assert again.card.metrics == model.card.metrics
+    assert predict(again, history).equals(predict(model, history))
+
+
+def test_the_stream_says_what_predict_says(history: History, model: Model) -> None:
+    said = [
+        Scorer.score(scorer, [one])[0] for scorer in [Scorer(model)] for one in readings_of(history)
+    ]
+    table = predict(model, history)
+    assert [one.value if one else None for one in said] == table["prediction"].tolist()
+    assert [one.low if one else None for one in said] == table["low"].tolist()
+    in_batches, scorer, readings = [], Scorer(model), readings_of(history)
+    for begin in range(0, len(readings), 137):
+        in_batches += scorer.score(readings[begin : begin + 137])
+    assert in_batches == said
+
+
+def test_a_scorer_goes_on_from_what_was_kept(history: History, model: Model) -> None:
+    readings = readings_of(history)[:200]
+    whole = Scorer(model).score(readings)
+    first = Scorer(model)
+    first.score(readings[:77])
+    kept = msgspec.msgpack.decode(msgspec.msgpack.encode(first.snapshot()))
+    second = Scorer(model)
+    second.restore(kept)
+    assert second.score(readings[77:]) == whole[77:]
+
+
+def test_a_device_is_asked_about_no_more_often_than_is_said(history: History, model: Model) -> None:
+    readings = readings_of(history)[:30]
+    often, seldom = Scorer(model).score(readings), Scorer(model, score_every=10.0).score(readings)
+    assert len({one.at for one in seldom if one}) == 3
+    assert [one for n, one in enumerate(seldom) if n % 10 == 0] == often[::10]
+
+
+def test_the_card_is_plain_text_and_comes_back(model: Model) -> None:
+    text = msgspec.json.encode(model.card)
+    assert msgspec.json.decode(text, type=Card) == model.card
+    assert json.loads(text)["target"]["kind"] == REMAINING_LIFE
+
+
+def test_one_machine_with_several_failures_is_judged_by_its_lives() -> None:
+    history = repaired_machine()
+    model = train(history, target=Target(FAILURE, SECONDS, 6 * 3600.0), window=(600.0, 6 * 3600.0))
+    assert model.card.metrics["caught"] == 1.0
+    assert model.card.metrics["premature_per_1000"] is not None
+    assert model.card.metrics["premature_per_1000"] < 250
+    assert model.out_of_fold is not None
+    said = model.out_of_fold
+    assert said[said["truth"] == 1]["prediction"].median() > 0.5
+    assert said[said["truth"] == 0]["prediction"].median() < 0.05
+
+
+def test_rows_too_close_to_the_end_of_a_record_are_not_called_healthy() -> None:
+    history = repaired_machine(3)
+    cut = History(history.rows, history.failures.head(2), SECONDS)
+    fails = label_rows(cut, Target(FAILURE, SECONDS, 3600.0)).fails_within(3600.0)
+    assert np.isnan(fails[-6:]).all()
+    assert not np.isnan(fails[:-6]).any()
+
+
+@pytest.mark.parametrize(
+    ("history", "target", "told"),
+    [
+        (wearing_machines(1), None, "the data shows 1 failures"),
+        (wearing_machines(4), Target(REMAINING_LIFE, SECONDS), "the data counts cycles"),
+        (wearing_machines(4), Target(FAILURE, CYCLES, 500.0), "every row of the data is close"),
+    ],
+)
+def test_what_cannot_be_learned_from_is_refused_with_the_remedy(
+    history: History, target: Target | None, told: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=told):
+        train(history, target=target)
+
+
+def test_data_without_anything_that_moves_is_refused() -> None:
+    history = wearing_machines(4)
+    rows = history.rows[["device", "at", "fixed"]]
+    with pytest.raises(ConfigurationError, match="fixed: it is always the same"):
+        train(History(rows, history.failures, CYCLES))
+
+
+def test_a_detector_needs_no_failures_and_scores_the_stream(history: History) -> None:
+    model = train(
+        History(history.rows, history.failures.head(0), CYCLES), target=Target("anomaly", CYCLES)
+    )
+    readings = readings_of(history)[:120]
+    scorer = make_scorer(model)
+    said = scorer.score(readings)
+    assert all(one is not None and 0 <= one.value <= 1 for one in said)
+    again = make_scorer(model)
+    first = again.score(readings[:50])
+    fresh = make_scorer(model)
+    fresh.restore(msgspec.msgpack.decode(msgspec.msgpack.encode(again.snapshot())))
+    assert first + fresh.score(readings[50:]) == said
