@@ -161,11 +161,27 @@ def claim(
 ) -> Claimed:
     """Claim what is due, the most urgent first, as far as there is `room` for its severity.
 
+    What is `in_hand` may grow meanwhile, by what we claim in transactions beside this one.
+    """
+    found = list(_find_claimable(session, room, _params(owner, in_hand, at[0], left)))
+    free = [one for one in found if one.claimed_by != owner or one.id not in in_hand]
+    return take(session, owner, free, at, channels, rules)
+
+
+def take(
+    session: Session,
+    owner: str,
+    found: Sequence[Delivery],
+    at: tuple[datetime, float],
+    channels: Collection[str],
+    rules: HouseRules = NO_RULES,
+) -> Claimed:
+    """Claim deliveries that nobody else can claim meanwhile.
+
     What may not go yet by the `rules` waits for its time instead.
     """
     now, steady = at
     claimed = Claimed()
-    found = list(_find_claimable(session, room, _params(owner, in_hand, now, left)))
     if not found:
         return claimed
     query = select(Message).where(col(Message.id).in_([one.message_id for one in found]))

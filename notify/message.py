@@ -450,7 +450,14 @@ def queue_turn(session: Session, message: Message, now: datetime) -> None:
             size = measure(message.texts[channel])
             delivery.segments, delivery.encoding = size.segments, size.encoding
         session.add(delivery)
+        queued_deliveries(session).append(delivery)
     wake(session, OUTBOX)
+
+
+def queued_deliveries(session: Session) -> list[Delivery]:
+    """Return what was queued in the transaction of `session`, in its order."""
+    queued: list[Delivery] = session.info.setdefault("queued deliveries", [])
+    return queued
 
 
 def resolve_turns(turns: Sequence[Sequence[str]], recipient: Recipient) -> list[list[str]]:

@@ -221,4 +221,11 @@ def wake_cases(session: Session) -> None:
 def add_case_event(session: Session, event: CaseEvent) -> None:
     """Give a case something to hear, in the transaction of `session`."""
     session.add(event)
+    written_events(session).append(event)
     wake(session, CASE_EVENTS)
+
+
+def written_events(session: Session) -> list[CaseEvent]:
+    """Return what cases were given to hear in the transaction of `session`, in its order."""
+    written: list[CaseEvent] = session.info.setdefault("case events", [])
+    return written
