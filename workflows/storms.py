@@ -36,6 +36,7 @@ _AGAIN_S = 300.0
 """After so long a storm of which nobody could be told is told again."""
 _TURNS = [["sms"], ["voice"], ["email"]]
 _SHOWN_RULES = 3
+_LATEST = "latest storm"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +62,24 @@ class Figures:
 def take_case(run: RunningCase) -> None:
     """Make a case that was just opened part of the storm that rages, or begin one with it."""
     since = run.now - timedelta(seconds=run.workflow.storm.within_s)
-    storm = _raging(run.session, run.case, since)
+    storm = _latest_storm(run.session, run.case) or _raging(run.session, run.case, since)
     if storm is None and _is_storm(run, since):
         hold(run.session, f"storm {run.case.workflow}")
         # The latest case may be one that somebody opened who did not know of the storm yet.
         known = _raging(run.session, run.case, since) or _begun(run.session, run.case, since)
         storm = known or _begin(run, since)
     if storm is not None:
+        run.session.info[_LATEST] = storm
         run.case.parent_id = storm.id
         run.session.add(run.case)
         run.note("storm.joined", f"one of many: part of storm {storm.id}", {"storm": storm.id})
+
+
+def _latest_storm(session: Session, case: Case) -> Case | None:
+    """Return the storm that this transaction gave a case of the same workflow last, if it is not over."""
+    storm: Case | None = session.info.get(_LATEST)
+    is_raging = storm is not None and storm in session and storm.state != CLOSED
+    return storm if storm is not None and is_raging and storm.storm_of == case.workflow else None
 
 
 def hear(run: RunningCase, event: CaseEvent) -> None:
