@@ -149,7 +149,7 @@ class Outbox:
             with self._lock:
                 # Gone already where the answer to an earlier commit was lost.
                 done = {one: self._in_hand.pop(one) for one in over_ids if one in self._in_hand}
-                room = self._room()
+                room = self._room(urgency)
             at_the_end(session, failed=partial(self._take_back, done))
             at = now, self._steady()
             # A view, and no copy: what others let us claim meanwhile is in hand before their commit.
@@ -168,14 +168,14 @@ class Outbox:
             self._wakeup.ring()
         return claimed.claims
 
-    def _claim_queued(self, session: Session, _urgency: int) -> None:
+    def _claim_queued(self, session: Session, urgency: int) -> None:
         """Claim what a transaction has queued, within it, where nothing that is due goes before.
 
         The attempts begin once it is committed. What there is no room for, `run` claims.
         """
         queued = [one for one in queued_deliveries(session) if one in session]
         with self._lock:
-            room = self._room()
+            room = self._room(urgency)
             in_hand = {*self._in_hand, *(one.id or 0 for one in queued)}
         pool = self._pool
         if pool is None or not queued or not any(room.values()):
@@ -219,8 +219,11 @@ class Outbox:
         with self._lock:
             self._in_hand.update(claimed)
 
-    def _room(self) -> dict[int, int]:
-        """Return how many attempts can be claimed, by their severity."""
+    def _room(self, urgency: int) -> dict[int, int]:
+        """Return how many attempts a transaction can claim, by their severity.
+
+        While somebody has more urgent work, which may be to open a case, nothing less urgent is begun.
+        """
         if not self._is_seen():
             # Others would take us for gone, and what we claim for theirs.
             return dict.fromkeys(Severity, 0)
@@ -228,9 +231,12 @@ class Outbox:
         severities = [one.delivery.severity for one in self._in_hand.values()]
         others = sum(severity < Severity.LIFE_SAFETY for severity in severities)
         for_others = min(free, _AT_ONCE - _FOR_LIFE_SAFETY - others)
-        return {
-            one: free if one == Severity.LIFE_SAFETY else for_others for one in reversed(Severity)
+        room: dict[int, int] = {
+            one: 0 if self._store.is_wanted(max(one, urgency)) else for_others
+            for one in reversed(Severity)
         }
+        room[Severity.LIFE_SAFETY] = free
+        return room
 
     def _wait(self) -> None:
         """Sleep until there is something to send, to write, or to see after."""

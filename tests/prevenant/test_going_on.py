@@ -135,7 +135,7 @@ def test_from_alarm_to_attempt_in_one_commit(store: Store, runtime: Runtime, sho
 
 
 def test_what_others_claim_is_not_claimed_again(store: Store, outbox: Outbox, shop: Shop) -> None:
-    with store.write() as session:
+    with store.write(_MAJOR) as session:
         _say(session, "one", _MAJOR)
         store.go_on(session, OUTBOX, _MAJOR)
         assert shop.taken == []
@@ -154,7 +154,7 @@ class _SeenLate(set[int]):
 
 
 def test_what_is_claimed_while_we_look_is_left_alone(store: Store, outbox: Outbox) -> None:
-    with store.write() as session:
+    with store.write(_MAJOR) as session:
         _say(session, "one", _MAJOR)
         store.go_on(session, OUTBOX, _MAJOR)
     room: dict[int, int] = dict.fromkeys(Severity, 8)
@@ -170,7 +170,7 @@ def test_what_is_not_committed_is_neither_begun_nor_in_hand(
     store: Store, outbox: Outbox, shop: Shop
 ) -> None:
     def write() -> None:
-        with store.write() as session:
+        with store.write(_MAJOR) as session:
             _say(session, "one", _MAJOR)
             store.go_on(session, OUTBOX, _MAJOR)
             assert len(outbox._in_hand) == 1
@@ -195,6 +195,30 @@ def test_nothing_goes_before_what_is_due_and_as_urgent(store: Store) -> None:
         store.go_on(session, OUTBOX, _LIFE)
     claimed = [one.claim for one in _deliveries(store)]
     assert claimed == [0, 0, 0, 1]
+
+
+def test_nothing_is_begun_while_somebody_has_more_urgent_work(
+    store: Store, outbox: Outbox, shop: Shop
+) -> None:
+    is_over = threading.Event()
+
+    def work() -> None:
+        with store.write(_LIFE):
+            assert is_over.wait(20)
+
+    urgent = threading.Thread(target=work)
+    with store.write(_MAJOR) as session:
+        _say(session, "one", _MAJOR)
+        urgent.start()
+        wait_until(lambda: store.is_wanted(_MAJOR), "somebody more urgent")
+        store.go_on(session, OUTBOX, _MAJOR)
+    assert shop.taken == []
+    assert [one.claim for one in _deliveries(store)] == [0]
+    is_over.set()
+    urgent.join()
+    (claim,) = outbox._turn(SystemClock().now())
+    outbox._work(claim)
+    assert shop.taken == [claim.delivery.key]
 
 
 def test_an_alarm_is_not_heard_before_an_earlier_one(store: Store, runtime: Runtime) -> None:
