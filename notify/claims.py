@@ -35,6 +35,7 @@ from notify.message import (
     UNCERTAIN,
     Delivery,
     Message,
+    queued_messages,
 )
 from notify.opting_out import end_of, record_opt_out
 from notify.patience import begin_patience
@@ -184,8 +185,7 @@ def take(
     claimed = Claimed()
     if not found:
         return claimed
-    query = select(Message).where(col(Message.id).in_([one.message_id for one in found]))
-    messages = {message.id: message for message in session.exec(query)}
+    messages = _messages_of(session, found)
     pairs = [(one, messages[one.message_id]) for one in found if one.state != UNCERTAIN]
     hours = find_hours(session, rules, pairs)
     for delivery in found:
@@ -218,6 +218,16 @@ def take(
                 delivery.started_at = delivery.updated_at = now
         session.add(delivery)
     return claimed
+
+
+def _messages_of(session: Session, found: Sequence[Delivery]) -> dict[int | None, Message]:
+    """Return the messages of deliveries; those that this transaction queued are at hand."""
+    messages = {one.id: one for one in queued_messages(session) if one in session}
+    others = {one.message_id for one in found} - messages.keys()
+    if others:
+        query = select(Message).where(col(Message.id).in_(others))
+        messages.update((message.id, message) for message in session.exec(query))
+    return messages
 
 
 def _judge(

@@ -451,7 +451,14 @@ def queue_turn(session: Session, message: Message, now: datetime) -> None:
             delivery.segments, delivery.encoding = size.segments, size.encoding
         session.add(delivery)
         queued_deliveries(session).append(delivery)
+    queued_messages(session).append(message)
     wake(session, OUTBOX)
+
+
+def queued_messages(session: Session) -> list[Message]:
+    """Return the messages of what was queued in the transaction of `session`."""
+    queued: list[Message] = session.info.setdefault("queued messages", [])
+    return queued
 
 
 def queued_deliveries(session: Session) -> list[Delivery]:

@@ -60,7 +60,7 @@ _AT_ONCE = 500
 STALLED_S = 15.0
 """After so long without a word a process has lost its transaction on PostgreSQL."""
 _WAKES = "wakes"
-_ENDINGS = "endings"
+_LAST, _ENDINGS = "last", "endings"
 
 Attendant = Callable[[Session, int], None]
 """Goes on with what a transaction has written, within it, at its urgency."""
@@ -183,8 +183,11 @@ class Store:
             with _unavailable_named(), session, self._order.taken(urgency), session.begin():
                 yield session
                 # One that its block has rolled back, as a dry run does, has nothing to tell.
-                if self.is_shared and session.in_transaction():
-                    self._notify(session)
+                if session.in_transaction():
+                    for last in session.info.get(_LAST, ()):
+                        last(session)
+                    if self.is_shared:
+                        self._notify(session)
             is_committed = True
         finally:
             for committed, failed in session.info.get(_ENDINGS, ()):
@@ -305,6 +308,11 @@ def has_gone(session: Session, name: str) -> bool:
 def wake(session: Session, name: str) -> None:
     """Ring `name` once the transaction of `session` has been committed."""
     session.info.setdefault(_WAKES, set()).add(name)
+
+
+def before_commit(session: Session, last: Callable[[Session], None]) -> None:
+    """Call `last` once when all else of the transaction is done, to write what it has gathered."""
+    session.info.setdefault(_LAST, {})[last] = True
 
 
 def at_the_end(

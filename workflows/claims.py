@@ -60,13 +60,26 @@ def look_for_due(session: Session, now: datetime) -> Due:
     return Due(event, next_at, has_deadlines=True)
 
 
-def claim_written(session: Session, urgency: int, now: datetime, at_most: int) -> list[CaseEvent]:
+def claim_written(session: Session, urgency: int, now: datetime) -> list[CaseEvent]:
     """Claim what this transaction has written, of one urgency, where nothing is to be heard before it."""
-    if session.exec(_MOST_URGENT_EVENT, params={"now": now}).first() != urgency:
+    session.flush()
+    events = [one for one in written_events(session) if one in session]
+    if not events or any(one.urgency != urgency for one in events):
         return []
-    events = claim_events(session, urgency, now, at_most)
-    written = {one.id for one in written_events(session)}
-    return events if all(one.id in written for one in events) else []
+    params = {
+        "now": now,
+        "urgency": urgency,
+        "ids": [one.id for one in events],
+        "alarms": [one.alarm_id for one in events],
+        "cases": [one.case_id for one in events],
+    }
+    if any(session.exec(_GOES_BEFORE, params=params).one()):
+        return []
+    if session.get_bind().dialect.name == _SQLITE:
+        return events
+    names = _names(session, events)
+    others = _unclaimed(session, set(names))
+    return [event for event, name in zip(events, names, strict=True) if name not in others]
 
 
 def claim_events(session: Session, severity: int, now: datetime, at_most: int) -> list[CaseEvent]:
@@ -143,6 +156,20 @@ _LOOKED_FOR: list[Any] = [
     for one in (_MOST_URGENT_EVENT, _FIRST_DEADLINE, _FIRST_RETRY, NEXT_RELEASE)
 ]
 _LOOK: Any = select(*_LOOKED_FOR)
+_BEFORE = (
+    select(CaseEvent.id)
+    .where(*_can_be_heard(_NOW), col(CaseEvent.id).not_in(bindparam("ids", expanding=True)))
+    .limit(1)
+)
+_EACH_BEFORE: list[Any] = [
+    _BEFORE.where(one).scalar_subquery()
+    for one in (
+        CaseEvent.urgency >= bindparam("urgency"),
+        col(CaseEvent.alarm_id).in_(bindparam("alarms", expanding=True)),
+        col(CaseEvent.case_id).in_(bindparam("cases", expanding=True)),
+    )
+]
+_GOES_BEFORE: Any = select(*_EACH_BEFORE)
 _EVENTS = (
     select(CaseEvent)
     .where(CaseEvent.urgency == bindparam("severity"), *_can_be_heard(_NOW))

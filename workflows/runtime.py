@@ -25,7 +25,7 @@ from prevenant.domain import Severity
 from prevenant.errors import StoreUnavailable
 from prevenant.shelving import release_next
 from prevenant.store import Store, at_the_end
-from prevenant.tables import CASE_EVENTS, GIVEN_UP, CaseEvent, add_timeline
+from prevenant.tables import CASE_EVENTS, GIVEN_UP, CaseEvent, add_timeline, unwritten_lines
 from workflows import case as cases
 from workflows import grouping, members
 from workflows.claims import (
@@ -58,8 +58,6 @@ _TOGETHER = 64
 """How many events, and how many deadlines, one transaction takes on at most."""
 _TOGETHER_S = 0.05
 """For how long it begins another event, and another deadline."""
-_AT_ONCE = 8
-"""How many events are heard at most in the transaction that writes them."""
 _LOCKED = frozenset({"40P01", "40001", "55P03"})
 """PostgreSQL's codes for a deadlock, a conflict of two transactions, and a lock not to be had."""
 _PASSED_ON = (Busy, StoreUnavailable, OperationalError)
@@ -171,7 +169,7 @@ class Runtime:
     def _hear_at_once(self, session: Session, urgency: int) -> None:
         """Hear events in the transaction that writes them, where there is nothing to hear before."""
         now = self._clock.now()
-        events = claim_written(session, urgency, now, _AT_ONCE)
+        events = claim_written(session, urgency, now)
         if not events:
             return
         self._prepare(session)
@@ -330,10 +328,13 @@ class Runtime:
 @contextmanager
 def _savepoint(session: Session) -> Iterator[None]:
     """Undo what the block wrote where it fails. Raises Busy for a lock that was not to be had."""
+    lines = unwritten_lines(session)
+    before = len(lines)
     try:
         with session.begin_nested():
             yield
     except BaseException as error:
+        del lines[before:]
         new_versions(session).clear()
         members.remember_members(session)
         if isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in _LOCKED:

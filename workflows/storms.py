@@ -14,11 +14,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import msgspec
+from sqlalchemy import bindparam
 from sqlmodel import Session, col, func, select, update
 
 from notify import Ask
 from prevenant.clock import epoch_seconds, from_epoch
 from prevenant.crm.directory import Person, find_role_holders
+from prevenant.store import UtcDateTime
 from prevenant.tables import CaseEvent
 from workflows.definition import Workflow
 from workflows.family import STORM_CALM, children_of, has_open_child, storm_of
@@ -137,17 +139,21 @@ def _raging(session: Session, case: Case, since: datetime) -> Case | None:
 
     A person who has taken a storm over has what it brings from then on, too.
     """
-    query = (
-        select(Case.parent_id)
-        .where(Case.workflow == case.workflow, Case.opened_at > since, Case.id != case.id)
-        .order_by(col(Case.opened_at).desc(), col(Case.id).desc())
-        .limit(1)
-    )
+    params = {"workflow": case.workflow, "since": since, "id": case.id}
     # Other cases were written before this one, and of itself nothing is asked.
     with session.no_autoflush:
-        parent_id = session.exec(query).first()
+        parent_id = session.exec(_PARENT, params=params).first()
     storm = None if parent_id is None else session.get(Case, parent_id)
     return storm if storm is not None and storm.state != CLOSED else None
+
+
+_PARENT = (
+    select(Case.parent_id)
+    .where(Case.workflow == bindparam("workflow"), Case.id != bindparam("id"))
+    .where(col(Case.opened_at) > bindparam("since", type_=UtcDateTime()))
+    .order_by(col(Case.opened_at).desc(), col(Case.id).desc())
+    .limit(1)
+)
 
 
 def _begun(session: Session, case: Case, since: datetime) -> Case | None:
