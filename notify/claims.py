@@ -35,6 +35,7 @@ from notify.message import (
     UNCERTAIN,
     Delivery,
     Message,
+    queued_messages,
 )
 from notify.opting_out import end_of, record_opt_out
 from notify.patience import begin_patience
@@ -161,15 +162,30 @@ def claim(
 ) -> Claimed:
     """Claim what is due, the most urgent first, as far as there is `room` for its severity.
 
+    What is `in_hand` may grow meanwhile, by what we claim in transactions beside this one.
+    """
+    found = list(_find_claimable(session, room, _params(owner, in_hand, at[0], left)))
+    free = [one for one in found if one.claimed_by != owner or one.id not in in_hand]
+    return take(session, owner, free, at, channels, rules)
+
+
+def take(
+    session: Session,
+    owner: str,
+    found: Sequence[Delivery],
+    at: tuple[datetime, float],
+    channels: Collection[str],
+    rules: HouseRules = NO_RULES,
+) -> Claimed:
+    """Claim deliveries that nobody else can claim meanwhile.
+
     What may not go yet by the `rules` waits for its time instead.
     """
     now, steady = at
     claimed = Claimed()
-    found = list(_find_claimable(session, room, _params(owner, in_hand, now, left)))
     if not found:
         return claimed
-    query = select(Message).where(col(Message.id).in_([one.message_id for one in found]))
-    messages = {message.id: message for message in session.exec(query)}
+    messages = _messages_of(session, found)
     pairs = [(one, messages[one.message_id]) for one in found if one.state != UNCERTAIN]
     hours = find_hours(session, rules, pairs)
     for delivery in found:
@@ -202,6 +218,16 @@ def claim(
                 delivery.started_at = delivery.updated_at = now
         session.add(delivery)
     return claimed
+
+
+def _messages_of(session: Session, found: Sequence[Delivery]) -> dict[int | None, Message]:
+    """Return the messages of deliveries; those that this transaction queued are at hand."""
+    messages = {one.id: one for one in queued_messages(session) if one in session}
+    others = {one.message_id for one in found} - messages.keys()
+    if others:
+        query = select(Message).where(col(Message.id).in_(others))
+        messages.update((message.id, message) for message in session.exec(query))
+    return messages
 
 
 def _judge(

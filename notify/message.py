@@ -450,7 +450,21 @@ def queue_turn(session: Session, message: Message, now: datetime) -> None:
             size = measure(message.texts[channel])
             delivery.segments, delivery.encoding = size.segments, size.encoding
         session.add(delivery)
+        queued_deliveries(session).append(delivery)
+    queued_messages(session).append(message)
     wake(session, OUTBOX)
+
+
+def queued_messages(session: Session) -> list[Message]:
+    """Return the messages of what was queued in the transaction of `session`."""
+    queued: list[Message] = session.info.setdefault("queued messages", [])
+    return queued
+
+
+def queued_deliveries(session: Session) -> list[Delivery]:
+    """Return what was queued in the transaction of `session`, in its order."""
+    queued: list[Delivery] = session.info.setdefault("queued deliveries", [])
+    return queued
 
 
 def resolve_turns(turns: Sequence[Sequence[str]], recipient: Recipient) -> list[list[str]]:

@@ -4,7 +4,8 @@ An attempt is written down before it is made. Where it is not known whether the 
 time-out, or we were killed in between), it is looked up before anything is sent again.
 
 One transaction writes what came of the attempts that have ended and claims the next ones, so that a slower
-store makes larger batches. Some attempts are kept free for life-safety: it does not wait behind
+store makes larger batches. What can go as soon as it is queued is claimed in the very transaction that
+queues it. Some attempts are kept free for life-safety: it does not wait behind
 others that hang at their provider.
 """
 
@@ -13,22 +14,23 @@ from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from uuid import uuid4
 
 import structlog
-from sqlmodel import col, select
+from sqlmodel import Session, col, select
 
 from notify import claims
-from notify.claims import Claim, NotBegun, NotTaken, Outcome, Result, Sent, Watch
+from notify.claims import Claim, Claimed, NotBegun, NotTaken, Outcome, Result, Sent, Watch
 from notify.delivery import Channel
-from notify.message import OUTBOX, Delivery
+from notify.message import OUTBOX, Delivery, queued_deliveries
 from notify.permission import NO_RULES, HouseRules
 from notify.receipts import asks
 from notify.templating import Templates
 from prevenant.clock import Clock, steady_seconds
 from prevenant.domain import Severity
 from prevenant.errors import DeliveryError, PrevenantError, Refused, StoreUnavailable, Uncertain
-from prevenant.store import Store
+from prevenant.store import Store, at_the_end
 
 log = structlog.get_logger()
 
@@ -75,7 +77,9 @@ class Outbox:
         self._in_hand: dict[int, Claim] = {}
         self._results: list[Result] = []
         self._lock = threading.Lock()
-        """Guards the results, which the attempts' threads bring."""
+        """Guards what is in hand, and the results, which the attempts' threads bring."""
+        self._pool: ThreadPoolExecutor | None = None
+        """Makes attempts, while we run."""
         self._is_recovered = store.is_shared
 
     def run(self) -> None:
@@ -84,12 +88,14 @@ class Outbox:
             while not self._stopping.is_set():
                 try:
                     self._recover()
+                    self._open(pool)
                     for claim in self._turn(self._clock.now()):
                         pool.submit(self._work, claim)
                     self._wait()
                 except StoreUnavailable as error:
                     log.error("outbox waits", reason=str(error))
                     self._stopping.wait(_STORE_PAUSE_S)
+            self._store.attend(OUTBOX, None)
         self._record_rest()
         for channel in self._channels.values():
             channel.close()
@@ -110,16 +116,21 @@ class Outbox:
                 claims.end_all_claims(session, self._clock.now() + _AFTER_A_CRASH)
             self._is_recovered = True
 
+    def _open(self, pool: ThreadPoolExecutor) -> None:
+        """Claim from now on what others queue, too, in their transactions."""
+        if self._pool is None:
+            self._pool = pool
+            self._store.attend(OUTBOX, self._claim_queued)
+
     def _turn(self, now: datetime) -> list[Claim]:
         """Write what came of attempts, and claim the next ones."""
         with self._lock:
             results = list(self._results)
+            in_hand = set(self._in_hand)
         steady = self._steady()
         over: list[tuple[int, int]] = []
         with self._store.read() as session:
-            urgency_due = claims.most_urgent_due(
-                session, self._name, self._in_hand, now, self._left
-            )
+            urgency_due = claims.most_urgent_due(session, self._name, in_hand, now, self._left)
             self._next_at = claims.next_due(session, self._name, now)
             self._is_watched = steady - self._watched_at >= _WATCH_EVERY_S
             if self._store.is_shared and self._is_watched:
@@ -134,37 +145,98 @@ class Outbox:
                 claims.end_claims(session, over, now)
             left = claims.record(session, self._name, results, now) if results else []
             ended = [one for one in results if one not in left]
-            in_hand = self._in_hand.keys() - {one.claim.delivery.id for one in ended}
-            room = self._room(in_hand)
+            over_ids = [one.claim.delivery.id or 0 for one in ended]
+            with self._lock:
+                # Gone already where the answer to an earlier commit was lost.
+                done = {one: self._in_hand.pop(one) for one in over_ids if one in self._in_hand}
+                room = self._room(urgency)
+            at_the_end(session, failed=partial(self._take_back, done))
             at = now, self._steady()
+            # A view, and no copy: what others let us claim meanwhile is in hand before their commit.
+            held = self._in_hand.keys()
             claimed = claims.claim(
-                session, self._name, in_hand, room, at, self._channels, self._left, self._rules
+                session, self._name, held, room, at, self._channels, self._left, self._rules
             )
-        for one in ended:
-            del self._in_hand[one.claim.delivery.id or 0]
         new = [*claimed.claims, *(one.claim for one in claimed.held_back)]
-        self._in_hand.update((one.delivery.id or 0, one) for one in new)
         # What is due, and locked by another, is looked at again: that one may end without a word.
         self._is_left = urgency_due is not None and not new and any(room.values())
         with self._lock:
+            self._in_hand.update((one.delivery.id or 0, one) for one in new)
             self._results = left + self._results[len(results) :] + claimed.held_back
         if claimed.held_back or any(not isinstance(one.outcome, Sent) for one in ended):
             # What is to be tried again has its time by now.
             self._wakeup.ring()
         return claimed.claims
 
-    def _room(self, in_hand: set[int]) -> dict[int, int]:
-        """Return how many attempts can be claimed, by their severity."""
+    def _claim_queued(self, session: Session, urgency: int) -> None:
+        """Claim what a transaction has queued, within it, where nothing that is due goes before.
+
+        The attempts begin once it is committed. What there is no room for, `run` claims.
+        """
+        queued = [one for one in queued_deliveries(session) if one in session]
+        with self._lock:
+            room = self._room(urgency)
+            in_hand = {*self._in_hand, *(one.id or 0 for one in queued)}
+        pool = self._pool
+        if pool is None or not queued or not any(room.values()):
+            return
+        now = self._clock.now()
+        due = claims.most_urgent_due(session, self._name, in_hand, now, self._left) or 0
+        fitting: list[Delivery] = []
+        for one in sorted(queued, key=lambda one: (-one.severity, one.id or 0)):
+            if one.severity > due and one.channel not in self._left:
+                fitting += [one][: max(0, room[one.severity] - len(fitting))]
+        at = now, self._steady()
+        claimed = claims.take(session, self._name, fitting, at, self._channels, self._rules)
+        new = {
+            one.delivery.id or 0: one
+            for one in [*claimed.claims, *(one.claim for one in claimed.held_back)]
+        }
+        # Before the commit: whoever sees the claim sees that it is in hand.
+        with self._lock:
+            self._in_hand.update(new)
+        at_the_end(session, partial(self._begin, pool, claimed), partial(self._drop, new))
+
+    def _begin(self, pool: ThreadPoolExecutor, claimed: Claimed) -> None:
+        """Begin the attempts that were claimed in a transaction of somebody else."""
+        with self._lock:
+            self._results += claimed.held_back
+        for claim in claimed.claims:
+            try:
+                pool.submit(self._work, claim)
+            except RuntimeError:
+                # We have been told to stop meanwhile.
+                self._finish(Result(claim, NotBegun()))
+
+    def _drop(self, claimed: Collection[int]) -> None:
+        """Have nothing in hand of what was not committed, as far as is known."""
+        with self._lock:
+            for one in claimed:
+                del self._in_hand[one]
+
+    def _take_back(self, claimed: Mapping[int, Claim]) -> None:
+        """Have in hand again what has ended, since that could not be written."""
+        with self._lock:
+            self._in_hand.update(claimed)
+
+    def _room(self, urgency: int) -> dict[int, int]:
+        """Return how many attempts a transaction can claim, by their severity.
+
+        While somebody has more urgent work, which may be to open a case, nothing less urgent is begun.
+        """
         if not self._is_seen():
             # Others would take us for gone, and what we claim for theirs.
             return dict.fromkeys(Severity, 0)
-        free = _AT_ONCE - len(in_hand)
-        severities = [self._in_hand[one].delivery.severity for one in in_hand]
+        free = _AT_ONCE - len(self._in_hand)
+        severities = [one.delivery.severity for one in self._in_hand.values()]
         others = sum(severity < Severity.LIFE_SAFETY for severity in severities)
         for_others = min(free, _AT_ONCE - _FOR_LIFE_SAFETY - others)
-        return {
-            one: free if one == Severity.LIFE_SAFETY else for_others for one in reversed(Severity)
+        room: dict[int, int] = {
+            one: 0 if self._store.is_wanted(max(one, urgency)) else for_others
+            for one in reversed(Severity)
         }
+        room[Severity.LIFE_SAFETY] = free
+        return room
 
     def _wait(self) -> None:
         """Sleep until there is something to send, to write, or to see after."""

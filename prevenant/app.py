@@ -37,6 +37,7 @@ from prevenant.store import Store
 from prevenant.stream.embedded import EmbeddedHost
 from prevenant.stream.positions import Positions, position_urls
 from prevenant.stream.replaying import QuarantineReplay
+from prevenant.switching import switch_soon
 from prevenant.tables import CASE_EVENTS, TIMELINE
 from prevenant.website import Website, bind
 from prevenant.worker import Worker, make_channels, make_house_rules, make_worker, open_office
@@ -147,6 +148,7 @@ class Engine:
         self._listeners.change_subscriptions(self.books.earlier_subscriptions())
         self._listeners.change_subscriptions(self.host.subscriptions)
         collect_seldom()
+        switch_soon()
         self.host.recover()
         if ROUTE in self.roles:
             with self.store.read() as session:

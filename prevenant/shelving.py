@@ -116,14 +116,13 @@ def shelf_over(
     return session.exec(query).first()
 
 
-def next_release(session: Session) -> datetime | None:
-    """Return when the next alarm comes out from under a shelf, or None."""
-    query = select(Alarm.held_until).where(
-        _IS_ACTIVE,
-        col(Alarm.held_by).in_(_SHELVES),
-        col(Alarm.held_until).is_not(None),
-    )
-    return session.exec(query.order_by(col(Alarm.held_until)).limit(1)).first()
+NEXT_RELEASE = (
+    select(Alarm.held_until)
+    .where(_IS_ACTIVE, col(Alarm.held_by).in_(_SHELVES), col(Alarm.held_until).is_not(None))
+    .order_by(col(Alarm.held_until))
+    .limit(1)
+)
+"""When the next alarm comes out from under a shelf."""
 
 
 def release_next(session: Session, now: datetime) -> bool:

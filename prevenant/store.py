@@ -60,6 +60,10 @@ _AT_ONCE = 500
 STALLED_S = 15.0
 """After so long without a word a process has lost its transaction on PostgreSQL."""
 _WAKES = "wakes"
+_LAST, _ENDINGS = "last", "endings"
+
+Attendant = Callable[[Session, int], None]
+"""Goes on with what a transaction has written, within it, at its urgency."""
 
 _One = TypeVar("_One")
 
@@ -143,6 +147,7 @@ class Store:
         """Whether other processes may work on the same store."""
         self._order: Order = Gate() if self.is_shared else Turns()
         self._listeners: dict[str, list[Callable[[], None]]] = defaultdict(list)
+        self._attendants: dict[str, Attendant] = {}
         self._bells: Bells | None = None
 
     @property
@@ -172,18 +177,40 @@ class Store:
         nobody knows whether that was done: whoever tries again writes under keys or claims, so that twice
         is like once.
         """
-        with (
-            _unavailable_named(),
-            Session(self._writing, expire_on_commit=False) as session,
-            self._order.taken(urgency),
-            session.begin(),
-        ):
-            yield session
-            # One that its block has rolled back, as a dry run does, has nothing to tell.
-            if self.is_shared and session.in_transaction():
-                self._notify(session)
+        session = Session(self._writing, expire_on_commit=False)
+        is_committed = False
+        try:
+            with _unavailable_named(), session, self._order.taken(urgency), session.begin():
+                yield session
+                # One that its block has rolled back, as a dry run does, has nothing to tell.
+                if session.in_transaction():
+                    for last in session.info.get(_LAST, ()):
+                        last(session)
+                    if self.is_shared:
+                        self._notify(session)
+            is_committed = True
+        finally:
+            for committed, failed in session.info.get(_ENDINGS, ()):
+                (committed if is_committed else failed)()
         for name in session.info.get(_WAKES, ()):
             self.ring(name)
+
+    def attend(self, name: str, attendant: Attendant | None) -> None:
+        """Let `attendant` go on at once, within transactions that concern `name`; None: nobody does."""
+        if attendant is None:
+            self._attendants.pop(name, None)
+        else:
+            self._attendants[name] = attendant
+
+    def go_on(self, session: Session, name: str, urgency: int) -> None:
+        """Let whoever attends to `name` here go on within this transaction.
+
+        It saves what comes next a commit, a wait for its turn and a change of threads. Whoever attends
+        does what is short and can be done now; for all else the bell rings as ever.
+        """
+        attendant = self._attendants.get(name)
+        if attendant is not None and name in session.info.get(_WAKES, ()):
+            attendant(session, urgency)
 
     def is_wanted(self, urgency: int) -> bool:
         """Return whether another writer of ours has work that is more urgent than `urgency`."""
@@ -281,6 +308,23 @@ def has_gone(session: Session, name: str) -> bool:
 def wake(session: Session, name: str) -> None:
     """Ring `name` once the transaction of `session` has been committed."""
     session.info.setdefault(_WAKES, set()).add(name)
+
+
+def before_commit(session: Session, last: Callable[[Session], None]) -> None:
+    """Call `last` once when all else of the transaction is done, to write what it has gathered."""
+    session.info.setdefault(_LAST, {})[last] = True
+
+
+def at_the_end(
+    session: Session,
+    committed: Callable[[], None] = lambda: None,
+    failed: Callable[[], None] = lambda: None,
+) -> None:
+    """Call one of two, which must be quick, once the transaction is over.
+
+    `failed` is called too where the database went away during the commit, so that nobody knows.
+    """
+    session.info.setdefault(_ENDINGS, []).append((committed, failed))
 
 
 @contextmanager

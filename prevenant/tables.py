@@ -7,7 +7,7 @@ from sqlalchemy import JSON, Column, Index, UniqueConstraint, insert, text
 from sqlmodel import Field, Session, SQLModel, col, select
 
 from prevenant.clock import epoch_seconds
-from prevenant.store import UtcDateTime, wake
+from prevenant.store import UtcDateTime, before_commit, wake
 
 ACTIVE, CLEARED, LATCHED = "active", "cleared", "latched"
 NO_WORKFLOW, GIVEN_UP = "no workflow", "given up"
@@ -192,7 +192,7 @@ def add_timeline(
     alarm_id: int | None = None,
     detail: dict[str, Any] | None = None,
 ) -> None:
-    """Write one line of the story in the transaction of `session`."""
+    """Write one line of the story in the transaction of `session`, with its other lines when it ends."""
     # Nobody needs the row itself, and most of what is written is written here: a plain insert costs less.
     values = {
         "at": at,
@@ -202,8 +202,23 @@ def add_timeline(
         "summary": summary,
         "detail": detail or {},
     }
-    session.execute(_INSERT_TIMELINE, values)
+    unwritten_lines(session).append(values)
+    before_commit(session, write_timeline)
     wake(session, TIMELINE)
+
+
+def unwritten_lines(session: Session) -> list[dict[str, Any]]:
+    """Return the lines of the story that a transaction has still to write, in their order."""
+    lines: list[dict[str, Any]] = session.info.setdefault("timeline", [])
+    return lines
+
+
+def write_timeline(session: Session) -> None:
+    """Write the lines of the story that wait for it, for whoever reads them in the same transaction."""
+    lines = unwritten_lines(session)
+    if lines:
+        session.execute(_INSERT_TIMELINE, lines)
+        lines.clear()
 
 
 def last_told_at(session: Session) -> float:
@@ -221,4 +236,11 @@ def wake_cases(session: Session) -> None:
 def add_case_event(session: Session, event: CaseEvent) -> None:
     """Give a case something to hear, in the transaction of `session`."""
     session.add(event)
+    written_events(session).append(event)
     wake(session, CASE_EVENTS)
+
+
+def written_events(session: Session) -> list[CaseEvent]:
+    """Return what cases were given to hear in the transaction of `session`, in its order."""
+    written: list[CaseEvent] = session.info.setdefault("case events", [])
+    return written

@@ -33,6 +33,7 @@ from prevenant.publishing import find_active
 from prevenant.roles import CONSOLE, ENGAGE, ROUTE
 from prevenant.settings import Settings
 from prevenant.store import Store
+from prevenant.switching import switch_soon
 from prevenant.tables import add_timeline, last_told_at
 from prevenant.website import Website, bind
 from workflows.office import Office, office_of
@@ -91,6 +92,7 @@ class Worker:
             with self.store.read() as session:
                 self._office.warm(session)
         collect_seldom()
+        switch_soon()
         if ROUTE in self.roles:
             self._parts.start("route", self._runtime.run)
         if ENGAGE in self.roles:

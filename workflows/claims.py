@@ -8,14 +8,16 @@ Nobody waits for a lock: what another worker has is left to it, and looked at ag
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import BindParameter, ColumnElement, bindparam, func
 from sqlmodel import Session, col, or_, select
 
 from prevenant.bells import lock_number
 from prevenant.domain import Severity
+from prevenant.shelving import NEXT_RELEASE
 from prevenant.store import UtcDateTime
-from prevenant.tables import Alarm, CaseEvent
+from prevenant.tables import Alarm, CaseEvent, written_events
 from workflows.tables import Case
 
 _SQLITE = "sqlite"
@@ -41,11 +43,13 @@ class Due:
 
 def look_for_due(session: Session, now: datetime) -> Due:
     """Return what there is to do now, and when there will be."""
-    event = session.exec(_MOST_URGENT_EVENT, params={"now": now}).first()
-    deadline = session.exec(_FIRST_DEADLINE).one()
-    retry = session.exec(_FIRST_RETRY).first()
-    next_at = min((at for at in (deadline, retry) if at is not None), default=None)
-    if deadline is None or deadline > now:
+    event, deadline, retry, release = session.exec(_LOOK, params={"now": now}).one()
+    next_at = min((at for at in (deadline, retry, release) if at is not None), default=None)
+    has_deadlines = deadline is not None and deadline <= now
+    if release is not None and release <= now:
+        # How urgent it is will be known once it is told.
+        return Due(Severity.LIFE_SAFETY, next_at, has_deadlines, is_shelf_over=True)
+    if not has_deadlines:
         return Due(event, next_at)
     for severity in reversed(Severity):
         if event is not None and event >= severity:
@@ -54,6 +58,28 @@ def look_for_due(session: Session, now: datetime) -> Due:
         if session.exec(due.limit(1)).first() is not None:
             return Due(severity, next_at, has_deadlines=True)
     return Due(event, next_at, has_deadlines=True)
+
+
+def claim_written(session: Session, urgency: int, now: datetime) -> list[CaseEvent]:
+    """Claim what this transaction has written, of one urgency, where nothing is to be heard before it."""
+    session.flush()
+    events = [one for one in written_events(session) if one in session]
+    if not events or any(one.urgency != urgency for one in events):
+        return []
+    params = {
+        "now": now,
+        "urgency": urgency,
+        "ids": [one.id for one in events],
+        "alarms": [one.alarm_id for one in events],
+        "cases": [one.case_id for one in events],
+    }
+    if any(session.exec(_GOES_BEFORE, params=params).one()):
+        return []
+    if session.get_bind().dialect.name == _SQLITE:
+        return events
+    names = _names(session, events)
+    others = _unclaimed(session, set(names))
+    return [event for event, name in zip(events, names, strict=True) if name not in others]
 
 
 def claim_events(session: Session, severity: int, now: datetime, at_most: int) -> list[CaseEvent]:
@@ -70,12 +96,12 @@ def claim_events(session: Session, severity: int, now: datetime, at_most: int) -
         rows = select(CaseEvent).where(col(CaseEvent.id).in_(waiting), *_can_be_heard(now))
         earlier = session.exec(rows.order_by(col(CaseEvent.id)).with_for_update(skip_locked=True))
         events = sorted([*earlier, *events], key=lambda one: one.id or 0)
+    names = _names(session, events)
     if session.get_bind().dialect.name == _SQLITE:
         # Whoever writes there is alone.
         return events
     taken = waiting - {one.id or 0 for one in events}
     others = _names_of_events(session, taken) if taken else set()
-    names = _names(session, events)
     others |= _unclaimed(session, set(names))
     return [event for event, name in zip(events, names, strict=True) if name not in others]
 
@@ -124,6 +150,26 @@ _FIRST_RETRY = (
     .order_by(col(CaseEvent.retry_at))
     .limit(1)
 )
+# All at once: a statement costs more than what it asks for.
+_LOOKED_FOR: list[Any] = [
+    one.scalar_subquery()
+    for one in (_MOST_URGENT_EVENT, _FIRST_DEADLINE, _FIRST_RETRY, NEXT_RELEASE)
+]
+_LOOK: Any = select(*_LOOKED_FOR)
+_BEFORE = (
+    select(CaseEvent.id)
+    .where(*_can_be_heard(_NOW), col(CaseEvent.id).not_in(bindparam("ids", expanding=True)))
+    .limit(1)
+)
+_EACH_BEFORE: list[Any] = [
+    _BEFORE.where(one).scalar_subquery()
+    for one in (
+        CaseEvent.urgency >= bindparam("urgency"),
+        col(CaseEvent.alarm_id).in_(bindparam("alarms", expanding=True)),
+        col(CaseEvent.case_id).in_(bindparam("cases", expanding=True)),
+    )
+]
+_GOES_BEFORE: Any = select(*_EACH_BEFORE)
 _EVENTS = (
     select(CaseEvent)
     .where(CaseEvent.urgency == bindparam("severity"), *_can_be_heard(_NOW))
@@ -137,6 +183,7 @@ _OF_CASE = (
     .order_by(col(CaseEvent.id))
     .with_for_update(skip_locked=True)
 )
+_ALARMS = select(Alarm).where(col(Alarm.id).in_(bindparam("ids", expanding=True)))
 _EARLIER = {
     name: select(CaseEvent.id, column)
     .where(column.in_(bindparam("about", expanding=True)), *_can_be_heard(_NOW))
@@ -182,9 +229,10 @@ def _names(session: Session, events: Sequence[CaseEvent]) -> list[str]:
 
     Alarms of one rule on one device share a name, since they share a case.
     """
-    ids = {one.alarm_id for one in events if one.case_id is None}
-    query = select(Alarm).where(col(Alarm.id).in_(ids))
-    alarms = {alarm.id: alarm for alarm in session.exec(query)} if ids else {}
+    ids = [one.alarm_id for one in events if one.case_id is None]
+    found = session.exec(_ALARMS, params={"ids": ids}) if ids else ()
+    alarms = {alarm.id: alarm for alarm in found}
+    # Kept, so that whoever asks for one of them in this transaction asks no database.
     session.info["alarms"] = [*session.info.get("alarms", ()), *alarms.values()]
     names = []
     for one in events:

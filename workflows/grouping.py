@@ -12,9 +12,11 @@ one at a time decides on the alarms of a rule and device, and of a site and work
 
 from datetime import datetime, timedelta
 
-from sqlmodel import Session, col, func, select
+import msgspec
+from sqlalchemy import bindparam
+from sqlmodel import Session, col, func, or_, select
 
-from prevenant.clock import epoch_seconds
+from prevenant.clock import epoch_seconds, from_epoch
 from prevenant.domain import Severity
 from prevenant.tables import CLEARED, NO_WORKFLOW, Alarm, CaseEvent
 from workflows import case as cases
@@ -22,7 +24,7 @@ from workflows import members, storms
 from workflows.claims import claim_case
 from workflows.definition import Workflow
 from workflows.holding import hold
-from workflows.running import RunningCase
+from workflows.running import Progress, RunningCase
 from workflows.story import Story
 from workflows.tables import OPEN, Case, CaseAlarm
 from workflows.versions import keep_version, run_case, running
@@ -112,10 +114,12 @@ def _give(
     session: Session, story: Story, event: CaseEvent, alarm: Alarm, now: datetime
 ) -> Case | None:
     """Give an alarm to a case and return it, unless that was done when another one was given."""
-    query = select(CaseAlarm).where(CaseAlarm.alarm_id == alarm.id, CaseAlarm.joined_at == event.at)
-    if session.exec(query).first() is not None:
+    params = {"rule": alarm.rule, "device": alarm.device_id, "alarm": alarm.id}
+    of_it = session.exec(_CASES_OF, params=params).all()
+    if any((one, at) == (alarm.id, event.at) for one, at, _, _ in of_it):
         return None
-    known = _open_case_of(session, alarm)
+    opened = next((case_id for _, _, case_id, state in of_it if state == OPEN), None)
+    known = None if opened is None else _open_case_of(session, alarm, opened)
     if known is not None:
         run = running(session, story, known, now)
         members.join(session, known, alarm, event.at)
@@ -135,19 +139,20 @@ def _give(
     return gathering
 
 
-def _open_case_of(session: Session, alarm: Alarm) -> Case | None:
-    """Return the open case of an alarm's rule and device; one of life-safety shares none with others."""
-    query = (
-        select(Case.id)
-        .join(CaseAlarm)
-        .where(CaseAlarm.rule == alarm.rule, CaseAlarm.device_id == alarm.device_id)
-        .where(Case.state == OPEN)
-        .order_by(col(Case.id).desc())
-        .limit(1)
-    )
-    case_id = session.exec(query).first()
-    case = None if case_id is None else claim_case(session, case_id)
-    if case is None or alarm.severity < Severity.LIFE_SAFETY:
+# What becomes of this very alarm, and which cases of its rule and device are open, the latest first.
+_CASES_OF = (
+    select(CaseAlarm.alarm_id, CaseAlarm.joined_at, Case.id, Case.state)
+    .join(Case)
+    .where(CaseAlarm.rule == bindparam("rule"), CaseAlarm.device_id == bindparam("device"))
+    .where(or_(Case.state == OPEN, CaseAlarm.alarm_id == bindparam("alarm")))
+    .order_by(col(Case.id).desc())
+)
+
+
+def _open_case_of(session: Session, alarm: Alarm, case_id: int) -> Case | None:
+    """Claim the open case of an alarm's rule and device; one of life-safety shares none with others."""
+    case = claim_case(session, case_id)
+    if alarm.severity < Severity.LIFE_SAFETY:
         return case
     others = {(one.rule, one.device_id) for one in members.find_members(session, case.id or 0)}
     return case if others == {(alarm.rule, alarm.device_id)} else None
@@ -195,6 +200,8 @@ def _open(
     keep_version(session, workflow, story.kept)
     found = story.find(alarm.rule)
     gathers = timedelta(seconds=workflow.group_wait_s) if _gathers(workflow, alarm) else None
+    progress = Progress(message=dict(found[1]) if found else {})
+    progress.begins_at = epoch_seconds(now if gathers is None else at + gathers)
     case = Case(
         alarm_id=alarm.id or 0,
         rule=alarm.rule,
@@ -205,14 +212,15 @@ def _open(
         workflow=workflow.name,
         workflow_version=workflow.version,
         gathers_until=None if gathers is None else at + gathers,
-        progress={"message": dict(found[1]) if found else {}},
         opened_at=now,
+        # As it stands once it gathers: what is written twice costs twice.
+        progress=msgspec.to_builtins(progress),
+        due_at=from_epoch(progress.begins_at or 0.0),
     )
     session.add(case)
     session.flush()
     members.begin(session, case, alarm, at)
     run = run_case(session, story, workflow, case, now)
-    run.progress.begins_at = epoch_seconds(now)
     where = f"{run.place.label}, {run.place.site_name}"
     run.note(
         "case.opened",

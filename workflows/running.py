@@ -298,6 +298,9 @@ class RunningCase:
         return self._latest_order()
 
     def _latest_order(self, *conditions: Any) -> WorkOrder | None:
+        if not self.progress.rounds:
+            # Nobody was looked for yet.
+            return None
         query = select(WorkOrder).where(WorkOrder.case_id == self.case.id, *conditions)
         return self.session.exec(query.order_by(col(WorkOrder.id).desc())).first()
 

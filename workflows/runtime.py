@@ -8,7 +8,7 @@ ends soon enough that nothing more urgent waits for long.
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
@@ -18,14 +18,14 @@ import structlog
 from sqlalchemy.exc import DBAPIError, NoResultFound, OperationalError
 from sqlmodel import Session
 
-from notify import Templates
+from notify import OUTBOX, Templates
 from prevenant.clock import Clock, steady_seconds
 from prevenant.crm.directory import remember_answers
 from prevenant.domain import Severity
 from prevenant.errors import StoreUnavailable
-from prevenant.shelving import next_release, release_next
-from prevenant.store import Store
-from prevenant.tables import CASE_EVENTS, GIVEN_UP, CaseEvent, add_timeline
+from prevenant.shelving import release_next
+from prevenant.store import Store, at_the_end
+from prevenant.tables import CASE_EVENTS, GIVEN_UP, CaseEvent, add_timeline, unwritten_lines
 from workflows import case as cases
 from workflows import grouping, members
 from workflows.claims import (
@@ -35,6 +35,7 @@ from workflows.claims import (
     claim_deadlines,
     claim_events,
     claim_events_of,
+    claim_written,
     look_for_due,
 )
 from workflows.definition import Workflow
@@ -83,6 +84,7 @@ class Runtime:
         self._clock = clock
         self._kept: dict[str, Workflow] = {}
         """By version, as they stand in the store."""
+        self._keeping = threading.Lock()
         self._story = Story(workflows, routes, templates, schedules or {}, self._kept)
         self._steady = steady
         self._together = 4
@@ -91,7 +93,14 @@ class Runtime:
         self._stopping = threading.Event()
 
     def run(self) -> None:
-        """Work until `stop`."""
+        """Work until `stop`; what others write meanwhile, they may let us hear at once."""
+        self._store.attend(CASE_EVENTS, self._hear_at_once)
+        try:
+            self._run()
+        finally:
+            self._store.attend(CASE_EVENTS, None)
+
+    def _run(self) -> None:
         while not self._stopping.is_set():
             try:
                 now = self._clock.now()
@@ -135,30 +144,40 @@ class Runtime:
 
     def _look(self, now: datetime) -> Due:
         with self._store.read() as session:
-            due, released = look_for_due(session, now), next_release(session)
-        if released is None:
-            return due
-        next_at = released if due.next_at is None else min(due.next_at, released)
-        is_over = released <= now
-        # How urgent it is will be known once it is told.
-        urgency = Severity.LIFE_SAFETY if is_over else due.urgency
-        return Due(urgency, next_at, due.has_deadlines, is_over)
+            return look_for_due(session, now)
 
     def _work(self, due: Due, now: datetime) -> bool:
         urgency = due.urgency
         if urgency is None:
             return False
         with self._store.write(urgency) as session:
-            remember_answers(session)
-            members.remember_members(session)
+            self._prepare(session)
             is_released = due.is_shelf_over and release_next(session, now)
             is_done = any(
                 self._work_on(session, severity, due, now)
                 for severity in reversed(Severity)
                 if severity <= urgency
             )
-        self._keep_workflows(new_versions(session))
+            self._store.go_on(session, OUTBOX, urgency)
         return is_done or is_released
+
+    def _prepare(self, session: Session) -> None:
+        remember_answers(session)
+        members.remember_members(session)
+        at_the_end(session, partial(self._keep_workflows, new_versions(session)))
+
+    def _hear_at_once(self, session: Session, urgency: int) -> None:
+        """Hear events in the transaction that writes them, where there is nothing to hear before."""
+        now = self._clock.now()
+        events = claim_written(session, urgency, now)
+        if not events:
+            return
+        self._prepare(session)
+        left: set[tuple[int | None, int | None]] = set()
+        for event in events:
+            with suppress(Busy):
+                self._hear_event(session, left, event, now)
+        self._store.go_on(session, OUTBOX, urgency)
 
     def _work_on(self, session: Session, severity: int, due: Due, now: datetime) -> bool:
         """Hear events and end waits of one urgency for a while; return whether there were any."""
@@ -300,18 +319,22 @@ class Runtime:
 
     def _keep_workflows(self, new: Mapping[str, Workflow]) -> None:
         """Have at hand what is in the store by now; the oldest give way."""
-        self._kept.update(new)
-        while len(self._kept) > _WORKFLOWS_KEPT:
-            del self._kept[next(iter(self._kept))]
+        with self._keeping:
+            self._kept.update(new)
+            while len(self._kept) > _WORKFLOWS_KEPT:
+                del self._kept[next(iter(self._kept))]
 
 
 @contextmanager
 def _savepoint(session: Session) -> Iterator[None]:
     """Undo what the block wrote where it fails. Raises Busy for a lock that was not to be had."""
+    lines = unwritten_lines(session)
+    before = len(lines)
     try:
         with session.begin_nested():
             yield
     except BaseException as error:
+        del lines[before:]
         new_versions(session).clear()
         members.remember_members(session)
         if isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in _LOCKED:

@@ -14,11 +14,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import msgspec
+from sqlalchemy import bindparam
 from sqlmodel import Session, col, func, select, update
 
 from notify import Ask
 from prevenant.clock import epoch_seconds, from_epoch
 from prevenant.crm.directory import Person, find_role_holders
+from prevenant.store import UtcDateTime
 from prevenant.tables import CaseEvent
 from workflows.definition import Workflow
 from workflows.family import STORM_CALM, children_of, has_open_child, storm_of
@@ -36,6 +38,7 @@ _AGAIN_S = 300.0
 """After so long a storm of which nobody could be told is told again."""
 _TURNS = [["sms"], ["voice"], ["email"]]
 _SHOWN_RULES = 3
+_LATEST = "latest storm"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +64,24 @@ class Figures:
 def take_case(run: RunningCase) -> None:
     """Make a case that was just opened part of the storm that rages, or begin one with it."""
     since = run.now - timedelta(seconds=run.workflow.storm.within_s)
-    storm = _raging(run.session, run.case, since)
+    storm = _latest_storm(run.session, run.case) or _raging(run.session, run.case, since)
     if storm is None and _is_storm(run, since):
         hold(run.session, f"storm {run.case.workflow}")
         # The latest case may be one that somebody opened who did not know of the storm yet.
         known = _raging(run.session, run.case, since) or _begun(run.session, run.case, since)
         storm = known or _begin(run, since)
     if storm is not None:
+        run.session.info[_LATEST] = storm
         run.case.parent_id = storm.id
         run.session.add(run.case)
         run.note("storm.joined", f"one of many: part of storm {storm.id}", {"storm": storm.id})
+
+
+def _latest_storm(session: Session, case: Case) -> Case | None:
+    """Return the storm that this transaction gave a case of the same workflow last, if it is not over."""
+    storm: Case | None = session.info.get(_LATEST)
+    is_raging = storm is not None and storm in session and storm.state != CLOSED
+    return storm if storm is not None and is_raging and storm.storm_of == case.workflow else None
 
 
 def hear(run: RunningCase, event: CaseEvent) -> None:
@@ -128,17 +139,21 @@ def _raging(session: Session, case: Case, since: datetime) -> Case | None:
 
     A person who has taken a storm over has what it brings from then on, too.
     """
-    query = (
-        select(Case.parent_id)
-        .where(Case.workflow == case.workflow, Case.opened_at > since, Case.id != case.id)
-        .order_by(col(Case.opened_at).desc(), col(Case.id).desc())
-        .limit(1)
-    )
+    params = {"workflow": case.workflow, "since": since, "id": case.id}
     # Other cases were written before this one, and of itself nothing is asked.
     with session.no_autoflush:
-        parent_id = session.exec(query).first()
+        parent_id = session.exec(_PARENT, params=params).first()
     storm = None if parent_id is None else session.get(Case, parent_id)
     return storm if storm is not None and storm.state != CLOSED else None
+
+
+_PARENT = (
+    select(Case.parent_id)
+    .where(Case.workflow == bindparam("workflow"), Case.id != bindparam("id"))
+    .where(col(Case.opened_at) > bindparam("since", type_=UtcDateTime()))
+    .order_by(col(Case.opened_at).desc(), col(Case.id).desc())
+    .limit(1)
+)
 
 
 def _begun(session: Session, case: Case, since: datetime) -> Case | None:

@@ -112,9 +112,14 @@ def _once(session: Session, key: tuple[str, ...], find: Callable[[], _Answer]) -
 
 
 def _find_place(session: Session, device_type: str, site_id: str, device_id: str) -> Place:
-    device = session.get(Device, device_id)
-    place_id = device.site_id if device else site_id
-    site, customer, contact = _once(session, ("site", place_id), lambda: _site(session, place_id))
+    row = session.exec(_DEVICE, params={"id": device_id}).first()
+    if row is None:
+        device = None
+        site, customer, contact = _once(session, ("site", site_id), lambda: _site(session, site_id))
+    else:
+        device, site, customer, contact = row
+    if contact is not None and not contact.is_active:
+        contact = None
     position = None
     if device and device.latitude is not None and device.longitude is not None:
         position = (device.latitude, device.longitude)
@@ -141,12 +146,23 @@ def _find_place(session: Session, device_type: str, site_id: str, device_id: str
 
 
 def _site(session: Session, site_id: str) -> tuple[Site | None, Customer | None, Contact | None]:
-    site = session.get(Site, site_id)
-    customer = session.get(Customer, site.customer_id) if site else None
-    contact = session.get(Contact, site.contact_id) if site and site.contact_id else None
-    if contact is not None and not contact.is_active:
-        contact = None
-    return site, customer, contact
+    return session.exec(_SITE, params={"id": site_id}).first() or (None, None, None)
+
+
+# One statement, since each costs more than what it asks for.
+_DEVICE: Any = (
+    select(Device, Site, Customer, Contact)
+    .outerjoin(Site, col(Device.site_id) == Site.id)
+    .outerjoin(Customer, col(Site.customer_id) == Customer.id)
+    .outerjoin(Contact, col(Site.contact_id) == Contact.id)
+    .where(Device.id == bindparam("id"))
+)
+_SITE: Any = (
+    select(Site, Customer, Contact)
+    .outerjoin(Customer, col(Site.customer_id) == Customer.id)
+    .outerjoin(Contact, col(Site.contact_id) == Contact.id)
+    .where(Site.id == bindparam("id"))
+)
 
 
 def find_role_holders(session: Session, role: str, site_id: str) -> list[Person]:

@@ -18,7 +18,15 @@ from prevenant.shelving import (
     tell_case,
 )
 from prevenant.store import UtcDateTime
-from prevenant.tables import ACTIVE, CLEARED, LATCHED, Alarm, TimelineEntry, add_timeline
+from prevenant.tables import (
+    ACTIVE,
+    CLEARED,
+    LATCHED,
+    Alarm,
+    TimelineEntry,
+    add_timeline,
+    write_timeline,
+)
 
 _ENGINE = "Prevenant"
 
@@ -89,6 +97,7 @@ def _is_current(transition: Transition, alarm: Alarm) -> bool:
 
 def _is_noted(session: Session, transition: Transition, alarm: Alarm) -> bool:
     """Return whether a change that an alarm may see several times was written before a crash."""
+    write_timeline(session)
     query = select(TimelineEntry.detail).where(
         TimelineEntry.alarm_id == alarm.id,
         TimelineEntry.kind == f"alarm.{transition.kind}",

@@ -1,6 +1,7 @@
 """The alarm writer: changes of alarms go to the store by severity, beside the deciding.
 
-The changes of one alarm keep their order; those of a more severe alarm go before the others. What waits
+The changes of one alarm keep their order; those of a more severe alarm go before the others. Where they
+are few, their cases hear of them in the very transaction that writes them. What waits
 is bounded: whoever decides has to wait where the store cannot follow, and the broker with it. Until
 everything is written, the journal has it, and no snapshot is taken that would forget it.
 """
@@ -10,7 +11,10 @@ import itertools
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 
+import structlog
+from sqlalchemy.exc import OperationalError
 from sqlmodel import Session
 
 from prevenant.clock import steady_seconds
@@ -18,15 +22,24 @@ from prevenant.domain import Severity, Transition
 from prevenant.errors import StoreUnavailable
 from prevenant.store import Store
 from prevenant.stream.alarms import write_transition
+from prevenant.tables import CASE_EVENTS
+
+log = structlog.get_logger()
 
 _MOST_WAITING = 20_000
 _TOGETHER = 256
 """How many changes one transaction writes at most."""
 _TOGETHER_S = 0.05
 """For how long it begins another one."""
+_FEW = 8
+"""So many changes at most are heard by their cases in the transaction that writes them."""
 
 Key = tuple[str, str]
 """A rule and a device: what identifies an alarm while it is open."""
+
+
+class _NotHeard(Exception):
+    """What cases do within the transaction has failed, and the transaction with it."""
 
 
 class Backlog:
@@ -164,23 +177,43 @@ class AlarmWriter:
         """Write the most severe changes that wait, in one transaction that is soon over."""
         taken: list[list[Transition]] = []
 
-        def work(session: Session) -> None:
+        def work(session: Session, *, with_cases: bool = True) -> None:
             self._put_back(taken)
             began = steady_seconds()
             urgency = self._urgency()
             while not taken or not self._is_enough(taken, urgency, began):
                 changes = self._take(urgency)
                 if not changes:
-                    return
+                    break
                 taken.append(changes)
                 for transition in changes:
                     write_transition(session, transition)
+            if with_cases:
+                self._let_cases_hear(session, taken, urgency)
 
         try:
-            self._retrying(work, self._urgency)
+            try:
+                self._retrying(work, self._urgency)
+            except _NotHeard as error:
+                log.error("cases hear later", error=repr(error.__cause__), exc_info=error)
+                self._retrying(partial(work, with_cases=False), self._urgency)
         except StoreUnavailable:
             self._put_back(taken)
             raise
+
+    def _let_cases_hear(
+        self, session: Session, taken: Sequence[Sequence[Transition]], urgency: int
+    ) -> None:
+        """Let cases hear within the transaction, where it is small and nothing more urgent waits."""
+        if sum(map(len, taken)) > _FEW or self._store.is_wanted(urgency):
+            return
+        try:
+            self._store.go_on(session, CASE_EVENTS, urgency)
+        except OperationalError:
+            raise
+        except Exception as error:
+            # Whatever it is, the alarm must not be lost with it.
+            raise _NotHeard from error
 
     def _is_enough(self, taken: Sequence[Sequence[Transition]], urgency: int, began: float) -> bool:
         return (

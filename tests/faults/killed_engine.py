@@ -25,6 +25,7 @@ MOMENTS: dict[str, tuple[Any, str, str]] = {
     "decided, alarm not written": (AlarmWriter, "_write_some", "before"),
     "alarm written, case not opened": (grouping, "take_alarm", "before"),
     "case opened, not committed": (grouping, "take_alarm", "after"),
+    "claimed as it was queued, not begun": (Outbox, "_begin", "before"),
     "message queued, not handed over": (Outbox, "_attempt", "before"),
     "handed over, not recorded": (Outbox, "_finish", "before"),
 }

@@ -10,7 +10,7 @@ from sqlmodel import Session
 from notify import claims
 from prevenant.crm.directory import find_role_holders
 from prevenant.domain import Severity
-from prevenant.shelving import next_release, release_next
+from prevenant.shelving import release_next
 from prevenant.store import Store
 from tests.moved_clock import MovedClock
 from workflows.absence import announce_absences
@@ -74,10 +74,11 @@ def test_no_question_of_the_outbox_reads_a_whole_table(session: Session, clock: 
 def test_looking_for_what_is_due_reads_no_whole_table(session: Session, clock: MovedClock) -> None:
     with plans_of(session) as plans:
         look_for_due(session, clock.now())
-        next_release(session)
         release_next(session, clock.now())
     assert plans
-    by_index = [one for one in plans if "TEMP B-TREE" not in one]
+    of_no_table = ("TEMP B-TREE", "SCALAR SUBQUERY", "CONSTANT ROW")
+    by_index = [one for one in plans if not any(name in one for name in of_no_table)]
+    assert len(by_index) > 4
     assert all("USING" in one and "ix_alarm_state" not in one for one in by_index), plans
 
 

@@ -1,0 +1,261 @@
+"""From an alarm to the attempt at the provider in one transaction, where nothing has to go before."""
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from sqlalchemy import event
+from sqlmodel import Session, col, select
+
+from notify import claims
+from notify.message import OUTBOX, QUEUED, SENT, Delivery, Draft, Message, Recipient, queue_message
+from notify.outbox import Outbox
+from notify.templating import Templates
+from prevenant.clock import SystemClock
+from prevenant.crm.tables import Contact, RoleHolder
+from prevenant.domain import Severity, Transition
+from prevenant.store import Store
+from prevenant.stream.alarms import write_transition
+from prevenant.stream.writing import AlarmWriter
+from prevenant.tables import CASE_EVENTS, Alarm, CaseEvent
+from tests.servers import wait_until
+from tests.workflows.test_case import make_workflow
+from workflows.runtime import Route, Runtime
+from workflows.tables import Case
+
+_STEPS = """[{tell: guard, template: told, channels: sms},
+    {wait: acknowledged, within: 12h, otherwise: {hand_off: guard}}]"""
+_WORDS = Templates({"told": {"en": {"sms": "It is hot."}}})
+_START = 1_800_000_000.0
+_MAJOR, _LIFE = Severity.MAJOR, Severity.LIFE_SAFETY
+
+
+class Shop:
+    """A provider that takes every text, and knows which."""
+
+    confirms = True
+
+    def __init__(self) -> None:
+        self.taken: list[str] = []
+
+    def send(self, delivery: Delivery, message: Message) -> str:
+        """Take a text."""
+        del message
+        self.taken.append(delivery.key)
+        return f"p-{delivery.key}"
+
+    def find(self, delivery: Delivery, message: Message, known: frozenset[str]) -> str | None:
+        """Look for a text that was taken."""
+        del message, known
+        return f"p-{delivery.key}" if delivery.key in self.taken else None
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+@pytest.fixture
+def shop() -> Shop:
+    """Return a provider."""
+    return Shop()
+
+
+@pytest.fixture
+def runtime(store: Store) -> Runtime:
+    """Return what opens cases, in a store with a guard."""
+    with store.write() as session:
+        session.add(Contact(id="g", name="Guard", phone="+33639980001"))
+        session.flush()
+        session.add(RoleHolder(contact_id="g", role="guard"))
+    workflows = {"visit": make_workflow(_STEPS)}
+    return Runtime(store, SystemClock(), workflows, {"hot": Route("visit", {"en": "Hot."})}, _WORDS)
+
+
+@pytest.fixture
+def outbox(store: Store, shop: Shop) -> Iterator[Outbox]:
+    """Return an outbox that claims what others queue, and does nothing by itself."""
+    outbox = Outbox(store, SystemClock(), {"sms": shop})
+    with ThreadPoolExecutor(4) as pool:
+        wait_until(outbox._is_seen if not store.is_shared else lambda: store.hears_others, "bells")
+        outbox._open(pool)
+        yield outbox
+
+
+def _change(device: str, severity: int) -> Transition:
+    return Transition("raised", "hot", "unit", "s", device, severity, _START, _START, {}, "hot")
+
+
+def _writer(store: Store) -> AlarmWriter:
+    def retrying(work: object, urgency: object) -> None:
+        with store.write(urgency()) as session:  # type: ignore[operator]
+            work(session)  # type: ignore[operator]
+
+    return AlarmWriter(store, retrying)
+
+
+def _say(session: Session, key: str, severity: int) -> None:
+    person = Recipient("g", "Guard", "guard", "en", "UTC", {"sms": "+33639980001"})
+    draft = Draft(key, person, "told", {}, [["sms"]], severity)
+    queue_message(session, _WORDS, draft, SystemClock().now())
+    session.flush()
+
+
+def _deliveries(store: Store) -> list[Delivery]:
+    with store.read() as session:
+        return list(session.exec(select(Delivery).order_by(col(Delivery.id))))
+
+
+def test_from_alarm_to_attempt_in_one_commit(store: Store, runtime: Runtime, shop: Shop) -> None:
+    outbox, writer = Outbox(store, SystemClock(), {"sms": shop}), _writer(store)
+    threads = [threading.Thread(target=run) for run in (runtime.run, outbox.run)]
+    for thread in threads:
+        thread.start()
+    wait_until(lambda: store._attendants.keys() == {CASE_EVENTS, OUTBOX}, "who goes on")
+    wait_until(lambda: store.hears_others or not store.is_shared, "bells")
+    commits: Counter[str] = Counter()
+    event.listen(
+        store.engine, "commit", lambda _: commits.update([threading.current_thread().name])
+    )
+    writer.start()
+    writer.write([_change("u1", _LIFE)])
+    wait_until(lambda: [one.state for one in _deliveries(store)] == [SENT], "the hand-over")
+    assert writer.close()
+    runtime.stop()
+    outbox.stop()
+    for thread in threads:
+        thread.join()
+    assert commits["alarms"] == 1
+    # Whoever else commits, writes what came of the attempt.
+    assert sum(commits.values()) == 2
+    (delivery,) = _deliveries(store)
+    assert (delivery.attempts, delivery.claim, delivery.possible_duplicate) == (1, 1, False)
+    assert shop.taken == [delivery.key]
+    assert not store._attendants
+
+
+def test_what_others_claim_is_not_claimed_again(store: Store, outbox: Outbox, shop: Shop) -> None:
+    with store.write(_MAJOR) as session:
+        _say(session, "one", _MAJOR)
+        store.go_on(session, OUTBOX, _MAJOR)
+        assert shop.taken == []
+    wait_until(lambda: outbox._results, "an attempt")
+    (delivery,) = _deliveries(store)
+    assert outbox._turn(SystemClock().now()) == []
+    assert _deliveries(store)[0].state == SENT
+    assert shop.taken == [delivery.key]
+
+
+class _SeenLate(set[int]):
+    """What was not in hand when it was listed, and is by now."""
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(())
+
+
+def test_what_is_claimed_while_we_look_is_left_alone(store: Store, outbox: Outbox) -> None:
+    with store.write(_MAJOR) as session:
+        _say(session, "one", _MAJOR)
+        store.go_on(session, OUTBOX, _MAJOR)
+    room: dict[int, int] = dict.fromkeys(Severity, 8)
+    with store.write() as session:
+        at = SystemClock().now(), 0.0
+        held = _SeenLate(outbox._in_hand)
+        found = claims.claim(session, outbox._name, held, room, at, {"sms"})
+        assert (found.claims, found.held_back) == ([], [])
+    assert _deliveries(store)[0].claim == 1
+
+
+def test_what_is_not_committed_is_neither_begun_nor_in_hand(
+    store: Store, outbox: Outbox, shop: Shop
+) -> None:
+    def write() -> None:
+        with store.write(_MAJOR) as session:
+            _say(session, "one", _MAJOR)
+            store.go_on(session, OUTBOX, _MAJOR)
+            assert len(outbox._in_hand) == 1
+            message = "in between"
+            raise RuntimeError(message)
+
+    with pytest.raises(RuntimeError, match="in between"):
+        write()
+    assert outbox._in_hand == {}
+    assert _deliveries(store) == []
+    assert shop.taken == []
+
+
+@pytest.mark.usefixtures("outbox")
+def test_nothing_goes_before_what_is_due_and_as_urgent(store: Store) -> None:
+    with store.write() as session:
+        _say(session, "waits", _MAJOR)
+    with store.write() as session:
+        _say(session, "as urgent", _MAJOR)
+        _say(session, "less urgent", Severity.MINOR)
+        _say(session, "more urgent", _LIFE)
+        store.go_on(session, OUTBOX, _LIFE)
+    claimed = [one.claim for one in _deliveries(store)]
+    assert claimed == [0, 0, 0, 1]
+
+
+def test_nothing_is_begun_while_somebody_has_more_urgent_work(
+    store: Store, outbox: Outbox, shop: Shop
+) -> None:
+    is_over = threading.Event()
+
+    def work() -> None:
+        with store.write(_LIFE):
+            assert is_over.wait(20)
+
+    urgent = threading.Thread(target=work)
+    with store.write(_MAJOR) as session:
+        _say(session, "one", _MAJOR)
+        urgent.start()
+        wait_until(lambda: store.is_wanted(_MAJOR), "somebody more urgent")
+        store.go_on(session, OUTBOX, _MAJOR)
+    assert shop.taken == []
+    assert [one.claim for one in _deliveries(store)] == [0]
+    is_over.set()
+    urgent.join()
+    (claim,) = outbox._turn(SystemClock().now())
+    outbox._work(claim)
+    assert shop.taken == [claim.delivery.key]
+
+
+def test_an_alarm_is_not_heard_before_an_earlier_one(store: Store, runtime: Runtime) -> None:
+    store.attend(CASE_EVENTS, runtime._hear_at_once)
+    with store.write() as session:
+        write_transition(session, _change("u1", _MAJOR))
+    with store.write() as session:
+        write_transition(session, _change("u2", _MAJOR))
+        store.go_on(session, CASE_EVENTS, _MAJOR)
+    with store.write() as session:
+        write_transition(session, _change("u3", Severity.MINOR))
+        store.go_on(session, CASE_EVENTS, Severity.MINOR)
+    with store.read() as session:
+        assert session.exec(select(Case)).all() == []
+    with store.write() as session:
+        write_transition(session, _change("u4", _LIFE))
+        store.go_on(session, CASE_EVENTS, _LIFE)
+    with store.read() as session:
+        assert session.exec(select(Case.device_id)).all() == ["u4"]
+    while runtime.work_once(SystemClock().now()):
+        pass
+    with store.read() as session:
+        opened = session.exec(select(Case.device_id).order_by(col(Case.id))).all()
+    assert opened == ["u4", "u1", "u2", "u3"]
+
+
+def test_an_alarm_is_written_though_its_case_fails(store: Store, runtime: Runtime) -> None:
+    def fails(session: Session, urgency: int) -> None:
+        del session, urgency
+        message = "no case"
+        raise KeyError(message)
+
+    store.attend(CASE_EVENTS, fails)
+    writer = _writer(store)
+    writer.write([_change("u1", _LIFE)])
+    with store.read() as session:
+        assert session.exec(select(Alarm.device_id)).all() == ["u1"]
+        assert session.exec(select(CaseEvent.heard_at)).all() == [None]
+    assert runtime.work_once(SystemClock().now())
+    assert [one.state for one in _deliveries(store)] == [QUEUED]
