@@ -6,7 +6,9 @@
     │   ├── BookError           every problem of a rule book at once
     │   ├── CrmImportError      every problem of the imported files at once
     │   ├── SourcesError        every problem of the file that names outside CRMs at once
-    │   └── GatewayError        every problem of the file that describes an SMS gateway at once
+    │   ├── GatewayError        every problem of the file that describes an SMS gateway at once
+    │   ├── HistoryError        every problem of the files that a model is to learn from at once
+    │   └── ModelRefused        a stored model is damaged, foreign, or too new for this version
     ├── Undecodable             one payload could not become a reading; it goes to quarantine
     ├── JournalError            the journal could not be written or read; nothing is acknowledged
     ├── StoreUnavailable        the database does not answer; try again
@@ -78,6 +80,14 @@ class SourcesError(_Problems):
 
 class GatewayError(_Problems):
     """The file of an SMS gateway cannot be used; `problems` lists everything wrong in it."""
+
+
+class HistoryError(_Problems):
+    """Files cannot be learned from; `problems` lists everything wrong in them."""
+
+
+class ModelRefused(ConfigurationError):
+    """A stored model cannot be used: it is damaged, foreign, or too new. The rules go on without."""
 
 
 class Undecodable(PrevenantError):
