@@ -13,11 +13,11 @@ A folder that is damaged, foreign or too new is refused with one reason, by Mode
 import hashlib
 import os
 from collections.abc import Mapping
+from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
-import sklearn
 
 from models.trust import Untrusted, dump_estimator, load_estimator
 from prevenant import __version__
@@ -73,7 +73,7 @@ def write_folder(
     if report:
         files[REPORT] = report.encode()
     sums = {file: _sha256(content) for file, content in files.items()}
-    manifest = Manifest(FORMAT, name, version, __version__, sklearn.__version__, sums).sealed()
+    manifest = Manifest(FORMAT, name, version, __version__, _scikit_learn(), sums).sealed()
     for file, content in {**files, MANIFEST: _pretty(manifest)}.items():
         write_durably(folder / file, content)
     sync_folder(folder)
@@ -155,8 +155,8 @@ def read_estimator(folder: Path, files: Mapping[str, bytes]) -> Any:
         # Whatever skops makes of a foreign file, the reason is one line.
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         hint = (
-            f"it was made with scikit-learn {made_with}, and here is {sklearn.__version__}"
-            if made_with != sklearn.__version__
+            f"it was made with scikit-learn {made_with}, and here is {_scikit_learn()}"
+            if made_with != _scikit_learn()
             else reason
         )
         message = f"{folder} has an estimator that cannot be read: {hint}; train it again"
@@ -178,6 +178,10 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _scikit_learn() -> str:
+    return version_of("scikit-learn")
 
 
 def _pretty(value: Any) -> bytes:

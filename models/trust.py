@@ -10,7 +10,6 @@ from typing import Any
 from zipfile import ZIP_DEFLATED
 
 import numpy as np
-from skops.io import dumps, get_untrusted_types, loads
 
 TRUSTED = (
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
@@ -33,6 +32,8 @@ def load_estimator(data: bytes) -> Any:
 
     Raises Untrusted, and whatever skops makes of bytes that are none of its own.
     """
+    from skops.io import get_untrusted_types, loads  # noqa: PLC0415  it looks through all of scikit-learn
+
     strange = sorted(set(get_untrusted_types(data=data)) - set(TRUSTED))
     if strange:
         message = f"it holds {', '.join(strange[:3])}, which no model of Prevenant is made of"
@@ -101,6 +102,8 @@ def _knows_categories(tree: Any) -> bool:
 
 def dump_estimator(estimator: Any) -> bytes:
     """Return the bytes of an estimator that `load_estimator` takes. Raises Untrusted for any other."""
+    from skops.io import dumps  # noqa: PLC0415  as above
+
     data = bytes(dumps(estimator, compression=ZIP_DEFLATED))
     load_estimator(data)
     return data
