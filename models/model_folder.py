@@ -30,7 +30,7 @@ MANIFEST, CARD, ESTIMATOR = "manifest.json", "card.json", "estimator.skops"
 FEATURES, METRICS, REPORT = "features.json", "metrics.json", "report.html"
 
 _NEEDED = (CARD, ESTIMATOR)
-_KNOWN = (*_NEEDED, FEATURES, METRICS, REPORT)
+KNOWN_FILES = (*_NEEDED, FEATURES, METRICS, REPORT)
 
 C = TypeVar("C", bound=msgspec.Struct)
 
@@ -117,7 +117,7 @@ def read_files(
             "take it away"
         )
         raise ModelRefused(message)
-    if not set(_NEEDED) <= manifest.files.keys() <= set(_KNOWN):
+    if not set(_NEEDED) <= manifest.files.keys() <= set(KNOWN_FILES):
         raise _damaged(folder, MANIFEST)
     files = {}
     for file, expected in manifest.files.items():

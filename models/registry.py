@@ -11,17 +11,20 @@ import os
 import re
 import shutil
 import tempfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
-from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
+from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile, ZipInfo
 
 import msgspec
 
 from models.model_folder import (
+    KNOWN_FILES,
     MANIFEST,
+    REPORT,
     read_card,
     read_estimator,
     read_files,
@@ -38,6 +41,7 @@ Which = int | Literal["active", "shadow", "latest"]
 """A version, or the one that stands so."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_LARGEST_BYTES = 2_000_000_000
 _VERSION = re.compile(r"v([1-9]\d{0,8})")
 
 
@@ -153,7 +157,7 @@ class Registry:
 
     def report(self, name: str, which: Which = "active") -> Path:
         """Return where a version's report stands."""
-        return self._version(name, self.find(name, which)) / "report.html"
+        return self._version(name, self.find(name, which)) / REPORT
 
     def save(
         self, model: Model, write_report: Callable[[Card], str] | None = None
@@ -263,6 +267,18 @@ class Registry:
             raise
         return path
 
+    def take(self, path: Path) -> tuple[Model, bool]:
+        """Store what `export` wrote as the next version of its name. Raises ModelRefused, OSError.
+
+        Returns the same as `save`.
+        """
+        with tempfile.TemporaryDirectory(prefix="prevenant-") as folder:
+            _unpack(path, Path(folder))
+            model = read_model(Path(folder))
+            report = Path(folder) / REPORT
+            text = report.read_text("utf-8") if report.exists() else ""
+        return self.save(model, lambda _: text)
+
     def _look(self, name: str, number: int) -> Listed:
         folder = self._version(name, number)
         try:
@@ -317,6 +333,25 @@ def read_model(folder: Path, name: str | None = None, version: int | None = None
     files = read_files(folder, name, version)
     card: Any = read_card(folder, files, Card)
     return Model(card=card, estimator=read_estimator(folder, files))
+
+
+def _unpack(path: Path, folder: Path) -> None:
+    """Write the files of an exported model into `folder`. Raises ModelRefused."""
+    try:
+        with ZipFile(path) as archive:
+            members = {one.filename.rpartition("/")[2]: one for one in archive.infolist()}
+            if sum(one.file_size for one in archive.infolist()) > _LARGEST_BYTES:
+                message = f"{path} is larger than any model: it is not unpacked"
+                raise ModelRefused(message)
+            for file in (MANIFEST, *KNOWN_FILES):
+                if file in members:
+                    (folder / file).write_bytes(archive.read(members[file]))
+    except (BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError, zlib.error) as error:
+        reason = " ".join(str(error).split()) or "it is cut off"
+        message = (
+            f"{path} cannot be read: {reason}; name a file that `prevenant models export` wrote"
+        )
+        raise ModelRefused(message) from error
 
 
 def _check_name(name: str) -> None:

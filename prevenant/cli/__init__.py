@@ -41,6 +41,7 @@ class _Commands(LazyGroup):
         "quarantine": ("prevenant.cli.devices:quarantine_app", "Payloads that could not be read."),
         "dispatch": ("prevenant.cli.dispatch:app", "Whom dispatch sent, and why."),
         "journal": ("prevenant.cli.journal:app", "The durable log of readings."),
+        "models": ("prevenant.cli.models:app", "Predictive models: train, judge, put in force."),
         "on-call": ("prevenant.cli.on_call:app", "Who is on call."),
         "replies": (
             "prevenant.cli.replies:app",

@@ -288,6 +288,40 @@ def test_an_exported_version_is_one_file_with_all_of_it(registry: Registry, tmp_
     assert names == {path.name for path in (registry.folder / "compressor" / "v1").iterdir()}
 
 
+def test_an_exported_version_is_taken_by_another_engine(registry: Registry, tmp_path: Path) -> None:
+    stored, _ = registry.save(line(), lambda _: "report")
+    other = Registry(tmp_path / "other")
+    other.save(line(2))
+    model, is_active = other.take(registry.export("compressor", 1, tmp_path))
+    assert (model.card.version, is_active) == (2, False)
+    assert np.array_equal(says(other.load("compressor", 2)), says(stored))
+    assert other.report("compressor", 2).read_text() == "report"
+
+
+@given(data=st.data())
+@settings(max_examples=30)
+def test_a_file_that_is_no_export_is_refused(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    folder = tmp_path_factory.mktemp("exported")
+    registry = Registry(folder / "models")
+    stored, _ = registry.save(line())
+    path = registry.export("compressor", 1, folder)
+    content = bytearray(path.read_bytes())
+    place = int(data.draw(st.floats(0, 1, exclude_max=True)) * len(content))
+    if data.draw(st.booleans()):
+        content[place] ^= data.draw(st.integers(1, 255))
+    else:
+        del content[place:]
+    path.write_bytes(content)
+    try:
+        model, _ = registry.take(path)
+    except ModelRefused as error:
+        assert "\n" not in str(error)  # noqa: PT017  either of the two outcomes is right
+    else:
+        assert np.array_equal(says(model), says(stored))
+
+
 def read_itself(path: Any) -> Any:
     return path
 

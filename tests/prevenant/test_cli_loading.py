@@ -15,6 +15,7 @@ NEEDED: list[tuple[list[str], set[str]]] = [
     (["--version"], set()),
     (["--help"], set()),
     (["rules", "--help"], set()),
+    (["models", "--help"], set()),
     (["settings"], set()),
     (["rules", "check"], {"sqlmodel"}),
     (["rules", "import", "--help"], set()),
@@ -44,7 +45,7 @@ def test_the_help_says_of_each_command_what_the_command_says_itself() -> None:
     whole = typer.main.get_command(app)
     assert isinstance(whole, LazyGroup)
     found = groups(whole)
-    assert len(found) == 2
+    assert len(found) == 3
     for group in found:
         for name, (_, words) in group.parts.items():
             command = group.commands[name]

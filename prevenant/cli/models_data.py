@@ -1,0 +1,195 @@
+"""What commands about models share: their options, the data they are given, the book's word on a model."""
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from ingest.export import Selection, export_readings
+from models.base import Target
+from models.history import Loaded, read_history
+from models.registry import Registry, Which
+from prevenant.book import Book, load_book
+from prevenant.cli.shown import out, printable
+from prevenant.document import suggest
+from prevenant.domain import DeviceType
+from prevenant.errors import ConfigurationError
+from prevenant.settings import Settings, load_settings
+from rules.models import BookModel
+
+JOURNAL = "journal"
+
+Name = Annotated[str, typer.Argument(help="The model, as in compressor.")]
+DataFile = Annotated[
+    str,
+    typer.Option(
+        "--data", help="CSV or Parquet: device, observed_at or cycle, and the fields; or: journal."
+    ),
+]
+FailuresFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--failures",
+        "--labels",
+        help="CSV or Parquet: device, failed_at. Without it each record ends with its failure.",
+    ),
+]
+Since = Annotated[
+    str, typer.Option(help="Only from then on: a time in ISO 8601, or how long ago: 90d.")
+]
+OnType = Annotated[
+    str, typer.Option("--on", help="A device type of the rule book, whose fields are taken.")
+]
+BookFile = Annotated[Path | None, typer.Option("--book", help="The rule book.")]
+VersionOption = Annotated[
+    str, typer.Option("--version", help="Its number, or active, shadow, latest.")
+]
+CostVisit = Annotated[float, typer.Option(min=0, help="What a visit costs you.")]
+CostFailure = Annotated[float, typer.Option(min=0, help="What a failure in service costs you.")]
+
+_NOTES_SHOWN = 20
+
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the rule book says of a model and of the devices that it is for."""
+
+    model: BookModel | None = None
+    device_type: DeviceType | None = None
+    types: Mapping[str, DeviceType] | None = None
+
+    @property
+    def kinds(self) -> dict[str, type] | None:
+        """The fields that devices send, and what each is; None: whatever the data has."""
+        if self.device_type is None:
+            return None
+        return {one.name: one.kind for one in self.device_type.fields}
+
+    @property
+    def units(self) -> dict[str, str]:
+        """The unit of each field that has one."""
+        fields = self.device_type.fields if self.device_type else ()
+        return {one.name: one.unit for one in fields if one.unit}
+
+
+def open_registry() -> Registry:
+    """Return the models below the folder of the settings."""
+    return Registry(load_settings().models)
+
+
+def read_version(text: str) -> Which:
+    """Return the version that a user named. Raises ConfigurationError."""
+    word = text.lower().removeprefix("v")
+    if word.isdigit() and int(word) > 0:
+        return int(word)
+    if text in {"active", "shadow", "latest"}:
+        return text  # type: ignore[return-value]  one of the three
+    message = f"{text!r} is no version: write its number, or active, shadow or latest"
+    raise ConfigurationError(message)
+
+
+def ask_book(name: str, on: str, book: Path | None) -> Asked:
+    """Return what the user's own rule book says of a model. Raises ConfigurationError.
+
+    The book that is shipped is nobody's own: in a folder without one, only what is typed counts.
+    """
+    found = _own_book(load_settings(), book)
+    if found is None:
+        if on:
+            message = "--on names a device type, and there is no rule book: name it with --book"
+            raise ConfigurationError(message)
+        return Asked()
+    types = found.rules.devices
+    model = found.rules.models.get(name)
+    wanted = on or (model.on if model else "")
+    if wanted and wanted not in types:
+        message = f"the rule book has no device type {wanted!r}: {suggest(wanted, types)}"
+        raise ConfigurationError(message)
+    return Asked(model, types.get(wanted), types)
+
+
+def _own_book(current: Settings, book: Path | None) -> Book | None:
+    if book is not None:
+        return load_book(book)
+    is_own = "book" in current.model_fields_set or Path("rules.yaml").exists()
+    return load_book(current.book) if is_own else None
+
+
+def read_data(
+    data: str,
+    failures: Path | None,
+    asked: Asked,
+    *,
+    target: Target | None = None,
+    run_to_failure: bool = True,
+    since: float = -float("inf"),
+) -> Loaded:
+    """Return what the data says; raises HistoryError and ConfigurationError with what is wrong."""
+    unit = target.unit if target is not None and target.kind != "anomaly" else None
+    if data != JOURNAL:
+        return read_history(
+            Path(data),
+            failures,
+            unit=unit,
+            kinds=asked.kinds,
+            run_to_failure=run_to_failure,
+            since=since,
+        )
+    if asked.device_type is None or asked.types is None:
+        message = "--data journal needs the type of the devices: write --on TYPE"
+        raise ConfigurationError(message)
+    with tempfile.TemporaryDirectory(prefix="prevenant-") as folder:
+        selection = Selection(max(since, 0.0), types=frozenset({asked.device_type.name}))
+        source = load_settings().journal
+        exported = export_readings(source, asked.types, Path(folder), selection)
+        if not exported.rows:
+            message = f"the journal {source} has no reading of {asked.device_type.name}"
+            raise ConfigurationError(f"{message}: name another with PREVENANT_JOURNAL, or a file")
+        for line in exported.damages:
+            err.print(line, markup=False)
+        (file,) = exported.rows
+        return read_history(
+            file, failures, unit=unit, kinds=asked.kinds, run_to_failure=run_to_failure
+        )
+
+
+def say_what_was_read(loaded: Loaded) -> None:
+    """Print how much was read, and what was left out or taken for granted."""
+    history = loaded.history
+    rows, devices = len(history.rows), history.rows["device"].nunique()
+    failures = len(history.failures)
+    ended = "; each device's last row was taken as its failure" if loaded.ends_in_failure else ""
+    out.print(f"read {rows} rows of {devices} devices, {failures} failures{ended}", markup=False)
+    for note in loaded.notes[:_NOTES_SHOWN]:
+        out.print(f"  {printable(str(note))}", markup=False)
+    if len(loaded.notes) > _NOTES_SHOWN:
+        out.print(f"  and {len(loaded.notes) - _NOTES_SHOWN} more remarks")
+
+
+@contextmanager
+def shown_progress(what: str) -> Iterator[Callable[[float, str], None]]:
+    """Yield a function that shows how far the work is; where nobody looks, it shows nothing."""
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeElapsedColumn(),
+        console=err,
+        transient=True,
+        disable=not err.is_terminal,
+    ) as progress:
+        task = progress.add_task(what, total=1.0)
+
+        def show(done: float, doing: str) -> None:
+            progress.update(task, completed=done, description=escape(doing))
+
+        yield show

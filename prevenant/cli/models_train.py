@@ -1,0 +1,124 @@
+"""`prevenant models train`: from a file of readings to a model that can be put in force."""
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from models.base import FAILURE, Target
+from models.figures import describe_figures
+from models.history import Loaded
+from models.report import Costs, write_report
+from models.target import deduce_target, describe_target, parse_target
+from models.training import train
+from prevenant.cli.models_data import (
+    Asked,
+    BookFile,
+    CostFailure,
+    CostVisit,
+    DataFile,
+    FailuresFile,
+    Name,
+    OnType,
+    Since,
+    ask_book,
+    open_registry,
+    read_data,
+    say_what_was_read,
+    shown_progress,
+)
+from prevenant.cli.moments import read_moment
+from prevenant.cli.shown import out
+from prevenant.settings import load_settings
+
+Predicts = Annotated[
+    str,
+    typer.Option(
+        help='What: "failure within 72h", "remaining life in cycles" or anomaly.',
+        show_default="the rule book, else the data",
+    ),
+]
+Features = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="What it listens to: fields, or arithmetic such as torque * speed; with commas between.",
+        show_default="found out from the data",
+    ),
+]
+
+
+def train_model(  # noqa: PLR0913  a command has as many options as it needs
+    name: Name,
+    *,
+    data: DataFile,
+    failures: FailuresFile = None,
+    predicts: Predicts = "",
+    features: Features = None,
+    on: OnType = "",
+    since: Since = "",
+    seed: Annotated[int, typer.Option(help="Another draw of what is random in training.")] = 0,
+    book: BookFile = None,
+    cost_visit: CostVisit = 1.0,
+    cost_failure: CostFailure = 10.0,
+) -> None:
+    """Learn from what devices said and when they failed; the result is the next version."""
+    registry = open_registry()
+    registry.versions(name)
+    asked = ask_book(name, on, book)
+    wanted = _target(asked, predicts)
+    begin = read_moment(since, load_settings().make_clock().now()) if since else -float("inf")
+    loaded = read_data(data, failures, asked, target=wanted, since=begin)
+    say_what_was_read(loaded)
+    target = wanted or _deduce(loaded)
+    out.print(f"predicts {describe_target(target)}", markup=False)
+    started = time.monotonic()
+    with shown_progress("training") as progress:
+        model = train(
+            loaded.history,
+            name=name,
+            target=target,
+            inputs=_inputs(features, asked),
+            seed=seed,
+            progress=progress,
+        )
+    out.print(f"trained in {time.monotonic() - started:.0f} s; cross-validated by device:")
+    for line in describe_figures(model.card.metrics, target):
+        out.print(f"  {line}", markup=False)
+    notes = [str(note) for note in loaded.notes]
+    costs = Costs(cost_visit, cost_failure)
+    stored, is_active = registry.save(model, lambda card: write_report(model, card, costs, notes))
+    version = stored.card.version
+    out.print(f"report: {registry.report(name, version)}", markup=False)
+    if is_active:
+        out.print(f"version {version} of {name} is active, for it is the first", markup=False)
+    else:
+        active = registry.standing(name).active
+        out.print(
+            f"version {version} of {name} waits, version {active} goes on: "
+            f"`prevenant models shadow {name} {version}`, then `activate`",
+            markup=False,
+        )
+
+
+def _target(asked: Asked, predicts: str) -> Target | None:
+    """Return what was typed, else what the rule book says; None where nobody does."""
+    if predicts:
+        return parse_target(predicts)
+    model = asked.model
+    return Target(model.kind, model.unit, model.horizon) if model else None
+
+
+def _deduce(loaded: Loaded) -> Target:
+    target, why = deduce_target(loaded.history, ends_in_failure=loaded.ends_in_failure)
+    example = "failure within 24h" if target.kind == FAILURE else "failure within 72h"
+    out.print(f'--predicts is not given, and {why}: choose otherwise with --predicts "{example}"')
+    return target
+
+
+def _inputs(features: list[str] | None, asked: Asked) -> list[str] | None:
+    """Return what the model is to listen to; None leaves it to training."""
+    if features:
+        return [one.strip() for text in features for one in text.split(",") if one.strip()]
+    model = asked.model
+    return list(model.features) if model and model.features else None
