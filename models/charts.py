@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from html import escape
 
 WIDTH, HEIGHT = 560, 300
-_LEFT, _RIGHT, _TOP, _BOTTOM = 62, 16, 14, 46
+_LEFT, _RIGHT, _TOP, _BOTTOM = 62, 28, 14, 46
 _TICKS = 5
+_LARGEST, _LEAST = 1e12, 1e-9
+"""What is beyond is not drawn; what differs by less is one."""
 
 Point = tuple[float, float]
 
@@ -30,21 +32,20 @@ class Axis:
     def over(
         cls, label: str, values: Sequence[float], *, from_zero: bool = False, is_share: bool = False
     ) -> "Axis":
-        """Return an axis on which all `values` are seen."""
-        known = [one for one in values if math.isfinite(one)] or [0.0]
+        """Return an axis on which all `values` are seen, with round numbers at its ends."""
+        known = [one for one in values if abs(one) <= _LARGEST] or [0.0]
         low, high = min(known), max(known)
         if from_zero:
             low, high = min(low, 0.0), max(high, 0.0)
-        if high <= low:
-            high = low + 1.0
-        return cls(label, low, high, is_share)
+        if high - low <= _LEAST * max(abs(low), abs(high), 1.0):
+            low, high = low - abs(low) / 2, high + max(abs(high) / 2, 1.0)
+        step = _round_step(high - low)
+        return cls(label, math.floor(low / step) * step, math.ceil(high / step) * step, is_share)
 
     @property
     def ticks(self) -> list[float]:
         """Round numbers on the axis."""
-        step = (self.high - self.low) / _TICKS
-        power = 10.0 ** math.floor(math.log10(step))
-        step = next(s * power for s in (1, 2, 2.5, 5, 10) if s * power >= step * (1 - 1e-9))
+        step = _round_step(self.high - self.low)
         first = math.ceil(self.low / step - 1e-9)
         count = math.floor(self.high / step + 1e-9) - first + 1
         return [(first + index) * step for index in range(max(count, 0))]
@@ -52,6 +53,13 @@ class Axis:
     def shown(self, value: float) -> str:
         """Return a value as it stands beside the axis."""
         return f"{value * 100:g} %" if self.is_share else short_number(value)
+
+
+def _round_step(span: float) -> float:
+    """Return the round number that divides `span` into about five."""
+    step = span / _TICKS
+    power = 10.0 ** math.floor(math.log10(step))
+    return next((s * power for s in (1, 2, 2.5, 5) if s * power >= step * (1 - 1e-9)), 10 * power)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,11 +153,11 @@ def draw_lengths(rows: Sequence[tuple[str, float]], title: str) -> str:
 
 def count_bins(values: Sequence[float], count: int) -> list[tuple[float, float, float]]:
     """Return how many values lie in each of about `count` bins of round width."""
-    known = [one for one in values if math.isfinite(one)]
+    known = [one for one in values if abs(one) <= _LARGEST]
     if not known:
         return []
     low, high = min(known), max(known)
-    ticks = Axis("", low, high if high > low else low + 1.0).ticks
+    ticks = Axis.over("", known).ticks
     width = (ticks[1] - ticks[0] if len(ticks) > 1 else 1.0) * _TICKS / count
     first, last = math.floor(low / width), math.floor(high / width)
     heights = [0] * (last - first + 1)
@@ -210,7 +218,7 @@ def _picture(title: str, parts: Sequence[str], height: float = HEIGHT) -> str:
 
 
 def _is_known(point: Point) -> bool:
-    return math.isfinite(point[0]) and math.isfinite(point[1])
+    return abs(point[0]) <= _LARGEST and abs(point[1]) <= _LARGEST
 
 
 def _cut(name: str, longest: int = 26) -> str:

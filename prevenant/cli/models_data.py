@@ -152,8 +152,9 @@ def read_data(
         source = load_settings().journal
         exported = export_readings(source, asked.types, Path(folder), selection)
         if not exported.rows:
-            message = f"the journal {source} has no reading of {asked.device_type.name}"
-            raise ConfigurationError(f"{message}: name another with PREVENANT_JOURNAL, or a file")
+            nothing = f"the journal {source} has no reading of {asked.device_type.name}"
+            message = f"{nothing}: name another with PREVENANT_JOURNAL, or a file"
+            raise ConfigurationError(message)
         for line in exported.damages:
             err.print(line, markup=False)
         (file,) = exported.rows

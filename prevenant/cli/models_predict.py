@@ -1,4 +1,4 @@
-"""`prevenant models predict`: what a model says of every device in a file, also of ones never seen before."""
+"""`prevenant models predict`: what a model says of each device in a file."""
 
 import sys
 from pathlib import Path
@@ -29,7 +29,7 @@ from prevenant.settings import load_settings
 _PARQUET = {".parquet", ".pq"}
 
 
-def predict_file(  # noqa: PLR0913  a command has as many options as it needs
+def predict_file(
     name: Name,
     *,
     data: DataFile,

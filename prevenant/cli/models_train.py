@@ -1,7 +1,6 @@
 """`prevenant models train`: from a file of readings to a model that can be put in force."""
 
 import time
-from pathlib import Path
 from typing import Annotated
 
 import typer
