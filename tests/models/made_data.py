@@ -1,4 +1,4 @@
-"""Machines that wear out, made up: readings until failure, hours with failures between, rows on their own."""
+"""Machines that wear out, made up: engines until failure, refrigerators by the hour, parts on their own."""
 
 import numpy as np
 import pandas as pd
@@ -33,7 +33,7 @@ def made_engines(count: int = 12, seed: int = 1) -> pd.DataFrame:
 def made_fridges(
     count: int = 10, days: int = 40, seed: int = 2
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return refrigerators by the hour, and when their compressors failed: the current rises days before."""
+    """Return refrigerators by the hour, and when compressors failed: the current rises days before."""
     rng = np.random.default_rng(seed)
     frames, failures = [], []
     hours = np.arange(days * 24)
