@@ -1,4 +1,4 @@
-"""Machines that wear out, made up: engines until failure, refrigerators by the hour, parts on their own."""
+"""Machines that wear out, made up: engines until failure, refrigerators by the hour, parts alone."""
 
 import numpy as np
 import pandas as pd
