@@ -3,8 +3,10 @@
 Every problem is found at once. What can be left out is left out and said; what cannot raises.
 """
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from keyword import iskeyword
 from pathlib import Path
 from typing import Any
 
@@ -153,7 +155,7 @@ def _read_rows(
     for name in _fields(sheet, axis, kinds, found):
         values = read_numbers(sheet, name, found, (kinds or {}).get(name))
         if values is not None:
-            columns[name] = values
+            columns[_as_field(sheet, name, columns, found)] = values
     frame = pd.DataFrame(columns, copy=False)
     if not kept.all():
         frame = frame[kept]
@@ -196,6 +198,18 @@ def _fields(
             message = f"there is no column for the field {name!r}: nothing is learned from it"
             found.notes.append(Problem(sheet.source, 1, 1, message))
     return [name for name in names if name in kinds]
+
+
+def _as_field(sheet: Sheet, name: str, taken: Collection[str], found: Findings) -> str:
+    """Return a column's name as arithmetic and the rule book can have it: `Torque [Nm]` is Torque_Nm."""
+    plain = "_".join(re.findall(r"\w+", name)) or "field"
+    if not plain.isidentifier() or iskeyword(plain) or plain == "at":
+        plain = f"{plain}_" if plain.isidentifier() else f"_{plain}"
+    while plain in taken:
+        plain = f"{plain}_"
+    if plain != name:
+        found.notes.append(sheet.problem(name, [], f"{name!r} is called {plain} here"))
+    return plain
 
 
 def _in_order(frame: pd.DataFrame, sheet: Sheet, found: Findings) -> pd.DataFrame:

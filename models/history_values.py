@@ -45,7 +45,7 @@ class Moments:
 
 
 def read_numbers(sheet: Sheet, name: str, found: Findings, kind: type | None = None) -> Any:
-    """Return a field's cells: float64 with NaN where missing, or texts with '' where missing.
+    """Return a field's cells: float64 with NaN where missing, or texts with NaN where missing.
 
     `kind` is float, bool or str where it is known what the field is. None where the column holds
     nothing that a model can use; the reason is noted.
@@ -56,7 +56,7 @@ def read_numbers(sheet: Sheet, name: str, found: Findings, kind: type | None = N
     if _is_text(column.type) and kind is not str:
         return _read_words(sheet, name, column, found, kind)
     if kind is str:
-        return _texts(column)
+        return _texts(column, None)
     try:
         values = pc.cast(column, pa.float64()).to_numpy()
     except pa.ArrowException:
@@ -73,7 +73,7 @@ def _read_words(sheet: Sheet, name: str, column: Cells, found: Findings, kind: t
     if kind is not float and (truths := _read_truths(column)) is not None:
         return truths
     if kind is None and not _is_numeric(sheet, column):
-        return _texts(column)
+        return _texts(column, None)
     return _numbers_of_texts(sheet, name, column, found)
 
 
@@ -88,7 +88,7 @@ def read_texts(sheet: Sheet, name: str) -> "pd.Series[str]":
         if np.all(is_whole):
             column = pc.cast(pa.chunked_array([pa.array(values, from_pandas=True)]), pa.int64())
     try:
-        return _texts(column)
+        return _texts(column, "")
     except pa.ArrowException:
         return pd.Series([""] * len(column), dtype="str")
 
@@ -207,8 +207,8 @@ def _read_truths(column: Cells) -> Any:
     return pd.Series(pc.cast(words, pa.string()).to_pandas()).map(meanings).to_numpy(np.float64)
 
 
-def _texts(column: Cells) -> "pd.Series[str]":
-    words = pc.fill_null(_without_missing_words(_trimmed(column)), "")
+def _texts(column: Cells, missing: str | None) -> "pd.Series[str]":
+    words = pc.fill_null(_without_missing_words(_trimmed(column)), pa.scalar(missing, pa.string()))
     return pd.Series(words.to_pandas(), dtype="str")
 
 

@@ -32,6 +32,9 @@ FEATURES, METRICS, REPORT = "features.json", "metrics.json", "report.html"
 _NEEDED = (CARD, ESTIMATOR)
 KNOWN_FILES = (*_NEEDED, FEATURES, METRICS, REPORT)
 
+UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
+"""What msgspec makes of bytes that are no JSON; not all of its errors are its own."""
+
 C = TypeVar("C", bound=msgspec.Struct)
 
 
@@ -90,7 +93,7 @@ def read_manifest(folder: Path) -> Manifest:
         raise _unreadable(folder, error) from error
     try:
         found = msgspec.json.decode(text, type=dict[str, Any]).get("format")
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         raise _damaged(folder, MANIFEST) from None
     if isinstance(found, int) and found > FORMAT:
         newer = f"made by a newer Prevenant (format {found}, here {FORMAT})"
@@ -98,7 +101,7 @@ def read_manifest(folder: Path) -> Manifest:
         raise ModelRefused(message)
     try:
         manifest = msgspec.json.decode(text, type=Manifest)
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         raise _damaged(folder, MANIFEST) from None
     if manifest.sealed() != manifest or manifest.format != FORMAT:
         raise _damaged(folder, MANIFEST)
@@ -138,8 +141,9 @@ def read_card(folder: Path, files: Mapping[str, bytes], kind: type[C]) -> C:
     """Return the card among `files`. Raises ModelRefused."""
     try:
         return msgspec.json.decode(files[CARD], type=kind)
-    except msgspec.MsgspecError as error:
-        message = f"{folder} has a card that this version cannot read: {error}; train it again"
+    except UNREADABLE as error:
+        reason = " ".join(str(error).split())
+        message = f"{folder} has a card that this version cannot read: {reason}; train it again"
         raise ModelRefused(message) from error
 
 

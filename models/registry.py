@@ -16,15 +16,17 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile, ZipInfo
 
 import msgspec
 
+from models.base import Card
 from models.model_folder import (
     KNOWN_FILES,
     MANIFEST,
     REPORT,
+    UNREADABLE,
     read_card,
     read_estimator,
     read_files,
@@ -32,9 +34,11 @@ from models.model_folder import (
     write_durably,
     write_folder,
 )
-from models.training import Card, Model
 from prevenant.document import suggest
 from prevenant.errors import ConfigurationError, ModelRefused
+
+if TYPE_CHECKING:
+    from models.training import Model
 
 STANDING = "standing.json"
 Which = int | Literal["active", "shadow", "latest"]
@@ -101,11 +105,10 @@ class Registry:
             return msgspec.json.decode(path.read_bytes(), type=Standing)
         except FileNotFoundError:
             return Standing()
-        except (OSError, msgspec.MsgspecError) as error:
+        except (OSError, *UNREADABLE) as error:
             newest = max(self.versions(name), default=1)
-            message = (
-                f"{path} is damaged ({error}): write `prevenant models activate {name} {newest}`"
-            )
+            remedy = f"write `prevenant models activate {name} {newest}`"
+            message = f"{path} is damaged ({' '.join(str(error).split())}): {remedy}"
             raise ModelRefused(message) from error
 
     def list_versions(self, name: str | None = None) -> Sequence[Listed]:
@@ -144,7 +147,7 @@ class Registry:
             raise ConfigurationError(message)
         return number
 
-    def load(self, name: str, which: Which = "active") -> Model:
+    def load(self, name: str, which: Which = "active") -> "Model":
         """Return a model. Raises ModelRefused, and ConfigurationError where there is none."""
         number = self.find(name, which)
         return read_model(self._version(name, number), name, number)
@@ -160,8 +163,8 @@ class Registry:
         return self._version(name, self.find(name, which)) / REPORT
 
     def save(
-        self, model: Model, write_report: Callable[[Card], str] | None = None
-    ) -> tuple[Model, bool]:
+        self, model: "Model", write_report: Callable[[Card], str] | None = None
+    ) -> "tuple[Model, bool]":
         """Store a model as the next version of its name; return it with its number.
 
         True beside it where it became active, which only the first one does by itself. Raises
@@ -267,7 +270,7 @@ class Registry:
             raise
         return path
 
-    def take(self, path: Path) -> tuple[Model, bool]:
+    def take(self, path: Path) -> "tuple[Model, bool]":
         """Store what `export` wrote as the next version of its name. Raises ModelRefused, OSError.
 
         Returns the same as `save`.
@@ -328,11 +331,12 @@ class Registry:
         return self._model(name) / f"v{number}"
 
 
-def read_model(folder: Path, name: str | None = None, version: int | None = None) -> Model:
+def read_model(folder: Path, name: str | None = None, version: int | None = None) -> "Model":
     """Return the model that a folder holds. Raises ModelRefused."""
+    from models.training import Model  # noqa: PLC0415  a second, where a model is to speak
+
     files = read_files(folder, name, version)
-    card: Any = read_card(folder, files, Card)
-    return Model(card=card, estimator=read_estimator(folder, files))
+    return Model(read_card(folder, files, Card), read_estimator(folder, files))
 
 
 def _unpack(path: Path, folder: Path) -> None:
