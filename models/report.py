@@ -1,7 +1,6 @@
 """The report on a model: how early it calls, how often in vain, and what that costs."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import pandas as pd
@@ -19,6 +18,7 @@ from models.charts import (
 )
 from models.evaluation import Evaluation, Point
 from models.figures import FIGURES, SHOWN_FIRST, name_figure, show_figure, show_span
+from models.judging import Costs, Judged
 from models.page import Page, Section, Tile
 from models.target import describe_target
 
@@ -27,49 +27,26 @@ _POINTS_SHOWN = 1500
 _SENSORS_SHOWN = 15
 
 
-@dataclass(frozen=True, slots=True)
-class Costs:
-    """What a visit and a failure in service cost the user, in any unit."""
-
-    visit: float = 1.0
-    failure: float = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """Everything that a report shows beside the card."""
-
-    evaluation: Evaluation
-    said: pd.DataFrame
-    """`truth` and `prediction` of rows that were judged, `low` and `high`."""
-    importance: Mapping[str, float]
-    """By input: how far it moves predictions, in the mean."""
-    costs: Costs
-    notes: Sequence[str] = ()
-    """What was said while the data was read."""
-    where: str = "out of fold: each device judged by a model that had seen nothing of it"
-    """What the figures are of."""
-
-
 def write_report(card: Card, judged: Judged) -> str:
     """Return the report as one HTML page that needs nothing else."""
+    evaluation, said = judged.evaluation, judged.said
     version = f", version {card.version}" if card.version else ""
     trained_at = datetime.fromtimestamp(card.trained_at, UTC)
-    sections = [
-        _figures(card, judged),
-        _leads(card, judged.evaluation),
-        _trade(card, judged.evaluation),
-        _costs(card, judged),
-        _truth(card, judged.said) if card.target.kind == REMAINING_LIFE else None,
-        _calibration(card, judged.evaluation),
-        _sensors(card, judged.importance),
-        _data(card),
-        _dropped(card, judged.notes),
-    ]
+    sections: list[Section | None] = []
+    if evaluation is not None and said is not None:
+        sections = [
+            _figures(card, evaluation),
+            _leads(card, evaluation),
+            _trade(card, evaluation),
+            _costs(card, evaluation, judged.costs),
+            _truth(card, said) if card.target.kind == REMAINING_LIFE else None,
+            _calibration(card, evaluation),
+        ]
+    sections += [_sensors(card, judged.importance), _data(card), _dropped(card, judged.notes)]
     return Page(
         title=f"{card.name}{version}",
         subtitle=f"Predicts {describe_target(card.target)}. Figures are {judged.where}.",
-        tiles=_tiles(card, judged.evaluation),
+        tiles=_tiles(card, evaluation) if evaluation else [],
         sections=[one for one in sections if one is not None],
         footer=f"Trained {trained_at:%Y-%m-%d %H:%M} UTC by Prevenant, with seed {card.seed}.",
     ).render()
@@ -84,8 +61,8 @@ def _tiles(card: Card, evaluation: Evaluation) -> list[Tile]:
     ][:5]
 
 
-def _figures(card: Card, judged: Judged) -> Section:
-    metrics = judged.evaluation.metrics
+def _figures(card: Card, evaluation: Evaluation) -> Section:
+    metrics = evaluation.metrics
     known = [name for name in FIGURES if name in metrics]
     rows = [
         (
@@ -140,8 +117,7 @@ def _trade(card: Card, evaluation: Evaluation) -> Section | None:
     return Section("Caught against false call-outs", text, picture)
 
 
-def _costs(card: Card, judged: Judged) -> Section | None:
-    evaluation, costs = judged.evaluation, judged.costs
+def _costs(card: Card, evaluation: Evaluation, costs: Costs) -> Section | None:
     if not evaluation.points or not evaluation.failures or evaluation.exposure <= 0:
         return None
     per = 1000.0 * (1.0 if card.target.unit == CYCLES else _DAY_S) / evaluation.exposure

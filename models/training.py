@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -60,6 +60,8 @@ class Model:
     """One fitted estimator of scikit-learn; None for a detector, which learns in the stream."""
     out_of_fold: pd.DataFrame | None = field(default=None, repr=False)
     """`device, at, truth, prediction, low, high, life, remaining`: said of devices not learned from."""
+    chosen: Mapping[int, Calls] = field(default_factory=dict, repr=False)
+    """By life of `out_of_fold`: the calls that were chosen without it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,16 +117,17 @@ def train(
     rows = make_rows(card.definition, history)
     estimator = _fit(task, rows, np.ones(len(rows), bool))
     out_of_fold = _tabulate(card, task, raw, history)
+    chosen = _cross_chosen_calls(card, task, out_of_fold, window)
     card = msgspec.structs.replace(
         card,
-        metrics=measure(card, out_of_fold, _cross_chosen_calls(card, task, out_of_fold, window)),
+        metrics=measure(card, out_of_fold, chosen),
         reference=_find_reference(history, out_of_fold, card.definition),
         missing=_find_missing(history, card.definition),
         normal=_find_normal(rows, labels),
         cost_s=_time_asking(estimator, rows),
     )
     tell(1.0, "trained")
-    return Model(card, estimator, out_of_fold)
+    return Model(card, estimator, out_of_fold, chosen)
 
 
 def _learn(

@@ -8,7 +8,8 @@ import typer
 from models.base import FAILURE, Target
 from models.figures import describe_figures
 from models.history import Loaded
-from models.report import Costs, write_report
+from models.judging import Costs, judge_training
+from models.report import write_report
 from models.target import deduce_target, describe_target, parse_target
 from models.training import train
 from prevenant.cli.models_data import (
@@ -85,8 +86,8 @@ def train_model(  # noqa: PLR0913  a command has as many options as it needs
     for line in describe_figures(model.card.metrics, target):
         out.print(f"  {line}", markup=False)
     notes = [str(note) for note in loaded.notes]
-    costs = Costs(cost_visit, cost_failure)
-    stored, is_active = registry.save(model, lambda card: write_report(model, card, costs, notes))
+    judged = judge_training(model, loaded.history, Costs(cost_visit, cost_failure), notes)
+    stored, is_active = registry.save(model, lambda card: write_report(card, judged))
     version = stored.card.version
     out.print(f"report: {registry.report(name, version)}", markup=False)
     if is_active:

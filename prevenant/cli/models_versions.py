@@ -10,6 +10,7 @@ from models.registry import Listed, Standing
 from models.target import describe_target
 from prevenant.cli.models_data import Name, VersionOption, open_registry, read_version
 from prevenant.cli.shown import out, show_json, show_table
+from prevenant.clock import from_epoch
 
 Version = Annotated[str, typer.Argument(help="Its number, or latest.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -50,11 +51,11 @@ def show_model(
     if as_json:
         show_json(card)
         return
-    data = card.data
+    data, trained_at = card.fingerprint, from_epoch(card.trained_at)
     out.print(f"{name}, version {card.version}: predicts {describe_target(card.target)}")
-    out.print(f"trained {card.trained_at:%Y-%m-%d %H:%M} UTC")
+    out.print(f"trained {trained_at:%Y-%m-%d %H:%M} UTC")
     out.print(f"  on {data.rows} rows of {data.devices} devices, {data.failures} failures")
-    out.print(f"  listens to {', '.join(card.definition.inputs)}", markup=False)
+    out.print(f"  listens to {', '.join(one.text for one in card.definition.inputs)}", markup=False)
     for line in describe_figures(card.metrics, card.target):
         out.print(f"  {line}", markup=False)
     report = registry.report(name, which)
@@ -133,13 +134,13 @@ def _as_row(one: Listed) -> list[str]:
     stands = "active" if one.is_active else "shadow" if one.is_shadow else ""
     if one.card is None:
         return [one.name, str(one.version), stands, "refused, see below", "", "", "", ""]
-    data = one.card.data
+    data = one.card.fingerprint
     return [
         one.name,
         str(one.version),
         stands,
         describe_target(one.card.target),
-        f"{one.card.trained_at:%Y-%m-%d %H:%M}",
+        f"{from_epoch(one.card.trained_at):%Y-%m-%d %H:%M}",
         str(data.rows),
         str(data.devices),
         str(data.failures),
