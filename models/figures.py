@@ -1,6 +1,6 @@
 """The figures a model is judged by: how each is called, shown and defined. The documents have the same."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from models.base import CYCLES, Target
@@ -104,12 +104,14 @@ def name_figure(name: str, target: Target) -> str:
     return label
 
 
+def list_figures(names: Collection[str]) -> list[str]:
+    """Return the names of figures in the order in which they are shown."""
+    return [*(n for n in FIGURES if n in names), *sorted(n for n in names if n not in FIGURES)]
+
+
 def describe_figures(metrics: Mapping[str, float | None], target: Target) -> Sequence[str]:
     """Return a line for each figure, those of a service business first."""
-    order = [
-        *(name for name in FIGURES if name in metrics),
-        *(n for n in metrics if n not in FIGURES),
-    ]
+    order = list_figures(metrics)
     labels = [name_figure(name, target) for name in order]
     width = max((len(label) for label in labels), default=0)
     return [

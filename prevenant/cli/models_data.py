@@ -1,11 +1,12 @@
 """What commands about models share: their options, the data they are given, the book's word on a model."""
 
+import math
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -13,16 +14,17 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from ingest.export import Selection, export_readings
-from models.base import Target
+from models.base import ANOMALY, Target
 from models.history import Loaded, read_history
 from models.registry import Registry, Which
+from models.training import Model
 from prevenant.book import Book, load_book
+from prevenant.cli.moments import read_moment
 from prevenant.cli.shown import out, printable
 from prevenant.document import suggest
 from prevenant.domain import DeviceType
 from prevenant.errors import ConfigurationError
 from prevenant.settings import Settings, load_settings
-from rules.models import BookModel
 
 JOURNAL = "journal"
 
@@ -55,6 +57,7 @@ CostVisit = Annotated[float, typer.Option(min=0, help="What a visit costs you.")
 CostFailure = Annotated[float, typer.Option(min=0, help="What a failure in service costs you.")]
 
 _NOTES_SHOWN = 20
+_STANDINGS: Mapping[str, Which] = {"active": "active", "shadow": "shadow", "latest": "latest"}
 
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -63,7 +66,8 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 class Asked:
     """What the rule book says of a model and of the devices that it is for."""
 
-    model: BookModel | None = None
+    model: Any = None
+    """Its entry in the section `models`: `on`, `kind`, `unit`, `horizon`, `features`."""
     device_type: DeviceType | None = None
     types: Mapping[str, DeviceType] | None = None
 
@@ -91,10 +95,26 @@ def read_version(text: str) -> Which:
     word = text.lower().removeprefix("v")
     if word.isdigit() and int(word) > 0:
         return int(word)
-    if text in {"active", "shadow", "latest"}:
-        return text  # type: ignore[return-value]  one of the three
+    if word in _STANDINGS:
+        return _STANDINGS[word]
     message = f"{text!r} is no version: write its number, or active, shadow or latest"
     raise ConfigurationError(message)
+
+
+def load_scored(registry: Registry, name: str, which: Which) -> Model:
+    """Return a model that says something of rows; a detector does so in the stream alone."""
+    model = registry.load(name, which)
+    if model.card.target.kind == ANOMALY:
+        message = (
+            f"{name} looks for what is unusual, in the stream: there are no failures to judge it by"
+        )
+        raise ConfigurationError(message)
+    return model
+
+
+def read_since(since: str) -> float:
+    """Return from when on rows count, in seconds since 1970; all of them where nobody says."""
+    return read_moment(since, load_settings().make_clock().now()) if since else -math.inf
 
 
 def ask_book(name: str, on: str, book: Path | None) -> Asked:
@@ -109,7 +129,7 @@ def ask_book(name: str, on: str, book: Path | None) -> Asked:
             raise ConfigurationError(message)
         return Asked()
     types = found.rules.devices
-    model = found.rules.models.get(name)
+    model = getattr(found.rules, "models", {}).get(name)
     wanted = on or (model.on if model else "")
     if wanted and wanted not in types:
         message = f"the rule book has no device type {wanted!r}: {suggest(wanted, types)}"
@@ -131,10 +151,10 @@ def read_data(
     *,
     target: Target | None = None,
     run_to_failure: bool = True,
-    since: float = -float("inf"),
+    since: float = -math.inf,
 ) -> Loaded:
     """Return what the data says; raises HistoryError and ConfigurationError with what is wrong."""
-    unit = target.unit if target is not None and target.kind != "anomaly" else None
+    unit = target.unit if target is not None and target.kind != ANOMALY else None
     if data != JOURNAL:
         return read_history(
             Path(data),

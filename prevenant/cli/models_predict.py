@@ -18,13 +18,13 @@ from prevenant.cli.models_data import (
     VersionOption,
     ask_book,
     err,
+    load_scored,
     open_registry,
     read_data,
+    read_since,
     read_version,
 )
-from prevenant.cli.moments import read_moment
 from prevenant.errors import ConfigurationError
-from prevenant.settings import load_settings
 
 _PARQUET = {".parquet", ".pq"}
 
@@ -49,15 +49,14 @@ def predict_file(
     if at not in {"last", "all"}:
         message = f"--at {at} is not known: write last or all"
         raise ConfigurationError(message)
-    model = open_registry().load(name, read_version(version))
-    begin = read_moment(since, load_settings().make_clock().now()) if since else -float("inf")
+    model = load_scored(open_registry(), name, read_version(version))
     loaded = read_data(
         data,
         None,
         ask_book(name, on, book),
         target=model.card.target,
         run_to_failure=False,
-        since=begin,
+        since=read_since(since),
     )
     for note in loaded.notes:
         err.print(str(note), markup=False)

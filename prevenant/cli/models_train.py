@@ -25,12 +25,11 @@ from prevenant.cli.models_data import (
     ask_book,
     open_registry,
     read_data,
+    read_since,
     say_what_was_read,
     shown_progress,
 )
-from prevenant.cli.moments import read_moment
 from prevenant.cli.shown import out
-from prevenant.settings import load_settings
 
 Predicts = Annotated[
     str,
@@ -67,8 +66,7 @@ def train_model(  # noqa: PLR0913  a command has as many options as it needs
     registry.versions(name)
     asked = ask_book(name, on, book)
     wanted = _target(asked, predicts)
-    begin = read_moment(since, load_settings().make_clock().now()) if since else -float("inf")
-    loaded = read_data(data, failures, asked, target=wanted, since=begin)
+    loaded = read_data(data, failures, asked, target=wanted, since=read_since(since))
     say_what_was_read(loaded)
     target = wanted or _deduce(loaded)
     out.print(f"predicts {describe_target(target)}", markup=False)
