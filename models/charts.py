@@ -11,6 +11,7 @@ from html import escape
 
 WIDTH, HEIGHT = 560, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 62, 28, 14, 46
+_LEGEND_LEFT, _LEGEND_RIGHT = _LEFT + 18, WIDTH - 198
 _TICKS = 5
 _LARGEST, _LEAST = 1e12, 1e-9
 """What is beyond is not drawn; what differs by less is one."""
@@ -85,7 +86,13 @@ def short_number(value: float) -> str:
 
 
 def draw_lines(
-    x: Axis, y: Axis, lines: Sequence[Line], title: str, mark: Point | None = None
+    x: Axis,
+    y: Axis,
+    lines: Sequence[Line],
+    title: str,
+    mark: Point | None = None,
+    *,
+    legend_left: bool = False,
 ) -> str:
     """Return a picture of lines, with one point marked where one is chosen."""
     parts = [_axes(x, y)]
@@ -103,7 +110,9 @@ def draw_lines(
         across, up = _place(x, y, mark)
         parts.append(f'<circle class="mark" cx="{across:.1f}" cy="{up:.1f}" r="5.5"/>')
     named = [line for line in lines if line.label]
-    return _picture(title, [*parts, *_legend(named)])
+    return _picture(
+        title, [*parts, *_legend(named, _LEGEND_LEFT if legend_left else _LEGEND_RIGHT)]
+    )
 
 
 def draw_points(
@@ -118,7 +127,7 @@ def draw_points(
     for line in lines:
         path = " ".join("{:.1f},{:.1f}".format(*_place(x, y, one)) for one in line.points)
         parts.append(f'<polyline class="line {line.style}" points="{path}"/>')
-    return _picture(title, [*parts, *_legend([line for line in lines if line.label])])
+    return _picture(title, [*parts, *_legend([line for line in lines if line.label], _LEGEND_LEFT)])
 
 
 def draw_bars(x: Axis, bars: Sequence[tuple[float, float, float]], y_label: str, title: str) -> str:
@@ -190,14 +199,17 @@ def _axes(x: Axis, y: Axis) -> str:
     return "".join(parts)
 
 
-def _legend(lines: Sequence[Line]) -> list[str]:
-    parts = []
+def _legend(lines: Sequence[Line], left: float) -> list[str]:
+    if not lines:
+        return []
+    height = 18 * len(lines) + 4
+    parts = [f'<rect class="back" x="{left - 8}" y="{_TOP - 2}" width="176" height="{height}"/>']
     for index, line in enumerate(lines):
         top = _TOP + 8 + 18 * index
         parts.append(
             f'<line class="line {line.style}" '
-            f'x1="{WIDTH - 190}" y1="{top}" x2="{WIDTH - 166}" y2="{top}"/>'
-            f'<text class="legend" x="{WIDTH - 160}" y="{top + 4}">{escape(line.label)}</text>'
+            f'x1="{left}" y1="{top}" x2="{left + 24}" y2="{top}"/>'
+            f'<text class="legend" x="{left + 30}" y="{top + 4}">{escape(line.label)}</text>'
         )
     return parts
 

@@ -101,7 +101,7 @@ def _trade(card: Card, evaluation: Evaluation) -> Section | None:
     points = evaluation.points
     if not points or not evaluation.failures:
         return None
-    line = sorted((one.premature_per_1000, one.caught) for one in points)
+    line = [(one.premature_per_1000, one.caught) for one in points]
     x = Axis.over(
         name_figure("premature_per_1000", card.target), [one for one, _ in line], from_zero=True
     )
@@ -150,7 +150,7 @@ def _costs(card: Card, evaluation: Evaluation, costs: Costs) -> Section | None:
         f"A visit at {short_number(costs.visit)}, a failure in service at {short_number(costs.failure)} "
         "(--cost-visit, --cost-failure). "
         + (
-            f"At its best point it costs {saved:.0%} less than waiting for failures."
+            f"At its best point it costs {saved * 100:.0f} % less than waiting for failures."
             if saved > 0
             else "At these costs it is no cheaper than waiting for failures."
         )
@@ -218,7 +218,7 @@ def _calibration(card: Card, evaluation: Evaluation) -> Section | None:
     ]
     numbers = ", ".join(f"{one.rows}" for one in bins)
     text = f"{text} Rows behind each point: {numbers}."
-    return Section("Calibration", text, draw_lines(x, y, lines, "Calibration"))
+    return Section("Calibration", text, draw_lines(x, y, lines, "Calibration", legend_left=True))
 
 
 def _sensors(card: Card, importance: Mapping[str, float]) -> Section | None:

@@ -11,6 +11,7 @@ import typer.main
 import yaml
 from fastapi.routing import APIRoute
 
+from models.figures import FIGURES
 from prevenant.api import (
     alarms,
     book,
@@ -77,6 +78,12 @@ def test_every_command_is_documented() -> None:
     names = commands(typer.main.get_command(app))
     assert "prevenant rules check" in names
     assert [name for name in names if f"`{name}`" not in text] == []
+
+
+def test_every_figure_of_a_model_is_defined() -> None:
+    text = (DOCS / "models.md").read_text("utf-8")
+    rows = [f"| {figure.label} | {figure.definition} |" for figure in FIGURES.values()]
+    assert [row for row in rows if row not in text] == []
 
 
 def test_every_route_is_documented() -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from models.base import FAILURE, Target
+from models.base import CYCLES, Target
 from models.figures import describe_figures
 from models.history import Loaded
 from models.judging import Costs, judge_training
@@ -109,8 +109,9 @@ def _target(asked: Asked, predicts: str) -> Target | None:
 
 def _deduce(loaded: Loaded) -> Target:
     target, why = deduce_target(loaded.history, ends_in_failure=loaded.ends_in_failure)
-    example = "failure within 24h" if target.kind == FAILURE else "failure within 72h"
-    out.print(f'--predicts is not given, and {why}: choose otherwise with --predicts "{example}"')
+    horizon = "30 cycles" if target.unit == CYCLES else "24h"
+    why = f"--predicts is not given, and {why}"
+    out.print(f'{why}: choose otherwise, as in --predicts "failure within {horizon}"')
     return target
 
 
