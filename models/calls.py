@@ -111,6 +111,8 @@ def _call_rows(target: Target, calls: Calls, lives: Lives) -> NDArray[np.intp]:
     # How many rows in a row hold, up to each: the distance from the last that does not.
     broken = np.maximum.accumulate(np.where(holds, begin - 1, place))
     hits = place[place - broken >= calls.debounce]
+    if not len(hits):
+        return hits
     life = np.searchsorted(lives.starts, hits, side="right") - 1
     _, first = np.unique(life, return_index=True)
     if is_over:

@@ -70,7 +70,7 @@ def learn_definition(
         mean.tolist(),
         spread.tolist(),
         step=step,
-        has_age=has_past and labels.is_run_to_failure,
+        has_age=bool(has_past and labels.is_run_to_failure),
         dropped=dropped,
         wear=_find_wear(values, mean, spread, regimes, labels),
     )

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
+import numpy as np
 
 from models.trust import Untrusted, dump_estimator, load_estimator
 from prevenant import __version__
@@ -189,7 +190,15 @@ def _scikit_learn() -> str:
 
 
 def _pretty(value: Any) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(value), indent=1)
+    return msgspec.json.format(msgspec.json.encode(value, enc_hook=_plain), indent=1)
+
+
+def _plain(value: Any) -> Any:
+    """Return a number of numpy's as Python's own."""
+    if isinstance(value, np.generic):
+        return value.item()
+    message = f"{type(value).__name__} is nothing that a card can hold"
+    raise TypeError(message)
 
 
 def _sha256(content: bytes) -> str:

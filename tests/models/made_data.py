@@ -42,7 +42,7 @@ def made_fridges(
         amps = 1.5 + rng.normal(0, 0.05) + rng.normal(0, 0.04, len(hours))
         cabinet = 4.5 + 0.4 * np.sin(hours / 24 * 2 * np.pi) + rng.normal(0, 0.3, len(hours))
         if number % 2 == 0:
-            failed = int(rng.integers(15 * 24, (days - 2) * 24))
+            failed = int(rng.integers(days * 24 // 2, (days - 2) * 24))
             ahead = np.clip(1 - (failed - hours) / 96, 0, 1) * (hours <= failed)
             amps += 0.6 * ahead
             cabinet += 1.5 * ahead**2

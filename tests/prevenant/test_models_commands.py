@@ -193,19 +193,16 @@ def test_the_journal_is_data_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("PREVENANT_JOURNAL", "journal.db")
     rows, failures = made_fridges(6, days=12)
     rows = rows[rows.index % 2 == 0]
+    rows = rows.sort_values("observed_at")
+    seconds = rows["observed_at"].astype("int64") / 1e6
+    columns = zip(rows["device"], seconds, rows["compressor_amps"], rows["cabinet"], strict=True)
     with_frames = [
         (
-            f"homes/{row.device}".encode(),
-            json.dumps(
-                {
-                    "compressor_amps": row.compressor_amps,
-                    "cabinet": row.cabinet,
-                    "observed_at": row.observed_at.timestamp(),
-                }
-            ).encode(),
-            row.observed_at.timestamp(),
+            f"homes/{device}".encode(),
+            json.dumps({"compressor_amps": amps, "cabinet": cabinet, "observed_at": at}).encode(),
+            at,
         )
-        for row in rows.sort_values("observed_at").itertuples()
+        for device, at, amps, cabinet in columns
     ]
     journal = Journal(Path("journal.db"))
     for begin in range(0, len(with_frames), 6):
