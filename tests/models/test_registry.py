@@ -18,9 +18,12 @@ from sklearn.ensemble import ExtraTreesRegressor, HistGradientBoostingClassifier
 from sklearn.linear_model import LinearRegression
 from sklearn.preprocessing import FunctionTransformer
 
+from models.base import FAILURE, REMAINING_LIFE
+from models.estimators import make_estimator
 from models.model_folder import MANIFEST, Manifest
 from models.registry import STANDING, Registry, Standing
 from models.training import Model
+from models.trees import Trees
 from models.trust import Untrusted, dump_estimator, load_estimator
 from prevenant.errors import ConfigurationError, ModelRefused
 from tests.models.made import made_model
@@ -347,6 +350,16 @@ def test_what_is_no_estimator_of_ours_is_neither_stored_nor_read(make: Callable[
 def test_a_model_that_cannot_be_stored_says_so(registry: Registry) -> None:
     with pytest.raises(ModelRefused, match="the model compressor cannot be stored"):
         registry.save(made_model("compressor", FunctionTransformer(read_itself)))
+
+
+@pytest.mark.parametrize("kind", [REMAINING_LIFE, FAILURE])
+@pytest.mark.parametrize("rows", [60, 200_000], ids=["few", "many"])
+def test_what_is_trained_can_be_stored(kind: str, rows: int) -> None:
+    estimator = make_estimator(kind, X.shape[1], rows, 0).fit(
+        X, Y if kind == REMAINING_LIFE else Y > 0
+    )
+    again = load_estimator(dump_estimator(estimator))
+    assert np.array_equal(Trees(again).ask(X), Trees(estimator).ask(X))
 
 
 @pytest.mark.parametrize("column", ["left", "right", "feature_idx"])

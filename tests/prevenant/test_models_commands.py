@@ -30,7 +30,9 @@ def _small_estimators() -> Iterator[None]:
     """Grow few trees, on one thread: what is tried here is not how well they predict."""
 
     def make(*arguments: Any) -> Any:
-        return estimators.make_estimator(*arguments).set_params(max_iter=15)
+        made = estimators.make_estimator(*arguments)
+        rounds = "max_iter" if "max_iter" in made.get_params() else "n_estimators"
+        return made.set_params(**{rounds: 15})
 
     with pytest.MonkeyPatch.context() as patch, threadpool_limits(1):
         patch.setattr(training, "make_estimator", make)
