@@ -32,6 +32,16 @@ _BESIDE = ("site", "received_at", "retained")
 
 
 @dataclass(frozen=True, slots=True)
+class Visit:
+    """A visit at which a technician found what was predicted. Times are seconds since 1970."""
+
+    device: str
+    raised_at: float
+    """When the alarm was raised that the visit was for."""
+    done_at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Loaded:
     """A history, and what was said while it was read."""
 
@@ -50,12 +60,14 @@ def read_history(
     kinds: Mapping[str, type] | None = None,
     run_to_failure: bool = True,
     since: float = -np.inf,
+    visits: Sequence[Visit] = (),
 ) -> Loaded:
-    """Return what `data` says; without `failures`, each device's last row is its failure.
+    """Return what `data` says; without `failures` and `visits`, each device's last row is its failure.
 
     `unit` is `cycles` or `seconds`, or None to go by the columns. `kinds` names the fields that are
     wanted, and what each is; without it, every column is a field. With `run_to_failure` false,
-    nothing is known to have failed. Rows before `since` are left out. Raises HistoryError.
+    nothing is known to have failed. Rows before `since` are left out. What was found at `visits` counts as
+    a failure of its device then. Raises HistoryError.
     """
     found = Findings()
     sheet = read_sheet(data, found)
@@ -74,15 +86,17 @@ def read_history(
     rows = _read_rows(sheet, axis, unit, kinds, since, found)
     if found.fatal or rows is None:
         raise HistoryError(found.fatal)
-    ended = failed is None and run_to_failure
+    ended = failed is None and run_to_failure and not visits
     ends = _empty_failures()
     if failed is not None:
         ends = _read_failures(failed, axis, rows, found)
-    elif run_to_failure:
+    elif ended:
         last = rows.groupby("device", sort=False)["at"].last()
         ends = pd.DataFrame({"device": last.index.astype("str"), "failed_at": last.to_numpy()})
     if found.fatal:
         raise HistoryError(found.fatal)
+    if visits:
+        ends = _add_visits(ends, visits, rows, axis, sheet, found)
     if axis != (unit or axis):
         rows, ends = _count_readings(rows, ends)
     history = History(rows, ends.reset_index(drop=True), unit or axis)
@@ -259,6 +273,36 @@ def _read_failures(sheet: Sheet, axis: str, rows: pd.DataFrame, found: Findings)
     good = ~(missing | strange)
     frame = pd.DataFrame({"device": devices[good], "failed_at": at[good]})
     return frame.drop_duplicates().sort_values(["device", "failed_at"], ignore_index=True)
+
+
+def _add_visits(
+    ends: pd.DataFrame,
+    visits: Sequence[Visit],
+    rows: pd.DataFrame,
+    axis: str,
+    sheet: Sheet,
+    found: Findings,
+) -> pd.DataFrame:
+    """Return the failures with what was found at visits; one that is listed already counts once."""
+    if axis == CYCLES:
+        message = f"{len(visits)} visits have times, and the rows count cycles: they teach nothing"
+        found.notes.append(sheet.problem("cycle", [], message))
+        return ends
+    known = {str(device): part.to_numpy() for device, part in ends.groupby("device")["failed_at"]}
+    devices = set(rows["device"])
+    new = [
+        (one.device, one.done_at)
+        for one in visits
+        if one.device in devices
+        and not any(one.raised_at <= at <= one.done_at for at in known.get(one.device, ()))
+    ]
+    if new:
+        message = f"{len(new)} failures that technicians found at visits are added"
+        found.notes.append(sheet.problem("device", [], message))
+    both = pd.concat([ends, pd.DataFrame(new, columns=["device", "failed_at"])], ignore_index=True)
+    return both.astype(ends.dtypes.to_dict()).sort_values(
+        ["device", "failed_at"], ignore_index=True
+    )
 
 
 def _empty_failures() -> pd.DataFrame:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.base import CYCLES, SECONDS
-from models.history import Loaded, read_history
+from models.history import Loaded, Visit, read_history
 from prevenant.errors import HistoryError
 
 NOON = 1_780_056_000.0
@@ -274,6 +274,37 @@ def test_rows_before_a_moment_are_left_out(file: Any) -> None:
     loaded = read_history(data, since=NOON)
     assert loaded.history.rows["x"].tolist() == [2.0]
     assert notes(loaded) == ["data.csv:1:2: 1 rows before --since are left out"]
+
+
+def test_what_technicians_found_counts_as_failures(file: Any) -> None:
+    data = file(
+        "device,observed_at,x\na,2026-05-29T12:00Z,1\na,2026-05-29T18:00Z,2\nb,2026-05-29T12:00Z,1\n"
+    )
+    failures = file("device,failed_at\na,2026-05-29T13:00Z\n", "failures.csv")
+    visits = [
+        Visit("a", NOON + 1800, NOON + 7200),  # for the failure that is listed already
+        Visit("a", NOON + 9000, NOON + 10_800),
+        Visit("nobody", NOON, NOON + 1),
+    ]
+    loaded = read_history(data, failures, visits=visits)
+    assert loaded.history.failures.to_dict("list") == {
+        "device": ["a", "a"],
+        "failed_at": [NOON + 3600, NOON + 10_800],
+    }
+    assert notes(loaded) == ["data.csv:1:1: 1 failures that technicians found at visits are added"]
+    alone = read_history(data, visits=visits[1:])
+    assert alone.history.failures["failed_at"].tolist() == [NOON + 10_800]
+    assert not alone.ends_in_failure
+    counted = read_history(data, visits=visits[1:2], unit=CYCLES)
+    assert counted.history.failures["failed_at"].tolist() == [1.0]
+
+
+def test_visits_teach_nothing_to_rows_in_cycles(file: Any) -> None:
+    loaded = read_history(file("device,cycle,x\na,1,1\n"), visits=[Visit("a", NOON, NOON)])
+    assert loaded.history.failures.empty
+    assert notes(loaded) == [
+        "data.csv:1:2: 1 visits have times, and the rows count cycles: they teach nothing"
+    ]
 
 
 def test_a_column_without_a_name_and_one_twice(file: Any) -> None:
