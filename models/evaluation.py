@@ -85,7 +85,8 @@ def measure(card: Card, said: pd.DataFrame, chosen: Mapping[int, Calls]) -> Metr
         metrics |= {
             "failures": float(outcome.failures),
             "caught": outcome.caught if outcome.failures else None,
-            "premature_per_1000": outcome.premature_per_1000 * unit,
+            # Rows on their own are watched for no time at all.
+            "premature_per_1000": outcome.premature_per_1000 * unit if outcome.exposure else None,
             "median_lead": outcome.median_lead,
             "late": float(outcome.late),
         }

@@ -99,7 +99,7 @@ def _leads(card: Card, evaluation: Evaluation) -> Section | None:
 
 def _trade(card: Card, evaluation: Evaluation) -> Section | None:
     points = evaluation.points
-    if not points or not evaluation.failures:
+    if not points or not evaluation.failures or evaluation.exposure <= 0:
         return None
     line = [(one.premature_per_1000, one.caught) for one in points]
     x = Axis.over(

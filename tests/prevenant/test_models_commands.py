@@ -185,6 +185,8 @@ def test_rows_on_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     arguments = ["--data", "rows.csv", "--failures", "failures.csv"]
     shown = run("train", "part", *arguments, "--features", "torque * speed, torque")
     assert "predicts failure now" in shown.output
+    (false,) = [line for line in shown.output.splitlines() if "premature" in line]
+    assert false.endswith("not known from this data")
     listens = json.loads(run("show", "part", "--json").output)["definition"]["inputs"]
     assert [one["text"] for one in listens] == ["torque * speed", "torque"]
 
