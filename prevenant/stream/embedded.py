@@ -191,7 +191,7 @@ class EmbeddedHost:
         if self._books is None:
             self._change = self._journal.last_change
             return deque()
-        changes = self._journal.book_changes()
+        changes = self._journal.changes()
         begin = Version(changes[0].version, changes[0].fingerprint) if changes else self.version
         if kept is not None:
             begin, self._change = Version(kept[0], kept[1]), kept[2]
