@@ -22,7 +22,8 @@ _HIGHEST = (1 << 63) - 1
 def salvage(path: Path, last: int) -> tuple[Snapshot | None, list[Batch], list[BookChange], int]:
     """Return what a damaged file still holds.
 
-    That is its snapshot, the batches after it, the changes of the rule book and of models, and its last number or 0.
+    That is its snapshot, the batches after it, the changes of the rule book and of models, and its last
+    number or 0.
     """
     snapshot, changes = None, []
     try:

@@ -1,12 +1,12 @@
 """What workflows need of the rest of a book: templates worded on trial, names that alarms can have."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from notify.templating import LANGUAGES, WORDING_ERRORS, Templates
-from prevenant.document import Value, suggest
+from prevenant.document import suggest
 from prevenant.domain import DeviceType
 from rules.book import Rule, RuleBook
 from rules.models import REASON
