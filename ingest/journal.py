@@ -16,6 +16,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import astuple
+from functools import partial
 from pathlib import Path
 from typing import IO, TypeVar
 
@@ -211,9 +212,8 @@ class Journal:
 
         It is durable when this returns. The thread that appends calls this.
         """
-        return self._write_change(
-            lambda *head: BookChange(*head, version, fingerprint), at, timers_until
-        )
+        make = partial(BookChange, version=version, fingerprint=fingerprint)
+        return self._write_change(make, at, timers_until)
 
     def change_model(
         self,
@@ -226,11 +226,14 @@ class Journal:
         is_shadow: bool,
     ) -> ModelChange:
         """Write down that another version of a model speaks from the next batch on, as `change_book`."""
-        return self._write_change(
-            lambda *head: ModelChange(*head, version, fingerprint, model, is_shadow),
-            at,
-            timers_until,
+        make = partial(
+            ModelChange,
+            version=version,
+            fingerprint=fingerprint,
+            model=model,
+            is_shadow=is_shadow,
         )
+        return self._write_change(make, at, timers_until)
 
     def _write_change(
         self, make: Callable[[int, int, float, float], _Change], at: float, timers_until: float

@@ -206,7 +206,7 @@ def read_model_changes(connection: sqlite3.Connection) -> list[ModelChange]:
     if connection.execute(query).fetchone() is None:
         return []
     return [
-        ModelChange(*row[:-1], bool(row[-1]))
+        ModelChange(*row)
         for row in connection.execute(f"{_CHANGE}, model, is_shadow FROM model_change ORDER BY id")
         if all(map(isinstance, row, _CHANGE_KINDS))
     ]

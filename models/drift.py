@@ -46,14 +46,19 @@ class Finding(msgspec.Struct, frozen=True):
     """Of the last rows."""
 
     @property
-    def reason(self) -> str:
-        """What is found, in words."""
-        words = {
+    def words(self) -> str:
+        """What is found."""
+        found = {
             "beyond": "lies outside of everything that was seen in training",
             "at_end": "lies at the very ends of what was seen in training",
             "missing": "is missing",
         }[self.what]
-        return f"{self.name or 'what it says'} {words} in {self.share:.0%} of the latest readings"
+        return f"{self.name or 'what it says'} {found}"
+
+    @property
+    def reason(self) -> str:
+        """What is found, and how much of it."""
+        return f"{self.words} in {self.share:.0%} of the latest readings"
 
 
 class _Counts(msgspec.Struct):

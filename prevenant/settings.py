@@ -260,6 +260,9 @@ class Settings(BaseSettings):
         default="technicians/{technician}/position",
         description="where technicians' phones say where they are; empty: nowhere",
     )
+    models: Path = Field(
+        default=Path("var/models"), description="the folder of trained models, by name and version"
+    )
     crm_sources: Path = Field(
         default=Path("crm.yaml"),
         description="outside CRMs to be read; where there is no such file, none",

@@ -74,7 +74,16 @@ def parse_condition(text: str, on: DeviceType, types: Mapping[str, DeviceType]) 
 
 def check_input(text: str, on: DeviceType) -> None:
     """Judge what a model is to learn from: a field, or arithmetic over fields. Raises ExpressionError."""
-    _Parser(text, on, {}).check_input()
+    _Parser(text, on, {}).input()
+
+
+def parse_input(text: str, on: DeviceType) -> Quantity:
+    """Return arithmetic over fields that a model learns from. Raises ExpressionError where it is none."""
+    quantity = _Parser(text, on, {}).input().quantity
+    if quantity is None:
+        message = f"{text!r} is no number"
+        raise ExpressionError(message, 0)
+    return quantity
 
 
 _AST_ARITHMETIC: dict[type[ast.operator], str] = {
@@ -137,21 +146,24 @@ class _Parser:
             error.offset += self._indent
             raise
 
-    def check_input(self) -> None:
+    def input(self) -> _Operand:
         try:
-            tree = self._tree("a field or arithmetic over fields", "discharge - suction")
-            if isinstance(tree, ast.Call):
-                self._refuse(tree, "a model finds windows by itself: name the field alone")
-            for node in ast.walk(tree):
-                if isinstance(node, ast.Attribute):
-                    self._refuse(node, "a model learns from what devices send, not from a model")
-            of = self._operand(tree)
-            leaves = leaves_of(of.quantity) if of.quantity is not None else [of.text or of.flag]
-            if not leaves or not all(isinstance(leaf, Field) for leaf in leaves):
-                self._refuse(tree, "name fields that devices send, perhaps with arithmetic")
+            return self._input(self._tree("a field or arithmetic over fields", "hot - cold"))
         except ExpressionError as error:
             error.offset += self._indent
             raise
+
+    def _input(self, tree: ast.expr) -> _Operand:
+        if isinstance(tree, ast.Call):
+            self._refuse(tree, "a model finds windows by itself: name the field alone")
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute):
+                self._refuse(node, "a model learns from what devices send, not from a model")
+        of = self._operand(tree)
+        leaves = leaves_of(of.quantity) if of.quantity is not None else [of.text or of.flag]
+        if not leaves or not all(isinstance(leaf, Field) for leaf in leaves):
+            self._refuse(tree, "name fields that devices send, perhaps with arithmetic")
+        return of
 
     def _tree(self, what: str, example: str) -> ast.expr:
         try:

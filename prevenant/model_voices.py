@@ -1,0 +1,92 @@
+"""The registry of trained models as the stream needs it.
+
+What scores is imported with the first model that is read: an engine without any never pays for it.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prevenant.errors import ConfigurationError
+from prevenant.stream.voices import Voice
+from rules.models import BookModel
+
+if TYPE_CHECKING:
+    from models.registry import Registry
+    from models.training import Model
+
+
+class RegistryVoices:
+    """The versions below one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._seen: object = None
+
+    def wanted(self, model: BookModel) -> tuple[int, int]:
+        """Return which version is to speak, and which is to be tried in its shadow; 0 is none."""
+        if not (self._folder / model.name).is_dir():
+            return model.version or 0, 0
+        standing = self._registry().standing(model.name)
+        speaks = model.version or standing.active or 0
+        shadow = standing.shadow or 0
+        return speaks, 0 if shadow == speaks else shadow
+
+    def fingerprint(self, model: BookModel, version: int) -> str:
+        """Return the seal of a version whose files are whole. Raises PrevenantError where they are not."""
+        from models.model_folder import read_files, read_manifest  # noqa: PLC0415  see above
+
+        folder = self._folder / model.name / f"v{version}"
+        read_files(folder, model.name, version)
+        return read_manifest(folder).seal
+
+    def load(self, model: BookModel, version: int) -> Voice:
+        """Return a version. Raises PrevenantError where it cannot be used for `model`."""
+        fingerprint = self.fingerprint(model, version)
+        trained = self._registry().load(model.name, version)
+        target = trained.card.target
+        if target is None:
+            says: tuple[object, ...] = ("anomaly",)
+            asked: tuple[object, ...] = (model.kind,)
+        else:
+            says = (target.kind, target.unit, target.horizon)
+            asked = (model.kind, model.unit, model.horizon)
+        if says != asked:
+            message = (
+                f"version {version} of {model.name} predicts something else than the rule book asks: "
+                f"train it again with `prevenant models train {model.name}`"
+            )
+            raise ConfigurationError(message)
+        return _ModelVoice(model, trained, version, fingerprint)
+
+    def has_changed(self) -> bool:
+        """Return whether any file is another than when this was asked last."""
+        seen = frozenset(_stamps(self._folder))
+        before, self._seen = self._seen, seen
+        return seen != before
+
+    def _registry(self) -> "Registry":
+        from models.registry import Registry  # noqa: PLC0415  see above
+
+        return Registry(self._folder)
+
+
+def _stamps(folder: Path) -> list[tuple[str, int, int]]:
+    found = []
+    for path in folder.glob("*/*"):
+        for one in path.iterdir() if path.is_dir() else (path,):
+            try:
+                stat = one.stat()
+            except FileNotFoundError:
+                continue
+            found.append((str(one), stat.st_mtime_ns, stat.st_size))
+    return found
+
+
+class _ModelVoice:
+    """A version out of the registry; it begins with the scoring of what was trained."""
+
+    def __init__(self, model: BookModel, trained: "Model", version: int, fingerprint: str) -> None:
+        self.model = model
+        self.version = version
+        self.fingerprint = fingerprint
+        self._trained = trained
