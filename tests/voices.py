@@ -34,6 +34,7 @@ class FakeVoice:
         self.model, self.version, self.fingerprint = model, version, f"v{version}"
         self.field, self.formula = field, formula
         self.cost_s, self.trained_at, self.reference = cost_s, trained_at, reference or {}
+        self.missing: Mapping[str, float] = {}
         self.scored = 0
         """How many predictions were made, by all scorers together."""
 

@@ -127,6 +127,21 @@ def resolve(case: Number, by: By, *, note: Note = "") -> None:
     _say(f"case {case} hears that {by} has resolved it")
 
 
+@app.command("done")
+def finish(
+    case: Number,
+    by: By,
+    *,
+    code: Annotated[
+        str, typer.Option(help="What was found: confirmed, no_fault_found or other_cause.")
+    ] = "",
+    cause: Annotated[str, typer.Option(help="What the cause was.")] = "",
+) -> None:
+    """Say that the technician has done the job, and what was found: models learn from the code."""
+    _post(deskwork.DONE, case, by, cause, code)
+    _say(f"case {case} hears that the job is done")
+
+
 @app.command("audit")
 def audit(*, as_json: AsJson = False) -> None:
     """Look for everything that would be lost; end with status 1 where there is something."""
@@ -172,10 +187,10 @@ def _show_retold(case: int, retold: "Retold") -> None:
         _say(f"case {case} takes the same course: {retold.steps} lines of its story")
 
 
-def _post(kind: str, case: int, by: str, note: str) -> None:
+def _post(kind: str, case: int, by: str, note: str, code: str = "") -> None:
     current = load_settings()
     with open_store(current) as store, store.write() as session:
-        deskwork.post(session, kind, case, current.make_clock().now(), by, note)
+        deskwork.post(session, kind, case, current.make_clock().now(), by, note, code)
 
 
 def _say(line: str) -> None:
@@ -217,13 +232,14 @@ def _sections(found: dict[str, Any]) -> list[tuple[str, list[str], list[list[str
         ),
         (
             "work orders",
-            ["technician", "state", "from", "to", "cause"],
+            ["technician", "state", "from", "to", "found", "cause"],
             _rows(
                 found["work_orders"],
                 "technician_name",
                 "state",
                 "visit_start",
                 "visit_end",
+                "code",
                 "cause",
             ),
         ),

@@ -269,7 +269,7 @@ class _Watch:
     """Looks at some of the readings for drift, a handful at a time."""
 
     def __init__(self, voice: Voice, on: DeviceType) -> None:
-        self._drift = Drift(voice.reference)
+        self._drift = Drift(voice.reference, voice.missing)
         self._readers = {
             name: reader for name in self._drift.names if (reader := _reader(name, on)) is not None
         }

@@ -67,6 +67,8 @@ class Voice(Protocol):
     """In seconds since 1970."""
     reference: Mapping[str, Sequence[float]]
     """Quantiles of what it was trained on, by input; under `models.drift.SCORE` of what it says."""
+    missing: Mapping[str, float]
+    """The share of the rows that had none of an input."""
 
     def make_scorer(self) -> Scoring:
         """Return one that has heard of no device yet."""

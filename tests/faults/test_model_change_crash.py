@@ -250,9 +250,7 @@ def test_the_whole_goes_as_it_should(undisturbed: Life) -> None:
 
 
 @pytest.mark.parametrize(("number", "step"), [*enumerate(name for name, _ in STEPS)])
-def test_a_crash_changes_nothing(
-    number: int, step: str, tmp_path: Path, undisturbed: Life
-) -> None:
+def test_a_crash_changes_nothing(number: int, step: str, tmp_path: Path, undisturbed: Life) -> None:
     life = run(Life(tmp_path / "crashed"), step, snapshots=number % 3 > 0)
     assert life.alarms() == undisturbed.alarms()
     assert life.health() == undisturbed.health()
