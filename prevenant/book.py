@@ -133,7 +133,10 @@ def _check_message(
     values = sample_values(device_type)
     for language, text in rule.message.items():
         try:
-            variables = sample_variables(after_dispatch=False, values=values)
+            is_predicted = bool(device_type and device_type.predicted)
+            variables = sample_variables(
+                after_dispatch=False, values=values, is_predicted=is_predicted
+            )
             templates.render_text(text, language or "en", variables)
         except WORDING_ERRORS as error:
             message = f"rule {rule.name!r}: message: it cannot be worded: {error}"
