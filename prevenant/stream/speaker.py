@@ -117,7 +117,7 @@ class Speaker:
         predictions = self._score(heard, received_at)
         said = [self._believe(*pair) for pair in zip(heard, predictions, strict=True)]
         if self._watch is not None and heard:
-            self._watch.take(heard, [one[0] for one in said])
+            self._watch.take(heard, [one.value if one else None for one in predictions])
         if self._shadow is not None and heard:
             self._shadow.compare(heard, said, self.model.shown_scale, self.compared)
         self._judge(received_at)
