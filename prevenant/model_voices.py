@@ -3,12 +3,14 @@
 What scores is imported with the first model that is read: an engine without any never pays for it.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prevenant.errors import ConfigurationError
-from prevenant.stream.voices import Voice
+from prevenant.errors import ConfigurationError, PrevenantError
+from prevenant.stream.voices import Voice, Voices
 from rules.models import BookModel
+from rules.rule import RuleBook
 
 if TYPE_CHECKING:
     from models.registry import Registry
@@ -68,6 +70,26 @@ class RegistryVoices:
         from models.registry import Registry  # noqa: PLC0415  see above
 
         return Registry(self._folder)
+
+
+def describe_models(book: RuleBook, voices: Voices) -> Iterator[str]:
+    """Yield a line for each model of a book: for what it speaks, in which version, or what to do first."""
+    for name, model in book.models.items():
+        fields = ", ".join(one.name for one in model.fields)
+        head = f"model {name} speaks for {model.on} ({fields})"
+        try:
+            number, shadow = voices.wanted(model)
+            if number:
+                voices.load(model, number)
+        except PrevenantError as error:
+            yield f"{head}: {error}"
+            continue
+        if not number:
+            remedy = f"train it with `prevenant models train {name}`"
+            yield f"{head}: it has no version yet, so these are unknown: {remedy}"
+        else:
+            beside = f", with version {shadow} in its shadow" if shadow else ""
+            yield f"{head}: version {number}{beside}"
 
 
 def _stamps(folder: Path) -> list[tuple[str, int, int]]:
