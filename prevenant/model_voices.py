@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 
 from prevenant.errors import ConfigurationError, PrevenantError
 from prevenant.stream.voices import Voice, Voices
-from rules.models import BookModel
+from rules.models import ANOMALY, BookModel
 from rules.rule import RuleBook
 
 if TYPE_CHECKING:
     from models.registry import Registry
-    from models.training import Model
 
 
 class RegistryVoices:
@@ -26,6 +25,9 @@ class RegistryVoices:
 
     def wanted(self, model: BookModel) -> tuple[int, int]:
         """Return which version is to speak, and which is to be tried in its shadow; 0 is none."""
+        if self._is_untrained(model):
+            # A detector learns each device as it goes: it needs no training.
+            return model.version or 1, 0
         if not (self._folder / model.name).is_dir():
             return model.version or 0, 0
         standing = self._registry().standing(model.name)
@@ -35,6 +37,8 @@ class RegistryVoices:
 
     def fingerprint(self, model: BookModel, version: int) -> str:
         """Return the seal of a version whose files are whole. Raises PrevenantError where they are not."""
+        if self._is_untrained(model):
+            return f"detector: {', '.join(model.inputs)}"
         from models.model_folder import read_files, read_manifest  # noqa: PLC0415  see above
 
         folder = self._folder / model.name / f"v{version}"
@@ -43,28 +47,32 @@ class RegistryVoices:
 
     def load(self, model: BookModel, version: int) -> Voice:
         """Return a version. Raises PrevenantError where it cannot be used for `model`."""
+        from prevenant.scoring_voices import DetectorVoice, make_voice  # noqa: PLC0415  see above
+
         fingerprint = self.fingerprint(model, version)
+        if self._is_untrained(model):
+            return DetectorVoice(model, model.inputs, version, fingerprint)
         trained = self._registry().load(model.name, version)
         target = trained.card.target
-        if target is None:
-            says: tuple[object, ...] = ("anomaly",)
-            asked: tuple[object, ...] = (model.kind,)
-        else:
-            says = (target.kind, target.unit, target.horizon)
-            asked = (model.kind, model.unit, model.horizon)
-        if says != asked:
+        asked = (model.kind, model.unit, model.horizon)
+        if target.kind != model.kind or (
+            target.kind != ANOMALY and (target.kind, target.unit, target.horizon) != asked
+        ):
             message = (
                 f"version {version} of {model.name} predicts something else than the rule book asks: "
                 f"train it again with `prevenant models train {model.name}`"
             )
             raise ConfigurationError(message)
-        return _ModelVoice(model, trained, version, fingerprint)
+        return make_voice(model, trained, version, fingerprint)
 
     def has_changed(self) -> bool:
         """Return whether any file is another than when this was asked last."""
         seen = frozenset(_stamps(self._folder))
         before, self._seen = self._seen, seen
         return seen != before
+
+    def _is_untrained(self, model: BookModel) -> bool:
+        return model.kind == ANOMALY and not (self._folder / model.name).is_dir()
 
     def _registry(self) -> "Registry":
         from models.registry import Registry  # noqa: PLC0415  see above
@@ -102,13 +110,3 @@ def _stamps(folder: Path) -> list[tuple[str, int, int]]:
                 continue
             found.append((str(one), stat.st_mtime_ns, stat.st_size))
     return found
-
-
-class _ModelVoice:
-    """A version out of the registry; it begins with the scoring of what was trained."""
-
-    def __init__(self, model: BookModel, trained: "Model", version: int, fingerprint: str) -> None:
-        self.model = model
-        self.version = version
-        self.fingerprint = fingerprint
-        self._trained = trained

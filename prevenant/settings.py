@@ -102,6 +102,13 @@ def _file(path: Path) -> Path:
     return path
 
 
+def _folder(path: Path) -> Path:
+    if path.is_file():
+        message = f"{path} is a file: name a folder, as in var/models"
+        raise ValueError(message)
+    return path
+
+
 def _http_address(text: str) -> str:
     host, _, port = text.rpartition(":")
     if not host or not port.isdigit() or int(port) > 65535:  # noqa: PLR2004  the largest port
@@ -253,15 +260,15 @@ class Settings(BaseSettings):
     journal_max_size: Annotated[str, AfterValidator(_size)] = Field(
         default="10GB", description="how much the journal may take on the disk; empty: any size"
     )
+    models: Annotated[Path, AfterValidator(_folder)] = Field(
+        default=Path("var/models"), description="the folder of predictive models"
+    )
     http: Annotated[str, AfterValidator(_http_address)] = Field(
         default="127.0.0.1:8080", description="where API and console listen"
     )
     position_topic: Annotated[str, AfterValidator(_position_topic)] = Field(
         default="technicians/{technician}/position",
         description="where technicians' phones say where they are; empty: nowhere",
-    )
-    models: Path = Field(
-        default=Path("var/models"), description="the folder of trained models, by name and version"
     )
     crm_sources: Path = Field(
         default=Path("crm.yaml"),

@@ -30,6 +30,7 @@ FIELDS = {
 }
 """By kind of target, what a model adds to a reading; `models.base` has the same."""
 CYCLES, SECONDS = "cycles", "seconds"
+ANOMALY = "anomaly"
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LIFE = re.compile(r"remaining life in (cycles|minutes|hours|days)")
@@ -82,7 +83,16 @@ class BookModel:
     """A model that was trained longer ago is stale; 0: none is."""
     causes: Mapping[str, Cause] = field(default_factory=dict)
     """By field, or by one of `features`."""
+    units: Mapping[str, str] = field(default_factory=dict)
+    """Of the fields that its devices send."""
+    numbers: tuple[str, ...] = ()
+    """The fields that its devices send which are numbers."""
     place: Problem | None = None
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """What a detector listens to, which finds out nothing by itself."""
+        return self.numbers if self.features is None else self.features
 
     @property
     def value_field(self) -> str:
@@ -156,6 +166,8 @@ def _read_model(name: str, value: Value, types: Mapping[str, DeviceType]) -> Boo
         score_every_s=score_every_s,
         max_age_s=max_age_s,
         causes=causes,
+        units={one.name: one.unit for one in on.fields if one.unit},
+        numbers=tuple(one.name for one in on.fields if one.kind is float),
         place=Problem(value.source, value.line, value.column, f"model {name!r}"),
     )
 
@@ -167,7 +179,7 @@ def _read_predicts(value: Value) -> BookModel | None:
         return None
     words = " ".join(text.split())
     if words == "anomaly":
-        return BookModel("", "", "anomaly")
+        return BookModel("", "", ANOMALY)
     if match := _LIFE.fullmatch(words):
         unit, scale = _UNITS[match[1]]
         axis = CYCLES if match[1] == "cycles" else SECONDS

@@ -20,7 +20,7 @@ from prevenant.stream.pace import Pace
 from prevenant.stream.voices import Because, Scored, Scoring, Voice
 from rules.derived import value_lookup
 from rules.expression import quantity_value
-from rules.models import BookModel
+from rules.models import CYCLES, BookModel
 from rules.parsing import parse_input
 
 log = structlog.get_logger()
@@ -201,7 +201,10 @@ class Speaker:
                 return [None] * len(readings)
             self._scorer = self._voice.make_scorer()
         count, devices = len(readings), len(self._scored)
-        self._scorer.score_every = self._pace.interval_s(received_at, count, devices)
+        interval = self._pace.interval_s(received_at, count, devices)
+        if interval and self.model.unit == CYCLES:
+            interval = self._pace.readings_in(interval, devices)
+        self._scorer.score_every = interval
         try:
             predictions = self._scorer.score(readings)
             if len(predictions) != count:

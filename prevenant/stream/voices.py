@@ -39,7 +39,7 @@ class Scoring(Protocol):
     """The state of many devices under one version of a model."""
 
     score_every: float
-    """Seconds that lie at least between two scorings of a device."""
+    """How far apart two scorings of a device lie at least, in the model's own unit."""
 
     def score(self, readings: Sequence[Reading]) -> Sequence[Scored | None]:
         """Take readings in their order; return what is said of each."""
