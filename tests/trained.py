@@ -1,0 +1,67 @@
+"""A small model that is really trained, on fans whose current rises before they fail."""
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from threadpoolctl import threadpool_limits
+
+from models import training
+from models.base import CYCLES, FAILURE, REMAINING_LIFE, History, Target
+from models.estimators import make_estimator
+from prevenant.domain import DeviceType, FieldType, Reading
+from rules.models import BookModel
+
+LIFE = Target(REMAINING_LIFE, CYCLES)
+SOON = Target(FAILURE, CYCLES, 15.0)
+FAN = DeviceType("fan", "fans/{site}/{device}", (FieldType("amps", float), FieldType("rpm", float)))
+WEARS = BookModel("wears", "fan", "remaining_life", "cycles", shown_unit="cycle")
+FAILS = BookModel("fails", "fan", "failure", "cycles", 15.0, shown_unit="ratio")
+
+
+def fans(count: int, seed: int = 1) -> History:
+    """Return the whole lives of some fans."""
+    noise = np.random.default_rng(seed)
+    parts = []
+    for number in range(count):
+        life = int(noise.integers(60, 90))
+        left = life - np.arange(1, life + 1)
+        amps = 2.0 + 3.0 * np.exp(-left / 12.0) + noise.normal(0, 0.1, life)
+        rpm = 900.0 + noise.normal(0, 5.0, life)
+        at = np.arange(1.0, life + 1)
+        parts.append(pd.DataFrame({"device": f"f{number}", "at": at, "amps": amps, "rpm": rpm}))
+    rows = pd.concat(parts, ignore_index=True)
+    failures = rows.groupby("device", as_index=False)["at"].max()
+    return History(rows, failures.rename(columns={"at": "failed_at"}), CYCLES)
+
+
+@cache
+def train_on_fans(target: Target = LIFE, seed: int = 0) -> training.Model:
+    """Return a model of a few trees, which is enough to tell a worn fan from a new one."""
+
+    def make_small(kind: str, features: int, rows: int, seed: int) -> Any:
+        return make_estimator(kind, features, rows, seed).set_params(max_iter=20)
+
+    name = "wears" if target == LIFE else "fails"
+    with pytest.MonkeyPatch.context() as patch, threadpool_limits(1):
+        patch.setattr(training, "FOLDS", 2)
+        patch.setattr(training, "make_estimator", make_small)
+        return training.train(fans(8), name=name, target=target, seed=seed)
+
+
+def readings_of(history: History, begins: float = 0.0) -> list[Reading]:
+    """Return the rows of a history as readings, cycle by cycle of all devices together."""
+    rows = history.rows.sort_values(["at", "device"], kind="stable")
+    return [
+        Reading(
+            "fan",
+            "s",
+            f"s/{row.device}",
+            begins + row.at,
+            begins + row.at,
+            FAN.payload_type(amps=row.amps, rpm=row.rpm),
+        )
+        for row in rows.itertuples()
+    ]
