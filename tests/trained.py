@@ -16,6 +16,7 @@ from rules.models import BookModel
 
 LIFE = Target(REMAINING_LIFE, CYCLES)
 SOON = Target(FAILURE, CYCLES, 15.0)
+_NUMBERS = ("at", "amps", "rpm")
 FAN = DeviceType("fan", "fans/{site}/{device}", (FieldType("amps", float), FieldType("rpm", float)))
 WEARS = BookModel("wears", "fan", "remaining_life", "cycles", shown_unit="cycle")
 FAILS = BookModel("fails", "fan", "failure", "cycles", 15.0, shown_unit="ratio")
@@ -33,8 +34,9 @@ def fans(count: int, seed: int = 1) -> History:
         at = np.arange(1.0, life + 1)
         parts.append(pd.DataFrame({"device": f"f{number}", "at": at, "amps": amps, "rpm": rpm}))
     rows = pd.concat(parts, ignore_index=True)
-    failures = rows.groupby("device", as_index=False)["at"].max()
-    return History(rows, failures.rename(columns={"at": "failed_at"}), CYCLES)
+    last = rows.groupby("device")["at"].max()
+    failures = pd.DataFrame({"device": last.index, "failed_at": last.to_numpy()})
+    return History(rows, failures, CYCLES)
 
 
 @cache
@@ -54,14 +56,15 @@ def train_on_fans(target: Target = LIFE, seed: int = 0) -> training.Model:
 def readings_of(history: History, begins: float = 0.0) -> list[Reading]:
     """Return the rows of a history as readings, cycle by cycle of all devices together."""
     rows = history.rows.sort_values(["at", "device"], kind="stable")
+    columns = (rows["device"].astype(str), *(rows[name].to_numpy(float) for name in _NUMBERS))
     return [
         Reading(
             "fan",
             "s",
-            f"s/{row.device}",
-            begins + row.at,
-            begins + row.at,
-            FAN.payload_type(amps=row.amps, rpm=row.rpm),
+            f"s/{device}",
+            begins + at,
+            begins + at,
+            FAN.payload_type(amps=amps, rpm=rpm),
         )
-        for row in rows.itertuples()
+        for device, at, amps, rpm in zip(*columns, strict=True)
     ]

@@ -44,7 +44,7 @@ def test_it_says_its_version() -> None:
 
 
 def test_the_shipped_book_is_good_and_passes_its_tests() -> None:
-    assert "6 rules on 5 device types, 4 workflows: good" in prevenant("rules", "check")[0]
+    assert "7 rules on 6 device types, 5 workflows: good" in prevenant("rules", "check")[0]
     assert "15 passed, 0 failed" in prevenant("rules", "test")[0]
 
 

@@ -69,8 +69,9 @@ def history_of(flights: Mapping[int, Sequence[Flight]]) -> History:
             for one in of_unit
         ]
     )
-    failures = rows.groupby("device", as_index=False)["at"].max()
-    return History(rows, failures.rename(columns={"at": "failed_at"}), CYCLES)
+    last = rows.groupby("device")["at"].max()
+    failures = pd.DataFrame({"device": last.index, "failed_at": last.to_numpy()})
+    return History(rows, failures, CYCLES)
 
 
 def is_speaking(session: Session) -> ModelState | None:
