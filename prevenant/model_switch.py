@@ -116,7 +116,8 @@ class ModelSwitch:
         else:
             self._refused.pop(model.name, None)
         with self._store.write() as session:
-            write_refusal(session, model.name, reason)
+            if not write_refusal(session, model.name, reason):
+                self._is_new = True
 
     def _give(self, model: BookModel, number: int, change: Change, *, is_shadow: bool) -> str:
         """Give the host a version, unless it has it; return why it cannot be used.

@@ -63,6 +63,13 @@ class RegistryVoices:
                 f"train it again with `prevenant models train {model.name}`"
             )
             raise ConfigurationError(message)
+        missing = sorted(set(trained.card.definition.fields) - set(model.sent))
+        if missing:
+            message = (
+                f"version {version} of {model.name} has learned from {', '.join(missing)}, which no "
+                f"{model.on} sends: train it again with `prevenant models train {model.name}`"
+            )
+            raise ConfigurationError(message)
         return make_voice(model, trained, version, fingerprint)
 
     def has_changed(self) -> bool:

@@ -85,6 +85,8 @@ class BookModel:
     """By field, or by one of `features`."""
     units: Mapping[str, str] = field(default_factory=dict)
     """Of the fields that its devices send."""
+    sent: tuple[str, ...] = ()
+    """The fields that its devices send."""
     numbers: tuple[str, ...] = ()
     """The fields that its devices send which are numbers."""
     place: Problem | None = None
@@ -167,6 +169,7 @@ def _read_model(name: str, value: Value, types: Mapping[str, DeviceType]) -> Boo
         max_age_s=max_age_s,
         causes=causes,
         units={one.name: one.unit for one in on.fields if one.unit},
+        sent=tuple(one.name for one in on.fields),
         numbers=tuple(one.name for one in on.fields if one.kind is float),
         place=Problem(value.source, value.line, value.column, f"model {name!r}"),
     )

@@ -18,8 +18,9 @@ LIFE = Target(REMAINING_LIFE, CYCLES)
 SOON = Target(FAILURE, CYCLES, 15.0)
 _NUMBERS = ("at", "amps", "rpm")
 FAN = DeviceType("fan", "fans/{site}/{device}", (FieldType("amps", float), FieldType("rpm", float)))
-WEARS = BookModel("wears", "fan", "remaining_life", "cycles", shown_unit="cycle")
-FAILS = BookModel("fails", "fan", "failure", "cycles", 15.0, shown_unit="ratio")
+_SENT = ("amps", "rpm")
+WEARS = BookModel("wears", "fan", "remaining_life", "cycles", shown_unit="cycle", sent=_SENT)
+FAILS = BookModel("fails", "fan", "failure", "cycles", 15.0, shown_unit="ratio", sent=_SENT)
 
 
 def fans(count: int, seed: int = 1) -> History:

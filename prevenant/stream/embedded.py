@@ -189,6 +189,7 @@ class EmbeddedHost:
         self._seq = self._journal.last_seq
         self._timers_until = self._journal.latest
         self._name_damages()
+        self._tell_health(is_other_book=True)
         is_known = self._change and self._change == self._journal.last_change
         if self._books is not None and not (is_known and self.version == wanted[0]):
             self._succeed(self._record(wanted[0]), wanted[1])
@@ -314,6 +315,7 @@ class EmbeddedHost:
                     lambda session: _write_succession(session, books, change, rules, transitions)
                 )
                 self._install(version, rules, decoder, processor, predictions)
+                self._tell_health(is_other_book=True)
         self._change = change.id
         self._snapshot_seq = -1
 
@@ -391,10 +393,10 @@ class EmbeddedHost:
     def _write(self, transitions: Sequence[Transition]) -> None:
         self._writer.write(self._predictions.explain(transitions))
 
-    def _tell_health(self) -> None:
+    def _tell_health(self, *, is_other_book: bool = False) -> None:
         """Write which models can be believed, where that is otherwise than before."""
         told = self._predictions.take_health()
-        if told:
+        if told or is_other_book:
             names = self._predictions.names
             self._retrying(lambda session: write_health(session, told, names))
 

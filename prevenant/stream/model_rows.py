@@ -45,12 +45,16 @@ def write_health(
             log.warning(summary, version=row.version)
 
 
-def write_refusal(session: Session, name: str, reason: str) -> None:
-    """Write why the version that is to speak cannot be used; nothing where it can."""
+def write_refusal(session: Session, name: str, reason: str) -> bool:
+    """Write why the version that is to speak cannot be used; nothing where it can.
+
+    Returns False where whoever decides has not taken up the model yet: it is to be written later.
+    """
     row = find_state(session, name)
     if row is not None and row.refused != reason:
         row.refused = reason
         session.add(row)
+    return row is not None or not reason
 
 
 def find_state(session: Session, name: str) -> ModelState | None:

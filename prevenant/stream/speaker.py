@@ -255,7 +255,7 @@ class Speaker:
         if self._fault and at < self._fault_at + _PROBATION_S:
             return BROKEN, self._fault
         self._fault = ""
-        found = self._watch.findings() if self._watch else []
+        found = self._watch.findings if self._watch else ()
         if found:
             more = f", and {len(found) - 1} more" if len(found) > 1 else ""
             return DRIFTING, f"{found[0].words}{more}"
@@ -265,7 +265,7 @@ class Speaker:
 
     def findings(self) -> Sequence[Finding]:
         """Return what is not as it was in training, with the shares."""
-        return self._watch.findings() if self._watch else ()
+        return self._watch.findings if self._watch else ()
 
 
 class _Watch:
@@ -277,6 +277,8 @@ class _Watch:
             name: reader for name in self._drift.names if (reader := _reader(name, on)) is not None
         }
         self._gathered: list[list[float | None]] = []
+        self.findings: Sequence[Finding] = ()
+        """What is not as it was in training, as far as it was looked at."""
 
     def take(self, readings: Sequence[Reading], scores: Sequence[float | None]) -> None:
         step = -(-len(readings) // _WATCHED_AT_ONCE)
@@ -289,9 +291,7 @@ class _Watch:
             self._drift.take(dict(zip(self._readers, columns, strict=True)))
             self._drift.take({SCORE: [one for one in said if one is not None]})
             self._gathered = []
-
-    def findings(self) -> list[Finding]:
-        return self._drift.findings()
+            self.findings = self._drift.findings()
 
     def snapshot(self) -> Any:
         return self._drift.snapshot(), self._gathered
@@ -299,6 +299,7 @@ class _Watch:
     def restore(self, state: Any) -> None:
         drift, gathered = state
         self._drift.restore(drift)
+        self.findings = self._drift.findings()
         width = len(self._readers) + 1
         self._gathered = [list(row) for row in gathered if len(row) == width]
 

@@ -88,6 +88,11 @@ def test_a_version_that_predicts_something_else_is_refused(registry: Registry) -
         voice_of(registry, replace(FAILS, name="wears"))
 
 
+def test_a_version_that_hears_what_no_device_sends_any_more_is_refused(registry: Registry) -> None:
+    with pytest.raises(PrevenantError, match="has learned from rpm, which no fan sends"):
+        voice_of(registry, replace(WEARS, sent=("amps",)))
+
+
 def test_a_chance_of_failure_speaks_too(tmp_path: Path) -> None:
     registry = Registry(tmp_path / "models")
     registry.save(train_on_fans(SOON))
