@@ -1,12 +1,15 @@
 """What technicians found at visits that predictions led to, as labels that models learn from."""
 
-from collections.abc import Iterator
+import csv
+from collections.abc import Iterable, Iterator
 from datetime import datetime
+from pathlib import Path
 from typing import NamedTuple
 
 from sqlmodel import Session, col, select
 
-from prevenant.clock import epoch_seconds
+from prevenant.clock import epoch_seconds, from_epoch
+from prevenant.errors import ConfigurationError
 from prevenant.tables import Alarm
 from workflows.closing import CONFIRMED
 from workflows.tables import CaseAlarm, WorkOrder
@@ -51,3 +54,22 @@ def find_labels(
             continue
         at, raised_at = epoch_seconds(order.updated_at), epoch_seconds(alarm.raised_at)
         yield Label(alarm.device_id, at, order.code, raised_at, order.cause)
+
+
+def write_failures(path: Path, labels: Iterable[Label]) -> int:
+    """Write what was confirmed as a file of failures: `device, failed_at, cause`; return how many.
+
+    Raises ConfigurationError where the file cannot be written.
+    """
+    rows = [
+        (one.device, from_epoch(one.at).isoformat(), one.cause) for one in labels if one.is_failure
+    ]
+    try:
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(("device", "failed_at", "cause"))
+            writer.writerows(rows)
+    except OSError as error:
+        message = f"{path} cannot be written: {error.strerror}; name another file"
+        raise ConfigurationError(message) from None
+    return len(rows)

@@ -148,13 +148,13 @@ class _DetectingScorer:
         device, at = reading.device_id, reading.observed_at
         latest = self._latest.get(device)
         if latest is not None and at - latest[0] < self.score_every:
-            return Prediction(latest[1], nan, nan, latest[0])
+            return Prediction(latest[1], latest[1], latest[1], latest[0])
         values = {text: column[place] for text, column in columns.items()}
         found = self._detector.score(device, at, values)
         if latest is None or at > latest[0]:
             latest = self._latest[device] = (at, found.score)
             self._note(device, found, values)
-        return Prediction(latest[1], nan, nan, latest[0])
+        return Prediction(latest[1], latest[1], latest[1], latest[0])
 
     def _note(self, device: str, found: Anomaly, values: Mapping[str, float]) -> None:
         value = values.get(found.field, nan)

@@ -1,6 +1,7 @@
 """`prevenant cases`: what is being done, the whole of one case, and what people do at their desk."""
 
 import getpass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,6 +11,7 @@ from prevenant.cli.moments import read_moment
 from prevenant.cli.shown import out, printable, show_json, show_table, shown_time
 from prevenant.clock import from_epoch
 from prevenant.domain import Severity
+from prevenant.labels import find_labels, write_failures
 from prevenant.settings import load_settings
 from prevenant.store import open_store
 from workflows import deskwork
@@ -140,6 +142,25 @@ def finish(
     """Say that the technician has done the job, and what was found: models learn from the code."""
     _post(deskwork.DONE, case, by, cause, code)
     _say(f"case {case} hears that the job is done")
+
+
+@app.command("labels")
+def export_labels(
+    device_type: Annotated[str, typer.Argument(metavar="TYPE", help="A device type.")],
+    *,
+    to: Annotated[Path, typer.Option("--out", help="The CSV file to write.")],
+    model: Annotated[str, typer.Option(help="Only visits that this model led to.")] = "",
+    since: Annotated[
+        str, typer.Option(help="Only from then on: a time in ISO 8601, or how long ago: 90d.")
+    ] = "",
+) -> None:
+    """Write what technicians have confirmed as failures that a model can be trained on."""
+    current = load_settings()
+    moment = read_moment(since, current.make_clock().now()) if since else 0.0
+    with open_store(current) as store, store.read() as session:
+        found = list(find_labels(session, device_type, model, from_epoch(moment)))
+    count = write_failures(to, found)
+    _say(f"{len(found)} visits with a closing code, {count} confirmed: {to}")
 
 
 @app.command("audit")

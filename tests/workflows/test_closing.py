@@ -1,13 +1,14 @@
 """What the technician found becomes a label, however it is said; no word of a code is no label."""
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from sqlmodel import select
 
 from prevenant.clock import epoch_seconds
 from prevenant.errors import ConfigurationError
-from prevenant.labels import Label, find_labels
+from prevenant.labels import Label, find_labels, write_failures
 from prevenant.store import Store
 from tests.moved_clock import MovedClock
 from tests.workflows.room import Room
@@ -131,3 +132,18 @@ def test_labels_are_those_of_the_model_the_type_and_the_time(
         assert list(find_labels(session, "door")) == []
         later = clock.now() + timedelta(seconds=1)
         assert list(find_labels(session, "room", since=later)) == []
+
+
+def test_what_was_confirmed_is_a_file_of_failures(clock: MovedClock, tmp_path: Path) -> None:
+    at = epoch_seconds(clock.now())
+    labels = [
+        Label("s/one", at, CONFIRMED, at - 60, "bearing, worn"),
+        Label("s/two", at, NO_FAULT, at - 60, ""),
+    ]
+    assert write_failures(tmp_path / "labels.csv", labels) == 1
+    assert (tmp_path / "labels.csv").read_text().splitlines() == [
+        "device,failed_at,cause",
+        f's/one,{clock.now().isoformat()},"bearing, worn"',
+    ]
+    with pytest.raises(ConfigurationError, match="cannot be written"):
+        write_failures(tmp_path / "none" / "labels.csv", labels)
