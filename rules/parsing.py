@@ -37,6 +37,7 @@ from rules.expression import (
     quantity_value,
 )
 from rules.measures import read_measures
+from rules.syntax import count_characters, depth_of, dotted_name
 
 _TIME_FUNCTIONS = ("last", "age", "changed", "changed_to")
 _SITE_FUNCTIONS = ("near", "site_count", "site_avg")
@@ -173,10 +174,10 @@ class _Parser:
             raise ExpressionError(message, max(0, (error.offset or 1) - 1)) from None
         except (RecursionError, MemoryError):
             raise _too_deep() from None
-        if _depth(tree) > _MAX_DEPTH:
+        if depth_of(tree) > _MAX_DEPTH:
             raise _too_deep()
         if not self._text.isascii():
-            _count_characters(tree, self._text)
+            count_characters(tree, self._text)
         return tree
 
     def condition(self, node: ast.expr) -> Condition:
@@ -376,7 +377,7 @@ class _Parser:
     def _field(self, node: ast.Name | ast.Attribute) -> tuple[FieldType, Field]:
         if isinstance(node, ast.Name):
             return self._known_field(node, node.id, self._on, of_this=False)
-        name = _dotted(node)
+        name = dotted_name(node)
         if self._this and name.startswith("this."):
             name = name.removeprefix("this.")
             if "." in name:
@@ -538,34 +539,6 @@ class _Parser:
 
     def _refuse(self, node: ast.expr, message: str) -> NoReturn:
         raise ExpressionError(message, node.col_offset)
-
-
-def _dotted(node: ast.expr) -> str:
-    """Return `a.b.c` of a tree of attributes; empty where anything else stands in it."""
-    match node:
-        case ast.Name(name):
-            return name
-        case ast.Attribute(value, attr):
-            before = _dotted(value)
-            return f"{before}.{attr}" if before else ""
-    return ""
-
-
-def _depth(tree: ast.expr) -> int:
-    """Return how many expressions stand inside each other."""
-    level, depth = [tree], 0
-    while level:
-        depth += 1
-        level = [c for node in level for c in ast.iter_child_nodes(node) if isinstance(c, ast.expr)]
-    return depth
-
-
-def _count_characters(tree: ast.expr, text: str) -> None:
-    """Let offsets count characters: Python's own count the bytes of UTF-8."""
-    written = text.encode()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.expr):
-            node.col_offset = len(written[: node.col_offset].decode())
 
 
 def _too_deep() -> ExpressionError:
