@@ -1,5 +1,7 @@
 """A small model that is really trained, on fans whose current rises before they fail."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -40,17 +42,27 @@ def fans(count: int, seed: int = 1) -> History:
     return History(rows, failures, CYCLES)
 
 
-@cache
-def train_on_fans(target: Target = LIFE, seed: int = 0) -> training.Model:
-    """Return a model of a few trees, which is enough to tell a worn fan from a new one."""
+@contextmanager
+def small_training(trees: int) -> Iterator[None]:
+    """Let training make so many trees and two folds only, on one core."""
 
     def make_small(kind: str, features: int, rows: int, seed: int) -> Any:
-        return make_estimator(kind, features, rows, seed).set_params(max_iter=20)
+        estimator = make_estimator(kind, features, rows, seed)
+        known = estimator.get_params()
+        name = next(one for one in ("max_iter", "n_estimators") if one in known)
+        return estimator.set_params(**{name: trees})
 
-    name = "wears" if target == LIFE else "fails"
     with pytest.MonkeyPatch.context() as patch, threadpool_limits(1):
         patch.setattr(training, "FOLDS", 2)
         patch.setattr(training, "make_estimator", make_small)
+        yield
+
+
+@cache
+def train_on_fans(target: Target = LIFE, seed: int = 0) -> training.Model:
+    """Return a model of a few trees, which is enough to tell a worn fan from a new one."""
+    name = "wears" if target == LIFE else "fails"
+    with small_training(trees=20):
         return training.train(fans(8), name=name, target=target, seed=seed)
 
 

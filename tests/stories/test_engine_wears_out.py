@@ -7,11 +7,9 @@ from typing import Any
 import pandas as pd
 import pytest
 from sqlmodel import Session, select
-from threadpoolctl import threadpool_limits
 
 from models import training
 from models.base import CYCLES, REMAINING_LIFE, History, Target
-from models.estimators import make_estimator
 from models.registry import Registry
 from models.training import Model
 from prevenant.labels import find_labels
@@ -24,6 +22,7 @@ from simulators.turbofan import (
     find_records,
     read_flights,
 )
+from tests.trained import small_training
 from tests.world import World
 from workflows.tables import WorkOrder
 
@@ -49,13 +48,7 @@ def flights() -> dict[int, list[Flight]]:
 def model(flights: dict[int, list[Flight]]) -> Model:
     """Train a small model on a few engines and sensors, with few trees: a story needs no better one."""
     few = {unit: flights[unit] for unit in range(1, 9)}
-
-    def make_small(kind: str, features: int, rows: int, seed: int) -> Any:
-        return make_estimator(kind, features, rows, seed).set_params(max_iter=50)
-
-    with pytest.MonkeyPatch.context() as patch, threadpool_limits(1):
-        patch.setattr(training, "FOLDS", 2)
-        patch.setattr(training, "make_estimator", make_small)
+    with small_training(trees=50):
         target = Target(REMAINING_LIFE, CYCLES)
         return training.train(history_of(few), name="engine", target=target, inputs=LEARNED)
 
