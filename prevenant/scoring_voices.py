@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from models.anomaly import Anomaly, Detector
-from models.base import ANOMALY, FAILURE, Prediction
+from models.base import ANOMALY, FAILURE, Card, Prediction
+from models.detecting import DetectorScorer
 from models.estimators import Oracle
 from models.explanation import explain
 from models.inputs import compute_input, fields_of
@@ -21,6 +22,10 @@ _LANGUAGES = ("en", "fr")
 _EXPLAINED = 3
 _DETECTING_S = 5e-5
 """What a detector takes for one field of a reading, in seconds."""
+_OUTSIDE = {
+    "en": "{field} is unusual: {low:.4g} to {high:.4g} was to be expected",
+    "fr": "{field} est inhabituel : {low:.4g} à {high:.4g} était attendu",
+}
 _UNUSUAL = {
     "en": "{field} is unusual: {value:.4g}, where {low:.4g} to {high:.4g} was to be expected",
     "fr": "{field} est inhabituel : {value:.4g}, au lieu de {low:.4g} à {high:.4g}",
@@ -30,8 +35,8 @@ _UNUSUAL = {
 def make_voice(model: BookModel, trained: Model, version: int, fingerprint: str) -> Voice:
     """Return a version of the registry that scores for `model`."""
     if trained.card.target.kind == ANOMALY:
-        inputs = [one.text for one in trained.card.definition.inputs]
-        return DetectorVoice(model, inputs, version, fingerprint)
+        inputs = [one.name for one in trained.card.definition.channels]
+        return DetectorVoice(model, inputs, version, fingerprint, trained.card)
     return TrainedVoice(model, trained, version, fingerprint)
 
 
@@ -102,15 +107,21 @@ class DetectorVoice:
     """It never grows stale."""
 
     def __init__(
-        self, model: BookModel, inputs: Sequence[str], version: int, fingerprint: str
+        self,
+        model: BookModel,
+        inputs: Sequence[str],
+        version: int,
+        fingerprint: str,
+        card: Card | None = None,
     ) -> None:
+        """Prepare; `card` is that of a training, which has chosen what to listen to."""
         self.model, self.version, self.fingerprint = model, version, fingerprint
         self.cost_s = _DETECTING_S * len(inputs)
-        self._inputs = inputs
+        self._inputs, self._card = inputs, card
 
     def make_scorer(self) -> Scoring:
         """Return one that has heard of no device yet."""
-        return _DetectingScorer(self._inputs)
+        return _DetectingScorer(self._inputs) if self._card is None else _Chosen(self._card)
 
 
 class _DetectingScorer:
@@ -187,3 +198,37 @@ class _DetectingScorer:
         self._stands_out = {
             name: (one[0], one[1], one[2], one[3]) for name, one in state["stands_out"].items()
         }
+
+
+class _Chosen:
+    """A detector that listens to what a training has chosen; it says what `predict` says."""
+
+    def __init__(self, card: Card) -> None:
+        self.score_every = 0.0
+        self._scorer = DetectorScorer(card)
+
+    def score(self, readings: Sequence[Reading]) -> Sequence[Prediction | None]:
+        if not self.score_every:
+            return self._scorer.score(readings)
+        said = []
+        for one in readings:
+            last = self._scorer.last(one.device_id)
+            is_due = last is None or one.observed_at - last.at >= self.score_every
+            said.append(self._scorer.score([one])[0] if is_due else last)
+        return said
+
+    def explain(self, device_id: str) -> Sequence[Because]:
+        found = self._scorer.found(device_id)
+        if found is None or found.low is None or found.high is None:
+            return ()
+        words = {
+            language: text.format(field=found.field, low=found.low, high=found.high)
+            for language, text in _OUTSIDE.items()
+        }
+        return [Because(found.field, words)]
+
+    def snapshot(self) -> Any:
+        return self._scorer.snapshot()
+
+    def restore(self, state: Any) -> None:
+        self._scorer.restore(state)

@@ -69,7 +69,7 @@ def train_on_fans(target: Target = LIFE, seed: int = 0) -> training.Model:
 def readings_of(history: History, begins: float = 0.0) -> list[Reading]:
     """Return the rows of a history as readings, cycle by cycle of all devices together."""
     rows = history.rows.sort_values(["at", "device"], kind="stable")
-    columns = (rows["device"].astype(str), *(rows[name].to_numpy(float) for name in _NUMBERS))
+    columns = (rows["device"].tolist(), *(rows[name].tolist() for name in _NUMBERS))
     return [
         Reading(
             "fan",

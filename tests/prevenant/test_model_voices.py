@@ -9,8 +9,10 @@ import msgspec
 import numpy as np
 import pytest
 
+from models.base import ANOMALY, SECONDS, History, Target
 from models.registry import Registry
 from models.scoring import predict
+from models.training import train
 from prevenant.domain import Reading
 from prevenant.errors import PrevenantError
 from prevenant.model_switch import ModelSwitch
@@ -128,6 +130,23 @@ def test_a_detector_needs_no_training_and_names_what_stands_out(tmp_path: Path) 
     other = Speaker(model, FAN)
     other.restore(kept, lambda number, _: voices.load(model, number), 0.0)
     assert other.say([odd], odd.received_at) == [said]
+
+
+def test_a_trained_detector_says_what_predict_says_and_outlives_a_restart(tmp_path: Path) -> None:
+    history = fans(3)
+    history = History(history.rows, history.failures, SECONDS)
+    trained = train(history, name="strange", target=Target(ANOMALY))
+    registry = Registry(tmp_path / "models")
+    registry.save(trained)
+    model = BookModel("strange", "fan", "anomaly", sent=("amps", "rpm"))
+    voice, readings = voice_of(registry, model), readings_of(history)
+    first, second, half = voice.make_scorer(), voice.make_scorer(), len(readings) // 2
+    found = score(first, readings[:half], 10)
+    second.restore(msgspec.msgpack.decode(msgspec.msgpack.encode(first.snapshot())))
+    found |= score(second, readings[half:], 10)
+    expected = predict(trained, history)
+    rows = zip(expected["device"], expected["at"], expected["prediction"], strict=True)
+    assert found == {(device, at): value for device, at, value in rows}
 
 
 def test_a_detector_takes_arithmetic_over_fields(tmp_path: Path) -> None:
