@@ -111,7 +111,7 @@ def _refuse_nul(names: Iterable[str], values: msgspec.Struct) -> None:
 
 def _wire_type(device_type: DeviceType) -> tuple[type[msgspec.Struct], Callable[[Any], Any]]:
     """Return the struct of a payload, which has the timestamp beside the fields, and how to get that."""
-    wire = device_type.values_type
+    wire = device_type.payload_type
     name = device_type.time_field
     if device_type.field(name) is None:
         stamp = (name, Any, None)

@@ -13,11 +13,12 @@ import fcntl
 import shutil
 import sqlite3
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import astuple
+from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
 import msgspec
 import structlog
@@ -29,13 +30,14 @@ from ingest.journal_file import (
     Batch,
     BookChange,
     Damage,
+    ModelChange,
     Snapshot,
     batch_checksum,
     connect,
     find_last_seq,
     is_broken,
     read_batches,
-    read_book_changes,
+    read_changes,
     read_latest_arrival,
     read_snapshot,
     snapshot_checksum,
@@ -47,11 +49,14 @@ from prevenant.errors import JournalError
 
 log = structlog.get_logger()
 
+_Change = TypeVar("_Change", bound=BookChange)
+
 _DROPPED_AT_ONCE = 4
 """Old batches that leave with one commit: more than come, so that a lowered limit is reached."""
 _ENDS = "SELECT (SELECT min(seq) FROM batch), (SELECT max(seq) FROM batch)"
 _NEW_BATCH = "INSERT INTO batch VALUES (?, ?, ?, ?, ?, ?)"
 _NEW_CHANGE = "INSERT INTO book_change VALUES (?, ?, ?, ?, ?, ?)"
+_NEW_MODEL_CHANGE = "INSERT INTO model_change VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 
 
 class Journal:
@@ -71,7 +76,7 @@ class Journal:
         """Of the snapshot's state, where there is one that is whole."""
         self._seq, self._latest = 0, 0.0
         self.last_change = 0
-        """The number of the newest change of the rule book; 0 where there was none."""
+        """The number of the newest change of the rule book or of a model; 0 where there was none."""
         self.damages: list[Damage] = []
         """What was found damaged since the start and not taken note of yet."""
         try:
@@ -99,7 +104,7 @@ class Journal:
             last_seq, self._latest = find_last_seq(writer), read_latest_arrival(writer)
             with suppress(ValueError):
                 snapshot, _ = read_snapshot(writer) or (Snapshot(0, 0.0, b""), 0)
-            changes = read_book_changes(writer)
+            changes = read_changes(writer)
             page_size = writer.execute("PRAGMA page_size").fetchone()[0]
         except sqlite3.Error:
             writer.close()
@@ -207,33 +212,64 @@ class Journal:
 
         It is durable when this returns. The thread that appends calls this.
         """
+        make = partial(BookChange, version=version, fingerprint=fingerprint)
+        return self._write_change(make, at, timers_until)
+
+    def change_model(
+        self,
+        model: str,
+        version: int,
+        fingerprint: str,
+        at: float,
+        timers_until: float,
+        *,
+        is_shadow: bool,
+    ) -> ModelChange:
+        """Write down that another version of a model speaks from the next batch on, as `change_book`."""
+        make = partial(
+            ModelChange,
+            version=version,
+            fingerprint=fingerprint,
+            model=model,
+            is_shadow=is_shadow,
+        )
+        return self._write_change(make, at, timers_until)
+
+    def _write_change(
+        self, make: Callable[[int, int, float, float], _Change], at: float, timers_until: float
+    ) -> _Change:
         at = max(at, self._latest)
         until = min(timers_until, at)
         try:
-            return self._insert_change(version, fingerprint, at, until)
+            return self._insert_change(make, at, until)
         except sqlite3.Error as error:
             if not is_broken(error):
                 raise self._error(error) from error
             self._set_aside(error)
-            return self._insert_change(version, fingerprint, at, until)
+            return self._insert_change(make, at, until)
 
-    def _insert_change(self, version: int, fingerprint: str, at: float, until: float) -> BookChange:
+    def _insert_change(
+        self, make: Callable[[int, int, float, float], _Change], at: float, until: float
+    ) -> _Change:
         # A number from the time rises even where a damaged file has lost the numbers before.
-        number = max(self.last_change + 1, round(at * 1e6))
-        change = BookChange(number, self._seq, at, until, version, fingerprint)
-        self._writer.execute(_NEW_CHANGE, astuple(change))
-        self.last_change = number
+        change = make(max(self.last_change + 1, round(at * 1e6)), self._seq, at, until)
+        self._keep_change(change)
         return change
 
-    def book_changes(self) -> list[BookChange]:
-        """Return every change of the rule book, oldest first."""
+    def _keep_change(self, change: BookChange) -> None:
+        is_model = isinstance(change, ModelChange)
+        self._writer.execute(_NEW_MODEL_CHANGE if is_model else _NEW_CHANGE, astuple(change))
+        self.last_change = change.id
+
+    def changes(self) -> list[BookChange]:
+        """Return every change of the rule book and of models, oldest first."""
         try:
-            return read_book_changes(self._writer)
+            return read_changes(self._writer)
         except sqlite3.Error as error:
             if not is_broken(error):
                 raise self._error(error) from error
             self._set_aside(error)
-            return read_book_changes(self._writer)
+            return read_changes(self._writer)
 
     def drop_old(self, now: float) -> None:
         """Drop what is too old or too much at `now` although nothing new comes."""
@@ -380,8 +416,7 @@ class Journal:
             row = (batch.seq, batch.received_at, batch.timers_until, len(batch.frames))
             self._writer.execute(_NEW_BATCH, (*row, batch_checksum(*row, blob), blob))
         for change in changes:
-            self._writer.execute(_NEW_CHANGE, astuple(change))
-            self.last_change = change.id
+            self._keep_change(change)
         if snapshot is not None:
             self.save_snapshot(snapshot)
         # Numbers are never used twice: quarantine knows batches by them.

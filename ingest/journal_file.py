@@ -49,6 +49,16 @@ CREATE TABLE IF NOT EXISTS book_change (
     version INTEGER NOT NULL,
     fingerprint TEXT NOT NULL
 );
+CREATE TABLE IF NOT EXISTS model_change (
+    id INTEGER PRIMARY KEY,
+    after_seq INTEGER NOT NULL,
+    at REAL NOT NULL,
+    timers_until REAL NOT NULL,
+    version INTEGER NOT NULL,
+    fingerprint TEXT NOT NULL,
+    model TEXT NOT NULL,
+    is_shadow INTEGER NOT NULL
+);
 """
 
 _FRAMES = msgspec.msgpack.Decoder(list[tuple[bytes, bytes, int]])
@@ -59,7 +69,8 @@ _UNREADABLE_AT_MOST = 200_000
 """So many numbers in a row are tried in a damaged part of the file."""
 _ROW = "SELECT seq, received_at, timers_until, count, checksum, frames FROM batch"
 _BATCH_HEAD, _SNAPSHOT_HEAD = struct.Struct("<qddq"), struct.Struct("<qd")
-_CHANGE_KINDS = (int, int, float, float, int, str)
+_CHANGE_KINDS = (int, int, float, float, int, str, str, int)
+_CHANGE = "SELECT id, after_seq, at, timers_until, version, fingerprint"
 MISSING = "they are missing"
 
 
@@ -86,6 +97,14 @@ class BookChange:
     """Up to when timers run under the version before."""
     version: int
     fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelChange(BookChange):
+    """After which batch another version of a model speaks, or is tried in its shadow; 0 is none."""
+
+    model: str
+    is_shadow: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,12 +190,24 @@ def connect_read_only(path: Path) -> sqlite3.Connection:
     raise JournalError(message)
 
 
-def read_book_changes(connection: sqlite3.Connection) -> list[BookChange]:
-    """Return every change of the rule book, oldest first. Raises sqlite3.Error."""
-    query = "SELECT id, after_seq, at, timers_until, version, fingerprint FROM book_change"
-    return [
+def read_changes(connection: sqlite3.Connection) -> list[BookChange]:
+    """Return every change of the rule book and of models, oldest first. Raises sqlite3.Error."""
+    changes = [
         BookChange(*row)
-        for row in connection.execute(f"{query} ORDER BY id")
+        for row in connection.execute(f"{_CHANGE} FROM book_change")
+        if all(map(isinstance, row, _CHANGE_KINDS))
+    ]
+    return sorted([*changes, *read_model_changes(connection)], key=lambda change: change.id)
+
+
+def read_model_changes(connection: sqlite3.Connection) -> list[ModelChange]:
+    """Return every change of models, oldest first; none in an older file. Raises sqlite3.Error."""
+    query = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'model_change'"
+    if connection.execute(query).fetchone() is None:
+        return []
+    return [
+        ModelChange(*row)
+        for row in connection.execute(f"{_CHANGE}, model, is_shadow FROM model_change ORDER BY id")
         if all(map(isinstance, row, _CHANGE_KINDS))
     ]
 
@@ -215,6 +246,7 @@ def find_last_seq(connection: sqlite3.Connection) -> int:
             "SELECT max(seq) FROM batch",
             "SELECT max(last_seq) FROM damage",
             "SELECT max(after_seq) FROM book_change",
+            "SELECT max(after_seq) FROM model_change",
         )
     )
 

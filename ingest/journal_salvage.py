@@ -9,7 +9,7 @@ from ingest.journal_file import (
     Batch,
     BookChange,
     Snapshot,
-    read_book_changes,
+    read_changes,
     read_one_by_one,
     read_snapshot,
 )
@@ -22,7 +22,8 @@ _HIGHEST = (1 << 63) - 1
 def salvage(path: Path, last: int) -> tuple[Snapshot | None, list[Batch], list[BookChange], int]:
     """Return what a damaged file still holds.
 
-    That is its snapshot, the batches after it, the changes of the rule book, and its last number or 0.
+    That is its snapshot, the batches after it, the changes of the rule book and of models, and its last
+    number or 0.
     """
     snapshot, changes = None, []
     try:
@@ -34,7 +35,7 @@ def salvage(path: Path, last: int) -> tuple[Snapshot | None, list[Batch], list[B
             found = read_snapshot(connection)
             snapshot = found[0] if found else None
         with suppress(sqlite3.Error):
-            changes = read_book_changes(connection)
+            changes = read_changes(connection)
         if not last:
             with suppress(sqlite3.Error):
                 last = connection.execute("SELECT max(seq) FROM batch").fetchone()[0] or 0

@@ -29,7 +29,7 @@ _LARGEST_WHOLE = 10**30
 
 def make_mapping(device_type: DeviceType) -> Mapping:
     """Return how to take the values out of a payload. The mapping raises Undecodable."""
-    values_type = device_type.values_type
+    values_type = device_type.payload_type
     getters = [
         (field.name, _place_of(device_type, number, field), _reader_of(device_type, field))
         for number, field in enumerate(device_type.fields)

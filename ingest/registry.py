@@ -168,5 +168,6 @@ def _change_presence(
 
 
 def _values_of(reading: Reading, device_type: DeviceType) -> dict[str, Any]:
-    names = [field.name for field in device_type.fields]
-    return {n: value for n in names if (value := getattr(reading.values, n, None)) is not None}
+    fields = (*device_type.fields, *device_type.predicted)
+    found = {field.name: getattr(reading.values, field.attribute, None) for field in fields}
+    return {name: value for name, value in found.items() if value is not None}

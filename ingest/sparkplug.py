@@ -338,7 +338,7 @@ def _add_reading(
     if any(value is not None for value in values):
         observed, timed = observed_at(stamp or None, received_at, device_type)
         retained = frame[2] & RETAINED != 0 and not timed
-        made = device_type.values_type(*values)
+        made = device_type.payload_type(*values)
         reading = Reading(device_type.name, site, device, observed, received_at, made, retained)
         decoded.readings.append(reading)
     return wrong

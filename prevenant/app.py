@@ -28,6 +28,8 @@ from prevenant.crm.tables import CRM
 from prevenant.errors import ConfigurationError, SettingsError
 from prevenant.garbage import collect_seldom
 from prevenant.heartbeat import Heartbeat
+from prevenant.model_switch import ModelSwitch
+from prevenant.model_voices import RegistryVoices
 from prevenant.neighbours import Neighbours
 from prevenant.parts import PATIENCE, Parts
 from prevenant.publishing import settle_book
@@ -72,6 +74,7 @@ class Engine:
             raise
         self.books = BookSwitch(self.store, self.clock, version, book, self._follow_book)
         self.book: Book = book
+        voices = RegistryVoices(settings.models)
         self.host = EmbeddedHost(
             self.store,
             self.clock,
@@ -80,7 +83,9 @@ class Engine:
             self.books.version,
             self.books,
             zone_of=SiteZones(self.store).zone_of,
+            voices=voices,
         )
+        self.models = ModelSwitch(self.store, voices, book.rules)
         self._listeners = Listeners(
             settings.mqtt_urls,
             self.host.subscriptions,
@@ -150,6 +155,7 @@ class Engine:
         collect_seldom()
         switch_soon()
         self.host.recover()
+        self.models.begin(lambda: self.host.voices_in_force, self.host.change_model)
         if ROUTE in self.roles:
             with self.store.read() as session:
                 self._office.warm(session)
@@ -157,6 +163,7 @@ class Engine:
         collect_seldom()
         self._parts.start("decide", self.host.run)
         self._parts.start("book", lambda: self.books.run(self.host.change_book))
+        self._parts.start("models", lambda: self.models.run(self.host.change_model))
         self._parts.start("replay", self._replay.run)
         if ROUTE in self.roles:
             self._parts.start("route", self._runtime.run)
@@ -185,6 +192,7 @@ class Engine:
             syncer.stop()
         self._replay.stop()
         self.books.stop()
+        self.models.stop()
         self.host.stop()
         self._runtime.stop()
         self._office.close()
@@ -209,6 +217,7 @@ class Engine:
         self._runtime.change_book(book.workflows, book.routes, book.templates, book.schedules)
         self._outbox.change_words(book.templates)
         self._replay.change_book(book.rules)
+        self.models.change_book(book.rules)
         if self.website is not None:
             self.website.change_book(book.templates)
 

@@ -14,6 +14,7 @@ from prevenant.domain import DeviceType
 from prevenant.errors import BookError, Problem
 from rules.book import Rule, RuleBook, read_rules
 from rules.devices import read_devices
+from rules.models import read_models
 from workflows.checking import Use
 from workflows.definition import Workflow
 from workflows.on_call import Schedule
@@ -53,7 +54,8 @@ def load_book(path: Path, texts: BookTexts | None = None) -> Book:
     sections = _collect(path.name, texts, problems, {texts.identity(path.name)})
     types = read_devices(sections["devices"])
     _check_topics(sections["devices"], RuleBook(types, {}))
-    rules = read_rules(sections["rules"], types)
+    models, types = read_models(sections["models"], types)
+    rules = read_rules(sections["rules"], types, models)
     uses: list[Use] = []
     workflows = read_workflows(sections["workflows"], uses)
     schedules = read_schedules(sections["on_call"])
@@ -61,7 +63,7 @@ def load_book(path: Path, texts: BookTexts | None = None) -> Book:
     _check_routes(rules.every_rule, workflows, problems)
     templates = Templates(own)
     written = {name for section in sections["templates"] for name, _ in section.mapping() or ()}
-    needs = Needs(rules, sections["models"], [*schedules])
+    needs = Needs(rules, [*schedules])
     # A template that is itself no good has been reported.
     check_uses(uses, templates, needs, written)
     for rule in rules.every_rule:
@@ -131,7 +133,10 @@ def _check_message(
     values = sample_values(device_type)
     for language, text in rule.message.items():
         try:
-            variables = sample_variables(after_dispatch=False, values=values)
+            is_predicted = bool(device_type and device_type.predicted)
+            variables = sample_variables(
+                after_dispatch=False, values=values, is_predicted=is_predicted
+            )
             templates.render_text(text, language or "en", variables)
         except WORDING_ERRORS as error:
             message = f"rule {rule.name!r}: message: it cannot be worded: {error}"

@@ -1,19 +1,19 @@
 """What workflows need of the rest of a book: templates worded on trial, names that alarms can have."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from notify.templating import LANGUAGES, WORDING_ERRORS, Templates
-from prevenant.document import Value, suggest
+from prevenant.document import suggest
 from prevenant.domain import DeviceType
 from rules.book import Rule, RuleBook
+from rules.models import REASON
 from workflows.checking import NameUse, RoleUse, TemplateUse, TextUse, Use
 from workflows.recipients import ON_CALL
 
 _SAMPLES: Mapping[type, Any] = {float: 1.0, bool: True, str: "sample"}
-_PREDICTED_TEXTS = ("parts", "cause", "action", "why")
 EXTRAS = (
     *("technician", "visit", "offer", "why", "wish", "said", "who", "conversation"),
     *("choices", "owner", "storm", "digest"),
@@ -24,12 +24,9 @@ EXTRAS = (
 class Needs:
     """What can be relied on in the cases of each workflow: the rules that run it decide."""
 
-    def __init__(
-        self, rules: RuleBook, models: Iterable[Value], schedules: Sequence[str] = ()
-    ) -> None:
+    def __init__(self, rules: RuleBook, schedules: Sequence[str] = ()) -> None:
         self.schedules = schedules
         self._types = rules.devices
-        self._predicted = {*_predicted_types(models)}
         self._rules: dict[str, list[Rule]] = defaultdict(list)
         for rule in rules.every_rule:
             self._rules[rule.workflow or ""].append(rule)
@@ -49,7 +46,13 @@ class Needs:
 
     def has_predictions(self, workflow: str) -> bool:
         """Return whether a model speaks for a device type whose alarms run a workflow."""
-        return any(one.name in self._predicted for one in self.types_of(workflow))
+        return bool(self.predictions_of(workflow))
+
+    def predictions_of(self, workflow: str) -> list[str]:
+        """Return what models say of the devices whose alarms run a workflow, as `probability`."""
+        types = self.types_of(workflow)
+        names = [field.name.partition(".")[2] for one in types for field in one.predicted]
+        return [*dict.fromkeys(names), *REASON] if names else []
 
     def samples(self, use: TemplateUse | TextUse) -> Iterator[dict[str, Any]]:
         """Yield variables like those of a case at the place of a use, once for each device type."""
@@ -141,22 +144,14 @@ def _check_name(use: NameUse, needs: Needs) -> None:
         use.place.fail(
             f"{use.name} is never known here: no model speaks for the device types whose rules run this"
         )
+    elif group == "prediction" and name not in (known := needs.predictions_of(use.workflow)):
+        use.place.fail(f"no model says {name!r} here: {suggest(name, known)}")
     elif group == "values" and "." not in name:
         fields = {field.name for one in needs.types_of(use.workflow) for field in one.fields}
         if fields and name not in fields:
             use.place.fail(
                 f"no rule that runs this has a field {name!r}: {suggest(name, sorted(fields))}"
             )
-
-
-def _predicted_types(models: Iterable[Value]) -> Iterator[str]:
-    """Yield the device types that the section `models` names."""
-    for section in models:
-        for _, model in section.mapping() or ():
-            pairs = model.mapping() if model.is_mapping else None
-            on = pairs.get("on") if pairs else None
-            if on is not None:
-                yield from (text for one in on.one_or_more() if (text := one.text()))
 
 
 def sample_values(device_type: DeviceType | None) -> dict[str, Any]:
@@ -226,7 +221,7 @@ class _Predicted(dict[str, Any]):
     """What a model might have said under any name."""
 
     def __missing__(self, name: str) -> Any:
-        return "sample" if name in _PREDICTED_TEXTS else 1.0
+        return "sample" if name in REASON else 1.0
 
 
 class _Answered(str):

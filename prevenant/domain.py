@@ -14,6 +14,9 @@ _STEP = re.compile(r"""\.?([^\s.\[\]"']+)|\[(-?\d+)\]|\[(?:"([^"]+)"|'([^']+)')\
 Value = float | bool | str
 """What a field of a reading can be."""
 
+_JOINT = "·"
+"""Stands for the dot of `engine.remaining_life` where Python wants a name; no payload's field has one."""
+
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 """The days of the week as they are written everywhere; 0 is Monday."""
 
@@ -91,6 +94,11 @@ class FieldType:
     """What is sent, as text, and the value that it means; empty: the value itself is sent."""
 
     @property
+    def attribute(self) -> str:
+        """The name under which the values of a reading have it."""
+        return attribute_of(self.name)
+
+    @property
     def is_plain(self) -> bool:
         """Whether the value is sent as it is, under the field's own name."""
         return (self.path, self.scale, self.offset, self.enum) == (None, 1.0, 0.0, ())
@@ -136,6 +144,8 @@ class DeviceType:
     identity: tuple[tuple[str, PayloadPath], ...] = ()
     """Where the payload names `site` or `device`, if the topic does not."""
     status: Status | None = None
+    predicted: tuple[FieldType, ...] = ()
+    """What models say of its devices, as `engine.remaining_life`; no device can send it."""
 
     @property
     def is_plain(self) -> bool:
@@ -149,13 +159,23 @@ class DeviceType:
         )
 
     def field(self, name: str) -> FieldType | None:
-        """Return the field called `name`, or None."""
+        """Return the field called `name` that devices send, or None."""
         return next((field for field in self.fields if field.name == name), None)
+
+    def known_field(self, name: str) -> FieldType | None:
+        """Return the field called `name` that rules may ask for, sent or predicted, or None."""
+        everything = (*self.fields, *self.predicted)
+        return next((field for field in everything if field.name == name), None)
+
+    @property
+    def payload_type(self) -> type[msgspec.Struct]:
+        """A struct with one attribute for each field that is sent; None where it was not sent."""
+        return _values_type(self.name, self.fields)
 
     @property
     def values_type(self) -> type[msgspec.Struct]:
-        """A struct with one attribute for each field; None where the field was not sent."""
-        return _values_type(self.name, self.fields)
+        """The same with what models say behind it; None where they say nothing."""
+        return _values_type(self.name, (*self.fields, *self.predicted))
 
 
 class Reading(msgspec.Struct, frozen=True, gc=False):
@@ -168,7 +188,10 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
     observed_at: float
     received_at: float
     values: Any
-    """Of the device type's `values_type`. Numbers are finite: decoding sees to it."""
+    """Of the device type's `payload_type` as it is decoded, and of its `values_type` for rules.
+
+    Numbers are finite: decoding sees to it.
+    """
     retained: bool = False
     """The broker kept it and it has no time of its own: it counts for a device not heard before."""
 
@@ -218,6 +241,20 @@ class Transition(msgspec.Struct, frozen=True, gc=False):
     trace: tuple["TraceLine", ...] = ()
 
 
+def attribute_of(name: str) -> str:
+    """Return the attribute under which the values of a reading have the field called `name`."""
+    return name.replace(".", _JOINT)
+
+
+def values_by_name(values: Any) -> dict[str, Any]:
+    """Return the known values of a reading under the names that the rule book has for them."""
+    return {
+        name.replace(_JOINT, "."): value
+        for name, value in msgspec.structs.asdict(values).items()
+        if value is not None
+    }
+
+
 def device_key(site: str, device: str) -> str:
     """Return the installation-wide identity of a device: topic levels hold no slash, so it is unique."""
     return f"{site}/{device}" if site else device
@@ -227,6 +264,6 @@ def device_key(site: str, device: str) -> str:
 def _values_type(name: str, fields: tuple[FieldType, ...]) -> type[msgspec.Struct]:
     return msgspec.defstruct(
         f"{name.title().replace('_', '')}Values",
-        [(field.name, field.kind | None, None) for field in fields],
+        [(field.attribute, field.kind | None, None) for field in fields],
         gc=False,
     )

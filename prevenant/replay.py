@@ -4,7 +4,7 @@ The journal is read by the code that reads it in earnest, once for each of the t
 beginning: what is compared is what came about between `since` and `until`.
 """
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
@@ -12,12 +12,20 @@ from math import inf
 from pathlib import Path
 
 from ingest.decode import Decoder
-from ingest.journal_file import Batch, Damage, connect_read_only, read_batches
+from ingest.journal_file import (
+    Batch,
+    Damage,
+    connect_read_only,
+    read_batches,
+    read_model_changes,
+)
 from notify.message import DELIVERED
 from prevenant.domain import Severity, Transition
 from prevenant.durations import format_duration
 from prevenant.errors import JournalError
 from prevenant.rehearsal import Rehearsal, RehearsedAlarm, RehearsedMessage, RehearsedOffer
+from prevenant.stream.predicting import Predictions
+from prevenant.stream.voices import Voices
 from rules.book import RuleBook
 from rules.processor import Processor, in_utc
 
@@ -50,23 +58,37 @@ def decide_again(
     until: float = inf,
     zone_of: Callable[[str], str] = in_utc,
     on_batch: Callable[[Batch], None] = lambda _batch: None,
+    voices: Voices | None = None,
 ) -> History:
     """Decide on everything that a journal holds up to `until`, beside a live engine or without one.
+
+    Models speak in the versions in which they spoke then; one of which the journal knows nothing, in
+    that which is to speak now.
 
     Raises JournalError where there is no journal that can be read.
     """
     decoder, processor = Decoder(rules.devices.values()), Processor(rules, zone_of)
+    predictions = Predictions(rules, voices)
     history = History()
     connection = connect_read_only(journal)
     try:
+        changes = deque(read_model_changes(connection))
+        known = {change.model for change in changes}
+        predictions.begin(without=known)
         for one in read_batches(connection, 0):
             if isinstance(one, Damage):
                 history.damages.append(one)
                 continue
             if one.received_at > until:
                 break
+            while changes and changes[0].after_seq < one.seq:
+                change = changes.popleft()
+                history.transitions += predictions.explain(processor.advance(change.timers_until))
+                predictions.change(change, predictions.find(change))
             decoded = decoder.decode_batch(one.frames, one.received_at)
-            history.transitions += processor.process(decoded.readings, one.timers_until)
+            readings = predictions.join(decoded.readings, one.received_at)
+            transitions = processor.process(readings, one.timers_until)
+            history.transitions += predictions.explain(transitions)
             history.readings += len(decoded.readings)
             history.refused += len(decoded.rejected)
             if history.begins_at is None:
@@ -82,7 +104,7 @@ def decide_again(
         raise JournalError(message)
     if until < inf:
         history.ends_at = until
-    history.transitions += processor.advance(history.ends_at)
+    history.transitions += predictions.explain(processor.advance(history.ends_at))
     return history
 
 

@@ -169,6 +169,48 @@ class TimelineEntry(SQLModel, table=True):
     detail: dict[str, Any] = json_column()
 
 
+class ModelState(SQLModel, table=True):
+    """How a model of the rule book is: which version speaks, and whether it can be believed."""
+
+    __tablename__ = "model_state"
+
+    id: int | None = Field(default=None, primary_key=True)
+    name: str = Field(unique=True)
+    device_type: str
+    version: int = 0
+    """0: none speaks."""
+    shadow_version: int = 0
+    state: str
+    """`none`, `speaking`, or why it is not believed: `broken`, `stale`, `drifting`, `slow`."""
+    reason: str = ""
+    since: datetime = utc_column()
+    refused: str = ""
+    """Why the version that is to speak cannot be used."""
+    findings: list[dict[str, Any]] = Field(
+        default_factory=list, sa_column=Column(JSON, nullable=False)
+    )
+    """Of a drifting one: each input that is not as in training, with its share."""
+
+
+class ShadowScore(SQLModel, table=True):
+    """What a model and its shadow said of one device."""
+
+    __tablename__ = "shadow_score"
+
+    model: str = Field(primary_key=True)
+    version: int = Field(primary_key=True)
+    shadow_version: int = Field(primary_key=True)
+    device_id: str = Field(primary_key=True)
+    value: float | None = None
+    shadow_value: float | None = None
+    """What both said last, in the unit of the rule book."""
+    at: datetime = utc_column()
+    count: int = 0
+    """At how many readings both have said something."""
+    difference: float = 0.0
+    """The sum of the distances between them."""
+
+
 class ApiToken(SQLModel, table=True):
     """A token that opens the API and the console; only its SHA-256 is kept."""
 

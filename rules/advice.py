@@ -99,7 +99,7 @@ def _advise_on_noise(rule: Rule, device_type: DeviceType) -> Iterator[str]:
             isinstance(atom, Comparison)
             and isinstance(atom.quantity, Field)
             and atom.operator != "=="
-            and (field := device_type.field(atom.quantity.name)) is not None
+            and (field := device_type.known_field(atom.quantity.name)) is not None
             and field.unit is not None
         ):
             yield (

@@ -10,6 +10,7 @@ from prevenant.domain import DeviceType, Severity
 from prevenant.errors import Problem
 from rules.devices import read_entries
 from rules.expression import Condition, Near, Silent, Some, atoms_of
+from rules.models import BookModel
 from rules.parsing import ExpressionError, parse_condition
 from rules.rule import DEVICE_SILENT, SILENT_RULE, Rule, RuleBook
 from rules.rule_keys import read_flapping, read_repeat, read_schedule
@@ -22,8 +23,15 @@ _RULE_KEYS = {*_COMMON_KEYS, "on", "when", "levels", "for", "clear", "clear_for"
 _LEVELS = {**{s.word: s for s in Severity}, "warning": Severity.MINOR}
 
 
-def read_rules(sections: list[Value], types: Mapping[str, DeviceType]) -> RuleBook:
-    """Return the book of all `rules` sections; problems are noted in the document."""
+def read_rules(
+    sections: list[Value],
+    types: Mapping[str, DeviceType],
+    models: Mapping[str, BookModel] | None = None,
+) -> RuleBook:
+    """Return the book of all `rules` sections; problems are noted in the document.
+
+    `types` are the device types, with what `models` say of them.
+    """
     rules: dict[str, Rule] = {}
     silent = SILENT_RULE
     entries = read_entries(sections, "rule", _NAME)
@@ -34,7 +42,7 @@ def read_rules(sections: list[Value], types: Mapping[str, DeviceType]) -> RuleBo
             silent = rule
         elif rule is not None:
             rules[name] = rule
-    return RuleBook(types, rules, silent)
+    return RuleBook(types, rules, silent, models or {})
 
 
 def _read_rule(

@@ -171,7 +171,7 @@ def value_lookup(reading: Reading, this: Reading | None = None) -> Lookup:
             return source.device_id.rpartition("/")[2]
         if field.name == "site":
             return source.site_id
-        return getattr(source.values, field.name)
+        return getattr(source.values, field.attribute)
 
     return value_of
 

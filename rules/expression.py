@@ -5,8 +5,10 @@
 
 import operator
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+from prevenant.domain import attribute_of
 
 Truth = bool | None
 
@@ -24,6 +26,11 @@ class Field:
 
     name: str
     of_this: bool = False
+    attribute: str = field(init=False, repr=False, compare=False)
+    """Where the values of a reading have it."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "attribute", attribute_of(self.name))
 
 
 @dataclass(frozen=True, slots=True)

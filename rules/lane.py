@@ -73,6 +73,8 @@ class Lane:
         device_type = book.devices[type_name]
         self.name = type_name
         self.values_type = device_type.values_type
+        self.is_predicted = bool(device_type.predicted)
+        """Whether models speak for its devices."""
         self.silent_after_s = device_type.silent_after_s
         self.max_rate = device_type.max_rate
         self.rules: list[Rule] = [rule for rule in book.every_rule if rule.on in {type_name, ""}]

@@ -6,7 +6,6 @@ is ever handed to `eval`.
 """
 
 import ast
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import inf
@@ -14,8 +13,7 @@ from typing import NoReturn
 
 from prevenant.document import suggest
 from prevenant.domain import DeviceType, FieldType
-from prevenant.durations import parse_duration
-from prevenant.units import UNITS, conversion
+from prevenant.units import conversion
 from rules.expression import (
     WINDOW_FUNCTIONS,
     Age,
@@ -38,6 +36,8 @@ from rules.expression import (
     leaves_of,
     quantity_value,
 )
+from rules.measures import read_measures
+from rules.syntax import count_characters, depth_of, dotted_name
 
 _TIME_FUNCTIONS = ("last", "age", "changed", "changed_to")
 _SITE_FUNCTIONS = ("near", "site_count", "site_avg")
@@ -73,6 +73,20 @@ def parse_condition(text: str, on: DeviceType, types: Mapping[str, DeviceType]) 
     return _Parser(text, on, types).parse()
 
 
+def check_input(text: str, on: DeviceType) -> None:
+    """Judge what a model is to learn from: a field, or arithmetic over fields. Raises ExpressionError."""
+    _Parser(text, on, {}).input()
+
+
+def parse_input(text: str, on: DeviceType) -> Quantity:
+    """Return arithmetic over fields that a model learns from. Raises ExpressionError where it is none."""
+    quantity = _Parser(text, on, {}).input().quantity
+    if quantity is None:
+        message = f"{text!r} is no number"
+        raise ExpressionError(message, 0)
+    return quantity
+
+
 _AST_ARITHMETIC: dict[type[ast.operator], str] = {
     ast.Add: "+",
     ast.Sub: "-",
@@ -91,20 +105,6 @@ _AST_COMPARE: dict[type[ast.cmpop], str] = {
     ast.NotIn: "not in",
 }
 _MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
-_MEASURE = re.compile(
-    r"'[^']*'|\"[^\"]*\""
-    r"|(?<![\w.])(?P<time>(?:\d+(?:\.\d+)?(?:ms|s|m|h|d|w))+)(?![\w.])"
-    rf"|(?<![\w.])(?P<number>\d+(?:\.\d+)?)\s+(?P<unit>{'|'.join(sorted(UNITS, key=len, reverse=True))})\b"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class _Measure:
-    """A literal that Python's grammar lacks: a length of time, or a number with a unit."""
-
-    value: float
-    unit: str | None
-    is_time: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,23 +120,6 @@ class _Operand:
     """Whether the number is a difference, to which the offset between two units does not belong."""
 
 
-def _read_measures(text: str) -> tuple[str, dict[int, _Measure]]:
-    """Replace `30m` and `5 percent` by names of the same length; return them by their offset."""
-    measures: dict[int, _Measure] = {}
-
-    def replace(match: re.Match[str]) -> str:
-        if match["time"]:
-            measures[match.start()] = _Measure(parse_duration(match["time"]), None, is_time=True)
-        elif match["number"]:
-            value = float(match["number"])
-            measures[match.start()] = _Measure(value, match["unit"], is_time=False)
-        else:
-            return match[0]
-        return "_" * len(match[0])
-
-    return _MEASURE.sub(replace, text), measures
-
-
 class _Parser:
     """Turns Python's tree of one condition into ours, and refuses what a rule cannot say."""
 
@@ -149,7 +132,7 @@ class _Parser:
         inside: str = "",
     ) -> None:
         self._indent = len(text) - len(text.lstrip())
-        self._text, self._measures = _read_measures(text.strip().replace("\n", " "))
+        self._text, self._measures = read_measures(text.strip().replace("\n", " "))
         self._on = on
         self._types = types
         self._this = this
@@ -159,24 +142,43 @@ class _Parser:
 
     def parse(self) -> Condition:
         try:
-            return self._parse()
+            return self.condition(self._tree("a condition", "temperature > 26"))
         except ExpressionError as error:
             error.offset += self._indent
             raise
 
-    def _parse(self) -> Condition:
+    def input(self) -> _Operand:
+        try:
+            return self._input(self._tree("a field or arithmetic over fields", "hot - cold"))
+        except ExpressionError as error:
+            error.offset += self._indent
+            raise
+
+    def _input(self, tree: ast.expr) -> _Operand:
+        if isinstance(tree, ast.Call):
+            self._refuse(tree, "a model finds windows by itself: name the field alone")
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute):
+                self._refuse(node, "a model learns from what devices send, not from a model")
+        of = self._operand(tree)
+        leaves = leaves_of(of.quantity) if of.quantity is not None else [of.text or of.flag]
+        if not leaves or not all(isinstance(leaf, Field) for leaf in leaves):
+            self._refuse(tree, "name fields that devices send, perhaps with arithmetic")
+        return of
+
+    def _tree(self, what: str, example: str) -> ast.expr:
         try:
             tree = ast.parse(self._text, mode="eval").body
         except SyntaxError as error:
-            message = f"this is not a condition: {error.msg}; write one such as `temperature > 26`"
+            message = f"this is not {what}: {error.msg}; write one such as `{example}`"
             raise ExpressionError(message, max(0, (error.offset or 1) - 1)) from None
         except (RecursionError, MemoryError):
             raise _too_deep() from None
-        if _depth(tree) > _MAX_DEPTH:
+        if depth_of(tree) > _MAX_DEPTH:
             raise _too_deep()
         if not self._text.isascii():
-            _count_characters(tree, self._text)
-        return self.condition(tree)
+            count_characters(tree, self._text)
+        return tree
 
     def condition(self, node: ast.expr) -> Condition:
         match node:
@@ -373,11 +375,39 @@ class _Parser:
         return operand
 
     def _field(self, node: ast.Name | ast.Attribute) -> tuple[FieldType, Field]:
-        if isinstance(node, ast.Attribute):
-            if self._this and isinstance(node.value, ast.Name) and node.value.id == "this":
-                return self._known_field(node, node.attr, self._this, of_this=True)
+        if isinstance(node, ast.Name):
+            return self._known_field(node, node.id, self._on, of_this=False)
+        name = dotted_name(node)
+        if self._this and name.startswith("this."):
+            name = name.removeprefix("this.")
+            if "." in name:
+                return self._predicted(node, name, self._this, of_this=True)
+            return self._known_field(node, name, self._this, of_this=True)
+        if name.count(".") != 1:
             return self._refuse(node, f"{ast.unparse(node)} is not a field here")
-        return self._known_field(node, node.id, self._on, of_this=False)
+        return self._predicted(node, name, self._on, of_this=False)
+
+    def _predicted(
+        self, node: ast.expr, name: str, owner: DeviceType, *, of_this: bool
+    ) -> tuple[FieldType, Field]:
+        """Return what a model says of a device, as `engine.remaining_life`."""
+        for field_type in owner.predicted:
+            if field_type.name == name:
+                return field_type, Field(name, of_this)
+        known = [field_type.name for field_type in owner.predicted]
+        if not known:
+            return self._refuse(
+                node,
+                f"{name} is not a field here: no model speaks for {owner.name}; "
+                "name one in the section `models`",
+            )
+        model = name.partition(".")[0]
+        said = [one for one in known if one.startswith(f"{model}.")]
+        if said:
+            return self._refuse(node, f"{model} says nothing of that name: {suggest(name, said)}")
+        return self._refuse(
+            node, f"no model {model!r} speaks for {owner.name}: {suggest(name, known)}"
+        )
 
     def _known_field(
         self, node: ast.expr, name: str, owner: DeviceType, *, of_this: bool
@@ -448,7 +478,7 @@ class _Parser:
 
     def counted(self, node: ast.expr) -> Quantity | Condition:
         """Return what `count` counts: readings in which a condition holds, or that carry a number."""
-        if isinstance(node, ast.Name):
+        if isinstance(node, ast.Name | ast.Attribute):
             field_type, field = self._field(node)
             if field_type.kind is float:
                 return field
@@ -501,31 +531,14 @@ class _Parser:
         return measure.value
 
     def _own_field(self, node: ast.expr, name: str) -> tuple[FieldType, Field]:
-        if not isinstance(node, ast.Name) or node.col_offset in self._measures:
+        if not isinstance(node, ast.Name | ast.Attribute) or node.col_offset in self._measures:
             self._refuse(node, _form(name))
-        if node.id in IDENTITY:
+        if isinstance(node, ast.Name) and node.id in IDENTITY:
             self._refuse(node, f"{node.id} never changes: name a field")
         return self._field(node)
 
     def _refuse(self, node: ast.expr, message: str) -> NoReturn:
         raise ExpressionError(message, node.col_offset)
-
-
-def _depth(tree: ast.expr) -> int:
-    """Return how many expressions stand inside each other."""
-    level, depth = [tree], 0
-    while level:
-        depth += 1
-        level = [c for node in level for c in ast.iter_child_nodes(node) if isinstance(c, ast.expr)]
-    return depth
-
-
-def _count_characters(tree: ast.expr, text: str) -> None:
-    """Let offsets count characters: Python's own count the bytes of UTF-8."""
-    written = text.encode()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.expr):
-            node.col_offset = len(written[: node.col_offset].decode())
 
 
 def _too_deep() -> ExpressionError:

@@ -9,6 +9,7 @@ from prevenant.domain import DeviceType, Severity
 from prevenant.errors import Problem
 from rules.alarm import Repeat
 from rules.expression import Condition, Silent, SiteNumber, leaves_of
+from rules.models import BookModel
 from rules.schedule import Schedule
 
 DEVICE_SILENT = "device-silent"
@@ -69,6 +70,8 @@ class RuleBook:
     rules: Mapping[str, Rule]
     silent_rule: Rule = SILENT_RULE
     """What follows where nothing is heard of a device; it is about every type with `silent_after`."""
+    models: Mapping[str, BookModel] = field(default_factory=dict)
+    """The models that speak for devices; what they say stands among the fields of these types."""
 
     @property
     def every_rule(self) -> list[Rule]:

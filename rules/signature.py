@@ -99,7 +99,7 @@ class Plan:
             if isinstance(atom, Comparison):
                 comparisons[atom.quantity].append(atom)
         fields = [quantity for quantity in comparisons if isinstance(quantity, Field)]
-        self._numbers_of = _getter([field.name for field in fields])
+        self._numbers_of = _getter([field.attribute for field in fields])
         self._cuts: list[list[float]] = []
         """For each of the fields that come first, its breakpoints."""
         self.site_cuts: dict[SiteNumber, list[float] | None] = {
@@ -355,7 +355,7 @@ def _is_derived(atom: Atom) -> bool:
 
 def _truth_getter(atom: Atom) -> Callable[[Reading], Truth]:
     if isinstance(atom, Flag) and isinstance(atom.field, Field):
-        getter: Callable[[Reading], Truth] = attrgetter(f"values.{atom.field.name}")
+        getter: Callable[[Reading], Truth] = attrgetter(f"values.{atom.field.attribute}")
         return getter
     return lambda reading: atom_truth(atom, value_lookup(reading))
 

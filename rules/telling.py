@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from prevenant.domain import Reading, TraceLine, Transition
+from prevenant.domain import Reading, TraceLine, Transition, values_by_name
 from rules.alarm import AlarmState, Change
 from rules.derived import Lookup, value_lookup
 from rules.explain import Asked, reason_of, with_values
@@ -26,9 +26,12 @@ def tell_change(
     """Return the transition of a rule's alarm on a device; `lookup` where its rules derive values."""
     rule, reading = lane.rules[number], state.reading
     kind = "latched" if change.kind == "cleared" and rule.latch else change.kind
-    values = msgspec.structs.asdict(reading.values)
-    if None in values.values():
-        values = {name: value for name, value in values.items() if value is not None}
+    if lane.is_predicted:
+        values = values_by_name(reading.values)
+    else:
+        values = msgspec.structs.asdict(reading.values)
+        if None in values.values():
+            values = {name: value for name, value in values.items() if value is not None}
     asked = lane.plan.asked(number)
     held_by, held_until = "", 0.0
     if alarm is not None and alarm.held_by and kind in {"raised", "shelved"}:

@@ -214,10 +214,11 @@ def _read_series(
         value.fail(f"write TYPE DEVICE, as in door t2/D14: {suggest(type_name, types)}")
         return
     columns: dict[str, list[Any]] = {}
-    for field_name, text in value.mapping([f.name for f in device_type.fields]) or ():
-        field_type = device_type.field(field_name)
+    known = [one.name for one in (*device_type.fields, *device_type.predicted)]
+    for field_name, text in value.mapping(known) or ():
+        field_type = device_type.known_field(field_name)
         if field_type is not None:
-            columns[field_name] = _read_values(text, field_type)
+            columns[field_type.attribute] = _read_values(text, field_type)
     length = max((len(column) for column in columns.values()), default=0)
     for step in range(length):
         at = start + step * every

@@ -19,6 +19,7 @@ from simulators.door import Door, Telemetry
 from simulators.faults import DEMO, Timeline
 from simulators.refrigerator import Refrigerator
 from simulators.thermometer import Thermometer
+from simulators.turbofan import demo_engines
 
 _CATCH_UP_S = 3 * 3600.0
 _PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
@@ -36,14 +37,14 @@ class SimulatedDevice(Protocol):
 
 
 def demo_devices(seed: int) -> list[SimulatedDevice]:
-    """Return the devices of prevenant/crm/demo."""
+    """Return the devices of prevenant/crm/demo; its engines where their records are to be had."""
     devices: list[SimulatedDevice] = []
     for site in ("t1", "t2"):
         devices += [Door(site, f"D{number:02d}", seed) for number in (3, 7, 14)]
         devices += [Thermometer(site, f"T{number}", seed) for number in (1, 2, 3)]
         devices += [Defibrillator(site, f"A{number}", seed) for number in (1, 2)]
     devices += [Refrigerator(f"h{number:02d}", "fridge", seed) for number in range(1, 13)]
-    return devices
+    return [*devices, *demo_engines()]
 
 
 class Fleet:

@@ -187,6 +187,7 @@ def world(
         mqtt_url=broker.url,
         database_url=database_url,
         journal=tmp_path / "journal.db",
+        models=tmp_path / "models",
         http=address,
         public_url=f"http://{address}",
         twilio_account_sid=carrier.account,

@@ -3,6 +3,7 @@
 from prevenant.crm.directory import find_present
 from prevenant.tables import CaseEvent
 from workflows import callbacks, offers, questions, redispatch, surveys
+from workflows.closing import CODES, read_code
 from workflows.definition import Dispatch
 from workflows.running import RunningCase
 from workflows.tables import OPEN, WorkOrder
@@ -59,10 +60,13 @@ def _take_progress_answer(run: RunningCase, event: CaseEvent) -> None:
     if intent == "cancel":
         redispatch.release(run, order, "cancelled", "cannot come after all")
     else:
-        take_progress(run, order, intent, _cause(event.data["text"]))
+        code, cause = read_code(_cause(event.data["text"]))
+        take_progress(run, order, intent, cause, code)
 
 
-def take_progress(run: RunningCase, order: WorkOrder | None, state: str, cause: str) -> None:
+def take_progress(
+    run: RunningCase, order: WorkOrder | None, state: str, cause: str, code: str = ""
+) -> None:
     """Take how far the technician of a job has come: `en_route`, `arrived` or `done`."""
     if order is None or state not in _JOB_WORDS or _is_behind(state, order.state):
         return
@@ -71,10 +75,11 @@ def take_progress(run: RunningCase, order: WorkOrder | None, state: str, cause: 
     if state == "done":
         # Who is done was there, whether or not the arrival was reported.
         run.progress.facts.setdefault("technician.arrived", run.progress.facts["technician.done"])
-        order.cause = cause[:200]
+        order.cause, order.code = cause[:200], code if code in CODES else ""
         run.stop_asking("progress", contact_id=order.contact_id)
     run.session.add(order)
-    because = f": {order.cause}" if state == "done" and order.cause else ""
+    said = [order.code.replace("_", " "), order.cause] if state == "done" else []
+    because = "".join(f": {one}" for one in said if one)
     run.note(f"technician.{state}", f"{order.technician_name} {_JOB_WORDS[state]}{because}")
 
 

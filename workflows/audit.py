@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, literal_column
 from sqlmodel import Session, SQLModel, col, exists, or_, select
 
 from notify import Delivery, Message, is_stuck, is_unfollowed
-from prevenant.tables import NO_WORKFLOW, Alarm, CaseEvent
+from prevenant.tables import NO_WORKFLOW, Alarm, CaseEvent, ModelState
 from workflows.own_alarm import AUDIT_RULE
 from workflows.tables import Case, CaseAlarm, Offer, WorkflowVersion
 
@@ -146,6 +146,15 @@ def _cases_without_alarm(_now: datetime, _late: timedelta) -> Conditions:
     return [col(Case.state) == _OPEN, col(Case.storm_of) == "", ~has_alarm]
 
 
+def _describe_model(one: ModelState) -> str:
+    if one.state in {"none", "speaking"}:
+        return f"model {one.name}: {one.refused}"
+    return (
+        f"model {one.name} is {one.state} and says nothing of any {one.device_type}: {one.reason}; "
+        "the rules go on without it"
+    )
+
+
 def _case(words: str) -> Callable[[Case], str]:
     return lambda case: f"case {case.id} ({case.rule} on {case.device_id}) {words}"
 
@@ -234,6 +243,14 @@ CHECKS = (
         is_about_time=True,
     ),
     Check(
+        "model-out",
+        ModelState,
+        lambda _now, _late: [
+            or_(col(ModelState.state).not_in(("none", "speaking")), col(ModelState.refused) != "")
+        ],
+        _describe_model,
+    ),
+    Check(
         "message-stuck",
         Delivery,
         lambda now, late: [is_stuck(now - late * (STUCK / LATE))],
@@ -261,6 +278,8 @@ def _concerns(session: Session, row: Any) -> tuple[int | None, int | None]:
             return row.id, row.alarm_id
         case Alarm():
             return None, row.id
+        case ModelState():
+            return None, None
         case CaseEvent():
             return row.case_id, row.alarm_id
         case Delivery():

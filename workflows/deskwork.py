@@ -6,16 +6,21 @@ it like any other (`workflows.hearing`).
 
 from datetime import datetime
 
-from sqlmodel import Session, select
+from sqlmodel import Session, col, select
 
 from prevenant.errors import ConfigurationError
 from prevenant.tables import CaseEvent, add_case_event
-from workflows.tables import CLOSED, Case
+from workflows.closing import CODES
+from workflows.tables import ACTIVE_JOBS, CLOSED, Case, WorkOrder
 
 ACKNOWLEDGED, TAKEN, RESOLVED = "case.acknowledged", "case.taken", "case.resolved"
+DONE = "work_order.done"
+"""The technician has done the job of a case."""
 
 
-def post(session: Session, kind: str, case_id: int, now: datetime, by: str, note: str) -> Case:
+def post(
+    session: Session, kind: str, case_id: int, now: datetime, by: str, note: str, code: str = ""
+) -> Case:
     """Let a case hear what somebody did with it. Raises ConfigurationError where that cannot be."""
     case = find_case(session, case_id)
     if case.state == CLOSED and not is_waited_for(case):
@@ -23,6 +28,9 @@ def post(session: Session, kind: str, case_id: int, now: datetime, by: str, note
         raise ConfigurationError(message)
     if not by.strip():
         raise ConfigurationError("say who does it")
+    found = {"cause": note.strip(), "code": code} if kind == DONE else {}
+    if kind == DONE:
+        _check_job(session, case_id, code)
     key = f"{kind}:{case_id}:{now.timestamp():.6f}:{by}"
     if session.exec(select(CaseEvent.id).where(CaseEvent.key == key)).first() is not None:
         return case
@@ -33,10 +41,23 @@ def post(session: Session, kind: str, case_id: int, now: datetime, by: str, note
         urgency=case.severity,
         case_id=case_id,
         site_id=case.site_id,
-        data={"by": by.strip(), "note": note.strip()},
+        data={"by": by.strip(), "note": note.strip(), **found},
     )
     add_case_event(session, event)
     return case
+
+
+def _check_job(session: Session, case_id: int, code: str) -> None:
+    """Raise ConfigurationError where no technician has a job to be done with, or the code is none."""
+    jobs = select(WorkOrder.id).where(
+        WorkOrder.case_id == case_id, col(WorkOrder.state).in_(ACTIVE_JOBS)
+    )
+    if session.exec(jobs).first() is None:
+        message = f"no technician is under way for case {case_id}: nothing can be done with"
+        raise ConfigurationError(message)
+    if code and code not in CODES:
+        message = f"{code!r} is no closing code: write one of {', '.join(CODES)}"
+        raise ConfigurationError(message)
 
 
 def is_waited_for(case: Case) -> bool:

@@ -38,8 +38,9 @@ def take(run: RunningCase, event: CaseEvent) -> bool:  # noqa: C901  a line for 
         case "reply":
             answers.take(run, event)
         case "work_order.en_route" | "work_order.arrived" | "work_order.done":
-            state = event.kind.partition(".")[2]
-            answers.take_progress(run, run.work_order(), state, str(event.data.get("cause", "")))
+            state, data = event.kind.partition(".")[2], event.data
+            cause, code = str(data.get("cause", "")), str(data.get("code", ""))
+            answers.take_progress(run, run.work_order(), state, cause, code)
         case "technician.unavailable":
             redispatch.take_unavailable(run, event)
         case "customer.confirmed" | "customer.moved" | "customer.cancelled":

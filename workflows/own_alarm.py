@@ -14,8 +14,14 @@ OPERATOR = "operator"
 """The role that looks after Prevenant itself."""
 
 OWN_MESSAGE = {
-    "en": "Prevenant has found something that would be lost: {{ values.reason }}.",
-    "fr": "Prevenant a trouvé une chose qui serait perdue : {{ values.reason }}.",
+    "en": (
+        "{% if values.kind == 'model-out' %}A model cannot be believed"
+        "{% else %}Prevenant has found something that would be lost{% endif %}: {{ values.reason }}."
+    ),
+    "fr": (
+        "{% if values.kind == 'model-out' %}Un modèle n'est pas fiable"
+        "{% else %}Prevenant a trouvé une chose qui serait perdue{% endif %} : {{ values.reason }}."
+    ),
 }
 
 _WORKFLOWS = f"""

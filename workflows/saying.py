@@ -36,7 +36,7 @@ def say_variables(run: "RunningCase", language: str, zone: str) -> dict[str, Any
             "name": place.customer.name if place.customer else place.customer_name,
         },
         "values": alarm.values,
-        "prediction": predictions_in(alarm.values),
+        "prediction": predictions_in(alarm.values, language),
         "answer": run.progress.answers,
         **describe_alarms(run.session, run.case),
     }
@@ -82,9 +82,27 @@ def condition_values(run: "RunningCase") -> dict[str, Any]:
     }
 
 
-def predictions_in(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what models said in a reading: `compressor.probability` is `probability`."""
-    return {name.rpartition(".")[2]: value for name, value in values.items() if "." in name}
+def predictions_in(values: Mapping[str, Any], language: str = "en") -> dict[str, Any]:
+    """Return what models said in a reading: `compressor.probability` is `probability`.
+
+    Texts are in `language` where they have it. Of several models, one that says something goes first.
+    """
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        if "." in name:
+            said = _in_language(value, language) if isinstance(value, Mapping) else value
+            key = name.rpartition(".")[2]
+            if found.get(key) in {None, ""}:
+                found[key] = said
+    return found
+
+
+def _in_language(texts: Mapping[str, Any], language: str) -> Any:
+    """Return a text by language; without one of that language the English one, or any."""
+    known = [
+        one for one in (language, language.partition("-")[0], "", "en", *texts) if texts.get(one)
+    ]
+    return texts[known[0]] if known else ""
 
 
 def _prefixed(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -172,6 +172,8 @@ class WorkOrder(SQLModel, table=True):
     visit_end: datetime = utc_column()
     cause: str = ""
     """What the technician said the cause was."""
+    code: str = ""
+    """What of the prediction was found: `confirmed`, `no_fault_found`, `other_cause`; empty: not said."""
     accepted_at: datetime = utc_column()
     updated_at: datetime = utc_column()
 

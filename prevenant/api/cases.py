@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, status
 from pydantic import AwareDatetime, BaseModel, Field
@@ -33,6 +33,14 @@ class Done(BaseModel):
 
     by: str = "API"
     note: str = ""
+
+
+class Found(BaseModel):
+    """Who is done, what the cause was, and whether what was predicted was found."""
+
+    by: str = "API"
+    cause: str = Field(default="", max_length=200)
+    code: Literal["", "confirmed", "no_fault_found", "other_cause"] = ""
 
 
 class Wanted(BaseModel):
@@ -79,6 +87,12 @@ def acknowledge_case(request: Request, case_id: int, done: Done) -> dict[str, An
 def take_case(request: Request, case_id: int, done: Done) -> dict[str, Any]:
     """Take a case over: its workflow ends, and open offers are taken back."""
     return _post(request, deskwork.TAKEN, case_id, done)
+
+
+@router.post("/cases/{case_id}/done", status_code=status.HTTP_202_ACCEPTED)
+def finish_job(request: Request, case_id: int, done: Found) -> dict[str, Any]:
+    """Say that the technician has done the job, and what was found: models learn from the code."""
+    return _post(request, deskwork.DONE, case_id, Done(by=done.by, note=done.cause), done.code)
 
 
 @router.post("/cases/{case_id}/resolve", status_code=status.HTTP_202_ACCEPTED)
@@ -177,12 +191,12 @@ def _view_member(session: Session, case: Case, member: CaseAlarm) -> dict[str, A
     }
 
 
-def _post(request: Request, kind: str, case_id: int, done: Done) -> dict[str, Any]:
+def _post(request: Request, kind: str, case_id: int, done: Done, code: str = "") -> dict[str, Any]:
     now: datetime = request.app.state.clock.now()
     with request.app.state.store.write() as session:
         if session.get(Case, case_id) is None:
             raise HTTPException(status.HTTP_404_NOT_FOUND, f"there is no case {case_id}")
         try:
-            return view_row(deskwork.post(session, kind, case_id, now, done.by, done.note))
+            return view_row(deskwork.post(session, kind, case_id, now, done.by, done.note, code))
         except ConfigurationError as error:
             raise HTTPException(status.HTTP_422_UNPROCESSABLE_CONTENT, str(error)) from None

@@ -1,6 +1,7 @@
 """`prevenant alarms` and `prevenant rules explain`: what is the matter, why, and what people say of it."""
 
 import getpass
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
@@ -21,6 +22,7 @@ from prevenant.shelving import (
 )
 from prevenant.store import open_store
 from prevenant.tables import Alarm
+from workflows.saying import predictions_in
 
 app = typer.Typer(help="Alarms, and what people say of them.", no_args_is_help=True)
 
@@ -173,9 +175,24 @@ def explain(alarm: Number, *, as_json: AsJson = False) -> None:
             for line in found["trace"]
         ]
         show_table(["compared", "value", "truth"], rows)
+    for words in _why(found["values"]):
+        out.print(printable(f"  {words}"), markup=False)
     for line in found["story"]:
         text = f"{shown_time(line['at'])}  {line['kind']}  {line['summary']}"
         out.print(printable(text), markup=False)
+
+
+def _why(values: dict[str, Any]) -> Iterator[str]:
+    """Yield why models said what they said, and what to do about it."""
+    said = predictions_in(values)
+    if said.get("why"):
+        yield f"because {said['why']}"
+    if said.get("action"):
+        yield f"next: {said['action']}"
+    if said.get("parts"):
+        yield f"bring: {said['parts']}"
+    if said.get("skill"):
+        yield f"needs: {said['skill']}"
 
 
 def _put(wanted: NewShelf) -> None:

@@ -1,6 +1,7 @@
 """`prevenant cases`: what is being done, the whole of one case, and what people do at their desk."""
 
 import getpass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,6 +11,7 @@ from prevenant.cli.moments import read_moment
 from prevenant.cli.shown import out, printable, show_json, show_table, shown_time
 from prevenant.clock import from_epoch
 from prevenant.domain import Severity
+from prevenant.labels import find_labels, write_failures
 from prevenant.settings import load_settings
 from prevenant.store import open_store
 from workflows import deskwork
@@ -127,6 +129,40 @@ def resolve(case: Number, by: By, *, note: Note = "") -> None:
     _say(f"case {case} hears that {by} has resolved it")
 
 
+@app.command("done")
+def finish(
+    case: Number,
+    by: By,
+    *,
+    code: Annotated[
+        str, typer.Option(help="What was found: confirmed, no_fault_found or other_cause.")
+    ] = "",
+    cause: Annotated[str, typer.Option(help="What the cause was.")] = "",
+) -> None:
+    """Say that the technician has done the job, and what was found: models learn from the code."""
+    _post(deskwork.DONE, case, by, cause, code)
+    _say(f"case {case} hears that the job is done")
+
+
+@app.command("labels")
+def export_labels(
+    device_type: Annotated[str, typer.Argument(metavar="TYPE", help="A device type.")],
+    *,
+    to: Annotated[Path, typer.Option("--out", help="The CSV file to write.")],
+    model: Annotated[str, typer.Option(help="Only visits that this model led to.")] = "",
+    since: Annotated[
+        str, typer.Option(help="Only from then on: a time in ISO 8601, or how long ago: 90d.")
+    ] = "",
+) -> None:
+    """Write what technicians have confirmed as failures that a model can be trained on."""
+    current = load_settings()
+    moment = read_moment(since, current.make_clock().now()) if since else 0.0
+    with open_store(current) as store, store.read() as session:
+        found = list(find_labels(session, device_type, model, from_epoch(moment)))
+    count = write_failures(to, found)
+    _say(f"{len(found)} visits with a closing code, {count} confirmed: {to}")
+
+
 @app.command("audit")
 def audit(*, as_json: AsJson = False) -> None:
     """Look for everything that would be lost; end with status 1 where there is something."""
@@ -172,10 +208,10 @@ def _show_retold(case: int, retold: "Retold") -> None:
         _say(f"case {case} takes the same course: {retold.steps} lines of its story")
 
 
-def _post(kind: str, case: int, by: str, note: str) -> None:
+def _post(kind: str, case: int, by: str, note: str, code: str = "") -> None:
     current = load_settings()
     with open_store(current) as store, store.write() as session:
-        deskwork.post(session, kind, case, current.make_clock().now(), by, note)
+        deskwork.post(session, kind, case, current.make_clock().now(), by, note, code)
 
 
 def _say(line: str) -> None:
@@ -217,13 +253,14 @@ def _sections(found: dict[str, Any]) -> list[tuple[str, list[str], list[list[str
         ),
         (
             "work orders",
-            ["technician", "state", "from", "to", "cause"],
+            ["technician", "state", "from", "to", "found", "cause"],
             _rows(
                 found["work_orders"],
                 "technician_name",
                 "state",
                 "visit_start",
                 "visit_end",
+                "code",
                 "cause",
             ),
         ),

@@ -11,6 +11,7 @@ from prevenant.book import load_book
 from prevenant.book_advice import advise, in_order
 from prevenant.book_people import advise_on_people, people_in_folder, people_in_store
 from prevenant.cli.shown import out
+from prevenant.model_voices import RegistryVoices, describe_models
 from prevenant.settings import load_settings
 
 BookFile = Annotated[Path | None, typer.Argument(help="The rule book.", show_default="the setting")]
@@ -40,3 +41,5 @@ def check_rules(
     out.print(
         f"{path}: {rules} rules on {types} device types, {len(good.workflows)} workflows: good"
     )
+    for line in describe_models(good.rules, RegistryVoices(load_settings().models)):
+        out.print(line, markup=False)

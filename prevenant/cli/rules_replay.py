@@ -18,6 +18,7 @@ from prevenant.crm.directory import SiteZones
 from prevenant.crm.importing import import_folder
 from prevenant.errors import ConfigurationError
 from prevenant.garbage import collect_seldom
+from prevenant.model_voices import RegistryVoices
 from prevenant.publishing import find_active, find_version
 from prevenant.rehearsal import Answering, Nobody, Obliging, people_of, rehearse
 from prevenant.replay import (
@@ -80,7 +81,7 @@ def replay_rules(  # noqa: PLR0913  a command has as many options as it needs
     span = read_moment(since, now) if since else 0.0, read_moment(until, now) if until else inf
     path = book or current.book
     after = load_book(path)
-    source = journal or current.journal
+    source, voices = journal or current.journal, RegistryVoices(current.models)
     answering: Answering = Nobody() if nobody_answers else Obliging()
     with open_store(current) as store:
         before, name = _find_other(store, against)
@@ -89,11 +90,11 @@ def replay_rules(  # noqa: PLR0913  a command has as many options as it needs
         for one in (before, after):
             if alarms_only:
                 zone_of = SiteZones(store).zone_of
-                history = decide_again(one.rules, source, span[1], zone_of)
+                history = decide_again(one.rules, source, span[1], zone_of, voices=voices)
                 results.append((history, alarms_alone(history, span[0])))
                 continue
             with rehearse(one, people, answering, FIRST_CASE) as rehearsal:
-                history = decide_again(one.rules, source, span[1], rehearsal.zone_of)
+                history = decide_again(one.rules, source, span[1], rehearsal.zone_of, voices=voices)
                 results.append((history, follow(rehearsal, history, span[0])))
     differences = compare(results[0][1], results[1][1])
     if as_json:

@@ -41,6 +41,26 @@ def simulate_devices(
     run_fleet(load_settings().mqtt_urls[0], speed, seed)
 
 
+@app.command("engines")
+def simulate_engines(
+    *,
+    file: Annotated[
+        Path | None,
+        typer.Option(help="NASA's train_FD001.txt.", show_default="looked for in var/cmapss"),
+    ] = None,
+    unit: Annotated[
+        list[int] | None, typer.Option(help="An engine of the record; several times for several.")
+    ] = None,
+    site: Annotated[str, typer.Option(help="The site that they belong to.")] = "mx",
+    flight: Annotated[float, typer.Option(min=0.0, help="Seconds from flight to flight.")] = 1.0,
+) -> None:
+    """Publish engines of NASA's C-MAPSS record, flight by flight, until they fail or Ctrl-C."""
+    from simulators.engine_replay import replay_engines  # noqa: PLC0415  as above
+
+    count = replay_engines(load_settings().mqtt_urls[0], file, unit or [1], site, flight)
+    out.print(f"published {count} flights")
+
+
 @app.command("replay")
 def simulate_replay(
     file: Annotated[Path, typer.Argument(help="A CSV file, one reading a row.")],

@@ -35,6 +35,7 @@ from prevenant.domain import Severity
 from prevenant.errors import ConfigurationError
 from prevenant.tables import Alarm, TimelineEntry
 from rules.explain import shown_value
+from workflows.saying import predictions_in
 from workflows.tables import CLOSED, HANDED_OVER, OPEN, Case
 
 router = APIRouter(include_in_schema=False)
@@ -279,6 +280,7 @@ def _case(session: Session, case_id: int) -> dict[str, Any] | None:
         **found,
         "place": place,
         "severity": Severity(case["severity"]).word,
+        "prediction": predictions_in(found["alarm"]["values"]),
         "last_candidates": [one for one in found["candidates"] if one["round"] == last_round],
     }
 

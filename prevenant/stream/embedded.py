@@ -28,7 +28,7 @@ from sqlmodel import Session
 
 from ingest.decode import Decoder
 from ingest.journal import Journal
-from ingest.journal_file import Batch, BookChange, Damage, Snapshot
+from ingest.journal_file import Batch, BookChange, Damage, ModelChange, Snapshot
 from ingest.mqtt import Frame
 from ingest.quarantine import quarantine
 from ingest.registry import Registry
@@ -44,6 +44,9 @@ from prevenant.stream.changing import (
     end_alarms_of_types_gone,
     hand_over,
 )
+from prevenant.stream.model_rows import write_compared, write_health
+from prevenant.stream.predicting import Predictions
+from prevenant.stream.voices import Voice, Voices
 from prevenant.stream.waiting import Waiting
 from prevenant.stream.writing import AlarmWriter
 from prevenant.tables import add_timeline
@@ -75,6 +78,7 @@ class EmbeddedHost:
         version: Version = UNPUBLISHED,
         books: Books | None = None,
         zone_of: Callable[[str], str] = in_utc,
+        voices: Voices | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -82,17 +86,19 @@ class EmbeddedHost:
         self._decoder = Decoder(book.devices.values())
         self._zone_of = zone_of
         self._processor = Processor(book, zone_of)
+        self._voices = voices
+        self._predictions = Predictions(book, voices)
         self._registry = Registry(book.devices)
         self._book, self._books = book, books
         self.version = version
         """Which version of the rule book decides."""
         self._change = 0
-        """The last change of the book that was made, as the journal numbers it."""
+        """The last change of the book or of a model that was made, as the journal numbers it."""
         self.subscribe: Callable[[Sequence[str]], None] = lambda _topics: None
         """How other topics are listened to; the listener's, once there is one."""
         self.publish: Callable[[str, bytes], None] = lambda _topic, _payload: None
         """How devices are sent something; the listener's, once there is one."""
-        self._batches: Waiting[Batch | _Successor | None] = Waiting()
+        self._batches: Waiting[Batch | _Successor | _NewVoice | None] = Waiting()
         self._stopping = threading.Event()
         self._arriving = threading.Lock()
         """Held from a batch's time of arrival until it is in the journal."""
@@ -164,6 +170,7 @@ class EmbeddedHost:
         if snapshot is not None:
             self._seq = self._snapshot_seq = snapshot.seq
             self._decoder.restore(state["decoder"])
+            self._predictions.restore(state.get("models", {}), snapshot.taken_at)
             self._write(self._processor.restore(state["processor"], snapshot.taken_at))
         count = 0
         for one in self._journal.read(self._seq):
@@ -182,20 +189,21 @@ class EmbeddedHost:
         self._seq = self._journal.last_seq
         self._timers_until = self._journal.latest
         self._name_damages()
+        self._tell_health(is_other_book=True)
         is_known = self._change and self._change == self._journal.last_change
         if self._books is not None and not (is_known and self.version == wanted[0]):
             self._succeed(self._record(wanted[0]), wanted[1])
 
     def _begin_where_left_off(self, kept: Sequence[Any] | None) -> deque[BookChange]:
         """Go by the version of the snapshot, or of the journal's beginning; return what changed since."""
+        changes = self._journal.changes()
         if self._books is None:
-            self._change = self._journal.last_change
-            return deque()
-        changes = self._journal.book_changes()
-        begin = Version(changes[0].version, changes[0].fingerprint) if changes else self.version
+            changes = [one for one in changes if isinstance(one, ModelChange)]
+        of_book = [one for one in changes if not isinstance(one, ModelChange)]
+        begin = Version(of_book[0].version, of_book[0].fingerprint) if of_book else self.version
         if kept is not None:
             begin, self._change = Version(kept[0], kept[1]), kept[2]
-        if begin not in {self.version, UNPUBLISHED}:
+        if self._books is not None and begin not in {self.version, UNPUBLISHED}:
             try:
                 self._install(begin, self._books.find_rules(begin))
             except ConfigurationError as error:
@@ -216,6 +224,8 @@ class EmbeddedHost:
                     self._let_time_pass()
                 elif isinstance(batch, Batch):
                     self._decide(batch)
+                elif isinstance(batch, _NewVoice):
+                    self._change_model(batch.change, batch.voice)
                 else:
                     self._succeed(batch.change, batch.rules)
                 self._keep_snapshot_if_due()
@@ -231,6 +241,26 @@ class EmbeddedHost:
         with self._in_order:
             self._batches.put(_Successor(self._record(version), rules))
 
+    def change_model(self, model: str, voice: Voice | None, *, is_shadow: bool = False) -> None:
+        """Let another version of a model, or none, score what is accepted from now on.
+
+        Raises JournalError.
+        """
+        number, fingerprint = (voice.version, voice.fingerprint) if voice else (0, "")
+        with self._in_order:
+            with self._arriving:
+                now = epoch_seconds(self._clock.now())
+                until = self._timers_until if self._hearing.is_deaf() else now
+                change = self._journal.change_model(
+                    model, number, fingerprint, now, until, is_shadow=is_shadow
+                )
+            self._batches.put(_NewVoice(change, voice))
+
+    @property
+    def voices_in_force(self) -> dict[tuple[str, bool], tuple[int, str]]:
+        """By model, and whether it is its shadow: which version scores. For while nothing runs."""
+        return self._predictions.versions
+
     def _record(self, version: Version) -> BookChange:
         with self._arriving:
             now = epoch_seconds(self._clock.now())
@@ -239,6 +269,9 @@ class EmbeddedHost:
 
     def _change_again(self, change: BookChange) -> None:
         """Make a change that was made before the crash."""
+        if isinstance(change, ModelChange):
+            self._change_model(change, self._predictions.find(change))
+            return
         version = Version(change.version, change.fingerprint)
         rules = None
         if self._books is not None and version != self.version:
@@ -271,6 +304,7 @@ class EmbeddedHost:
                     self._zone_of,
                     change.timers_until,
                 )
+                predictions = self._predictions.hand_over(rules)
             except Exception as error:
                 log.exception("the version before stays in force", refused=version.number)
                 reason = repr(error)
@@ -280,7 +314,8 @@ class EmbeddedHost:
                 self._retrying(
                     lambda session: _write_succession(session, books, change, rules, transitions)
                 )
-                self._install(version, rules, decoder, processor)
+                self._install(version, rules, decoder, processor, predictions)
+                self._tell_health(is_other_book=True)
         self._change = change.id
         self._snapshot_seq = -1
 
@@ -290,12 +325,22 @@ class EmbeddedHost:
         rules: RuleBook,
         decoder: Decoder | None = None,
         processor: Processor | None = None,
+        predictions: Predictions | None = None,
     ) -> None:
         self.version, self._book = version, rules
         self._decoder = decoder or Decoder(rules.devices.values())
         self._processor = processor or Processor(rules, self._zone_of)
+        self._predictions = predictions or Predictions(rules, self._voices)
         self._registry.change_types(rules.devices)
         self.subscribe(self.subscriptions)
+
+    def _change_model(self, change: ModelChange, voice: Voice | None) -> None:
+        """Let another version of a model score from here on."""
+        self._write(self._processor.advance(change.timers_until))
+        self._predictions.change(change, voice)
+        self._tell_health()
+        self._change = change.id
+        self._snapshot_seq = -1
 
     def stop(self) -> None:
         """End `run` after the batch under way; what waits is in the journal."""
@@ -316,7 +361,8 @@ class EmbeddedHost:
 
     def _decide(self, batch: Batch) -> None:
         decoded = self._decoder.decode_batch(batch.frames, batch.received_at)
-        transitions = self._processor.process(decoded.readings, batch.timers_until)
+        readings = self._predictions.join(decoded.readings, batch.received_at)
+        transitions = self._processor.process(readings, batch.timers_until)
         self._registry.note(decoded.readings, decoded.presences)
         rejected = decoded.rejected
         if rejected:
@@ -325,6 +371,7 @@ class EmbeddedHost:
             self._refusals += len(rejected)
             self._refusal = rejected[-1].reason
         self._write(transitions)
+        self._tell_health()
         for topic, payload in decoded.requests if self._is_live else ():
             self.publish(topic, payload)
         self._seq = batch.seq
@@ -344,7 +391,14 @@ class EmbeddedHost:
         self._write(self._processor.advance(now))
 
     def _write(self, transitions: Sequence[Transition]) -> None:
-        self._writer.write(transitions)
+        self._writer.write(self._predictions.explain(transitions))
+
+    def _tell_health(self, *, is_other_book: bool = False) -> None:
+        """Write which models can be believed, where that is otherwise than before."""
+        told = self._predictions.take_health()
+        if told or is_other_book:
+            names = self._predictions.names
+            self._retrying(lambda session: write_health(session, told, names))
 
     def _retrying(
         self,
@@ -369,6 +423,7 @@ class EmbeddedHost:
             self._name_damages()
             self._name_refusals()
             self._register()
+            self._keep_compared()
             self._keep_snapshot_once_written()
             self._drop_old()
             self._snapshot_due = self._clock.now() + _SNAPSHOT_EVERY
@@ -386,6 +441,12 @@ class EmbeddedHost:
         """Write who was heard."""
         self._retrying(lambda session: self._registry.write(session, self._processor.newest))
         self._registry.written()
+
+    def _keep_compared(self) -> None:
+        """Write what models and their shadows said of the same devices."""
+        compared = self._predictions.take_compared()
+        if compared:
+            self._retrying(lambda session: write_compared(session, compared))
 
     def _name_damages(self) -> None:
         """Say what the journal has lost, in the log and where people look."""
@@ -435,6 +496,7 @@ class EmbeddedHost:
             state = {
                 "processor": self._processor.snapshot(),
                 "decoder": self._decoder.snapshot(),
+                "models": self._predictions.snapshot(),
                 "book": (*self.version, self._change),
             }
             self._journal.save_snapshot(Snapshot(self._seq, now, msgspec.msgpack.encode(state)))
@@ -450,6 +512,14 @@ class _Successor:
 
     change: BookChange
     rules: RuleBook
+
+
+@dataclass(frozen=True, slots=True)
+class _NewVoice:
+    """Stands among the batches where another version of a model takes over."""
+
+    change: ModelChange
+    voice: Voice | None
 
 
 class Hearing:

@@ -13,7 +13,7 @@ from ingest.journal_file import Batch
 from prevenant.book_switch import BookSwitch, version_of
 from prevenant.publishing import find_active, publish_edition, read_edition, roll_back
 from prevenant.store import Store
-from prevenant.stream.embedded import EmbeddedHost
+from prevenant.stream.embedded import EmbeddedHost, _Successor
 from prevenant.tables import Alarm, TimelineEntry
 from tests.moved_clock import MovedClock
 from tests.servers import Files
@@ -103,7 +103,7 @@ class Life:
             assert one is not None
             if isinstance(one, Batch):
                 self.host._decide(one)
-            else:
+            elif isinstance(one, _Successor):
                 self.host._succeed(one.change, one.rules)
 
     def wait(self, seconds: float) -> None:

@@ -62,7 +62,7 @@ def test_changes_of_the_book_are_kept_with_their_place(journal: Journal, tmp_pat
     assert (first.after_seq, first.at, first.timers_until) == (1, 100.0, 95.0)
     journal.close()
     again = Journal(tmp_path / "deep" / "journal.db")
-    assert again.book_changes() == [first, second]
+    assert again.changes() == [first, second]
     assert first.id < second.id == again.last_change
     assert again.left_off_at == 110.0
     again.close()
@@ -73,10 +73,10 @@ def test_changes_of_the_book_outlive_a_damaged_file(journal: Journal, tmp_path: 
     journal.append(FRAMES, 1.0)
     changes = [journal.change_book(n, f"{n}", float(n), float(n)) for n in (1, 2)]
     journal._set_aside(sqlite3.DatabaseError("broken"))
-    assert (journal.book_changes(), journal.last_change) == (changes, changes[-1].id)
+    assert (journal.changes(), journal.last_change) == (changes, changes[-1].id)
     write_to(tmp_path / "deep" / "journal.db", "DELETE FROM book_change")
     journal._set_aside(sqlite3.DatabaseError("broken again"))
-    assert (journal.book_changes(), journal.last_change) == ([], changes[-1].id)
+    assert (journal.changes(), journal.last_change) == ([], changes[-1].id)
     assert journal.change_book(3, "3", 3.0, 3.0).id > changes[-1].id
 
 

@@ -44,8 +44,8 @@ def test_it_says_its_version() -> None:
 
 
 def test_the_shipped_book_is_good_and_passes_its_tests() -> None:
-    assert "6 rules on 5 device types, 4 workflows: good" in prevenant("rules", "check")[0]
-    assert "15 passed, 0 failed" in prevenant("rules", "test")[0]
+    assert "7 rules on 6 device types, 5 workflows: good" in prevenant("rules", "check")[0]
+    assert "16 passed, 0 failed" in prevenant("rules", "test")[0]
 
 
 @pytest.mark.parametrize(
@@ -290,7 +290,7 @@ def test_who_has_no_public_address_hears_that_no_receipt_comes_in(tmp_path: Path
 def test_crm_import_tries_first_and_then_writes(tmp_path: Path) -> None:
     demo = str(ROOT / "prevenant" / "crm" / "demo")
     assert "would import" in prevenant("crm", "import", demo, "--dry-run", folder=tmp_path)[0]
-    assert "imported 2 areas, 13 customers" in prevenant("crm", "import", demo, folder=tmp_path)[0]
+    assert "imported 2 areas, 14 customers" in prevenant("crm", "import", demo, folder=tmp_path)[0]
     _, errors = prevenant("crm", "import", str(tmp_path / "none"), folder=tmp_path, status=1)
     assert "there is no such file or folder" in errors
 

@@ -41,7 +41,7 @@ def test_mistakes_are_lines_with_their_places(tmp_path: Path) -> None:
 
 def test_what_there_is_can_be_looked_at(here: Path) -> None:
     found = json.loads(prevenant("crm", "show", "--json", folder=here)[0])
-    assert found["rows"]["technicians"] == {"rows": 12, "removed": 0}
+    assert found["rows"]["technicians"] == {"rows": 14, "removed": 0}
     one = json.loads(prevenant("crm", "show", "technicians", "lea-moreau", folder=here)[0])
     assert one["skills"] == {"refrigeration": 3, "hvac": 1}
     _, errors = prevenant("crm", "show", "technicans", folder=here, status=1)
@@ -84,7 +84,7 @@ def test_an_outside_crm_is_read_by_command(here: Path) -> None:
     )
     (here / "twin.db").write_bytes((here / "var" / "prevenant.db").read_bytes())
     said, _ = prevenant("crm", "sync", "--dry-run", folder=here)
-    assert said == "twin: 13 customers: nothing new\n"
+    assert said == "twin: 14 customers: nothing new\n"
     assert prevenant("crm", "sync", "twin", folder=here)[0] == said
     assert "twin" in prevenant("crm", "show", folder=here)[0]
     _, errors = prevenant("crm", "sync", "twn", folder=here, status=1)

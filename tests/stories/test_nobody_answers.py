@@ -29,7 +29,7 @@ def test_out_of_hours_a_person_is_told_at_once_that_nobody_is_on_shift(world: Wo
     world.clock.advance(hours=12)
     warm_up(world, "h01")
     world.phone(PAUL).expects_sms("aucune personne qualifiée n'est libre")
-    line = world.expect_story("candidates", "0 of 12")
+    line = world.expect_story("candidates", "0 of 14")
     assert any("is off shift" in reason for reason in line.detail["candidates"])
 
 

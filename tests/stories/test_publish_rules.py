@@ -89,7 +89,10 @@ def without_rule(text: str, name: str) -> str:
 
 def with_lifts(text: str) -> str:
     """Return the book with another device type and a rule on it."""
-    return replaced(text, ("\nrules:\n", LIFT))
+    lift, rule = LIFT.split("\nrules:\n")
+    return replaced(
+        text, ("\nmodels:\n", f"{lift}\nmodels:\n"), ("\nrules:\n", f"\nrules:\n{rule}")
+    )
 
 
 def alarms(world: World, rule: str) -> list[Alarm]:

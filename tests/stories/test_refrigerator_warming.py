@@ -66,7 +66,7 @@ def test_a_customer_who_asks_for_a_person_gets_one(world: World) -> None:
 def test_the_candidates_and_their_reasons_are_kept(world: World) -> None:
     warm_up(world, "h01")
     case = world.expect_case("refrigerator-warming")
-    line = world.expect_story("candidates", "4 of 12 technicians can go; the best is Jules Perrin")
+    line = world.expect_story("candidates", "4 of 14 technicians can go; the best is Jules Perrin")
     assert line.case_id == case.id
     with world.engine.store.read() as session:
         reasons = " ".join(one.reason for one in session.exec(select(Candidate)))

@@ -15,7 +15,7 @@ from notify.templating import Templates
 from prevenant.crm.tables import Contact, RoleHolder
 from prevenant.shelving import tell_case
 from prevenant.store import Store
-from prevenant.tables import CLEARED, Alarm, CaseEvent, TimelineEntry, add_case_event
+from prevenant.tables import CLEARED, Alarm, CaseEvent, ModelState, TimelineEntry, add_case_event
 from tests.moved_clock import MovedClock
 from tests.workflows.test_case import make_workflow
 from tests.workflows.test_grouping import fresh_store
@@ -457,3 +457,46 @@ def test_no_check_reads_a_whole_table(tmp_path: Path, clock: MovedClock) -> None
         assert not any(one.startswith("SCAN") and "USING" not in one for one in plan.split("; ")), (
             f"{kind}: {plan}"
         )
+
+
+def test_a_model_that_cannot_be_believed_reaches_the_operator_and_clears_when_healed(
+    store: Store, clock: MovedClock
+) -> None:
+    watched = Watched(store, clock)
+    with store.write() as session:
+        for name, state in (("idle", "none"), ("well", "speaking"), ("worn", "broken")):
+            row = ModelState(name=name, device_type="fridge", state=state, since=clock.now())
+            row.reason = "it has failed" if state == "broken" else ""
+            session.add(row)
+    watched.auditor.audit(clock.now())
+    watched.work()
+    with store.read() as session:
+        (alarm,) = session.exec(select(Alarm).where(Alarm.rule == AUDIT_RULE))
+        told = session.exec(select(Message).where(Message.contact_id == "operator")).all()
+    assert alarm.values["kind"] == "model-out"
+    assert alarm.reason == (
+        "model worn is broken and says nothing of any fridge: it has failed; "
+        "the rules go on without it"
+    )
+    clock.advance(minutes=2)
+    watched.work()
+    with store.read() as session:
+        told = session.exec(select(Message).where(Message.contact_id == "operator")).all()
+    assert [one.template for one in told] == ["self_audit"]
+    with store.write() as session:
+        row = session.exec(select(ModelState).where(ModelState.name == "worn")).one()
+        row.state, row.refused = "speaking", "version 2 is damaged"
+        session.add(row)
+    clock.advance(minutes=1)
+    watched.auditor.audit(clock.now())
+    with store.write() as session:
+        (alarm,) = session.exec(select(Alarm).where(Alarm.rule == AUDIT_RULE))
+        assert alarm.state != CLEARED, "what is to speak cannot"
+        row = session.exec(select(ModelState).where(ModelState.name == "worn")).one()
+        row.refused = ""
+        session.add(row)
+    clock.advance(minutes=1)
+    watched.auditor.audit(clock.now())
+    with store.read() as session:
+        (alarm,) = session.exec(select(Alarm).where(Alarm.rule == AUDIT_RULE))
+    assert alarm.state == CLEARED
