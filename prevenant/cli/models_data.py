@@ -2,29 +2,34 @@
 
 import math
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from sqlalchemy.engine import make_url
 
 from ingest.export import Selection, export_readings
 from models.base import ANOMALY, Target
-from models.history import Loaded, read_history
+from models.history import Loaded, Visit, read_history
 from models.registry import Registry, Which
 from models.training import Model
 from prevenant.book import Book, load_book
 from prevenant.cli.moments import read_moment
 from prevenant.cli.shown import out, printable
+from prevenant.clock import from_epoch
 from prevenant.document import suggest
 from prevenant.domain import DeviceType
 from prevenant.errors import ConfigurationError
+from prevenant.labels import find_labels
 from prevenant.settings import Settings, load_settings
+from prevenant.store import open_store
+from rules.models import BookModel
 
 JOURNAL = "journal"
 
@@ -66,8 +71,8 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 class Asked:
     """What the rule book says of a model and of the devices that it is for."""
 
-    model: Any = None
-    """Its entry in the section `models`: `on`, `kind`, `unit`, `horizon`, `features`."""
+    model: BookModel | None = None
+    """Its entry in the section `models`."""
     device_type: DeviceType | None = None
     types: Mapping[str, DeviceType] | None = None
 
@@ -101,12 +106,13 @@ def read_version(text: str) -> Which:
     raise ConfigurationError(message)
 
 
-def load_scored(registry: Registry, name: str, which: Which) -> Model:
-    """Return a model that says something of rows; a detector does so in the stream alone."""
+def load_judged(registry: Registry, name: str, which: Which) -> Model:
+    """Return a model that failures can judge. Raises ConfigurationError for a detector."""
     model = registry.load(name, which)
     if model.card.target.kind == ANOMALY:
         message = (
-            f"{name} looks for what is unusual, in the stream: there are no failures to judge it by"
+            f"{name} looks for what is unusual: failures are no measure of it; see what it says with "
+            f"`prevenant models predict {name}`"
         )
         raise ConfigurationError(message)
     return model
@@ -129,7 +135,7 @@ def ask_book(name: str, on: str, book: Path | None) -> Asked:
             raise ConfigurationError(message)
         return Asked()
     types = found.rules.devices
-    model = getattr(found.rules, "models", {}).get(name)
+    model = found.rules.models.get(name)
     wanted = on or (model.on if model else "")
     if wanted and wanted not in types:
         message = f"the rule book has no device type {wanted!r}: {suggest(wanted, types)}"
@@ -152,6 +158,7 @@ def read_data(
     target: Target | None = None,
     run_to_failure: bool = True,
     since: float = -math.inf,
+    visits: Sequence[Visit] = (),
 ) -> Loaded:
     """Return what the data says; raises HistoryError and ConfigurationError with what is wrong."""
     unit = target.unit if target is not None and target.kind != ANOMALY else None
@@ -163,6 +170,7 @@ def read_data(
             kinds=asked.kinds,
             run_to_failure=run_to_failure,
             since=since,
+            visits=visits,
         )
     if asked.device_type is None or asked.types is None:
         message = "--data journal needs the type of the devices: write --on TYPE"
@@ -179,8 +187,29 @@ def read_data(
             err.print(line, markup=False)
         (file,) = exported.rows
         return read_history(
-            file, failures, unit=unit, kinds=asked.kinds, run_to_failure=run_to_failure
+            file,
+            failures,
+            unit=unit,
+            kinds=asked.kinds,
+            run_to_failure=run_to_failure,
+            visits=visits,
         )
+
+
+def find_visits(asked: Asked, since: float) -> list[Visit]:
+    """Return the visits since then at which technicians found that a device of the type had failed."""
+    current = load_settings()
+    if asked.device_type is None or not _has_store(current):
+        return []
+    with open_store(current) as store, store.read() as session:
+        labels = find_labels(session, asked.device_type.name, since=from_epoch(max(since, 0.0)))
+        return [Visit(one.device, one.raised_at, one.at) for one in labels if one.is_failure]
+
+
+def _has_store(current: Settings) -> bool:
+    """Return whether there is a store already: training alone does not make one."""
+    url = make_url(current.database_url)
+    return url.drivername != "sqlite" or Path(url.database or "").exists()
 
 
 def say_what_was_read(loaded: Loaded) -> None:

@@ -20,7 +20,7 @@ from prevenant.cli.models_data import (
     Since,
     VersionOption,
     ask_book,
-    load_scored,
+    load_judged,
     open_registry,
     read_data,
     read_since,
@@ -49,7 +49,7 @@ def evaluate_model(  # noqa: PLR0913  a command has as many options as it needs
     as_json: AsJson = False,
 ) -> None:
     """Judge a version on data as a service business would, and write the report on it."""
-    model = load_scored(open_registry(), name, read_version(version))
+    model = load_judged(open_registry(), name, read_version(version))
     card = model.card
     loaded = read_data(
         data, failures, ask_book(name, on, book), target=card.target, since=read_since(since)
@@ -95,7 +95,7 @@ def compare_models(
     asked, standing = ask_book(name, on, book), registry.standing(name)
     metrics, targets = {}, {}
     for number in numbers:
-        model = load_scored(registry, name, number)
+        model = load_judged(registry, name, number)
         target = model.card.target
         # What is read depends on the unit, and both of one model's versions may differ in it.
         loaded = read_data(data, failures, asked, target=target, since=read_since(since))

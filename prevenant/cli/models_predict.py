@@ -18,7 +18,6 @@ from prevenant.cli.models_data import (
     VersionOption,
     ask_book,
     err,
-    load_scored,
     open_registry,
     read_data,
     read_since,
@@ -49,7 +48,7 @@ def predict_file(
     if at not in {"last", "all"}:
         message = f"--at {at} is not known: write last or all"
         raise ConfigurationError(message)
-    model = load_scored(open_registry(), name, read_version(version))
+    model = open_registry().load(name, read_version(version))
     loaded = read_data(
         data,
         None,

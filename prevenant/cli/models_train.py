@@ -23,6 +23,7 @@ from prevenant.cli.models_data import (
     OnType,
     Since,
     ask_book,
+    find_visits,
     open_registry,
     read_data,
     read_since,
@@ -66,7 +67,11 @@ def train_model(  # noqa: PLR0913  a command has as many options as it needs
     registry.versions(name)
     asked = ask_book(name, on, book)
     wanted = _target(asked, predicts)
-    loaded = read_data(data, failures, asked, target=wanted, since=read_since(since))
+    begins = read_since(since)
+    visits = find_visits(asked, begins) if since else []
+    if visits:
+        out.print(f"{len(visits)} failures were found by technicians at visits since then")
+    loaded = read_data(data, failures, asked, target=wanted, since=begins, visits=visits)
     say_what_was_read(loaded)
     target = wanted or _deduce(loaded)
     out.print(f"predicts {describe_target(target)}", markup=False)

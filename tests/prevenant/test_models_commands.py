@@ -227,3 +227,16 @@ def test_the_journal_is_data_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert "version 1 of cold is active" in shown.output
     with pytest.raises(ConfigurationError, match="did you mean 'fridge'"):
         run("train", "cold", "--data", "journal", "--on", "frige")
+
+
+def test_what_is_unusual_is_predicted_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    made_engines(3).to_csv("engines.csv", index=False)
+    shown = run("train", "odd", "--data", "engines.csv", "--predicts", "anomaly")
+    assert "version 1 of odd is active" in shown.output
+    run("predict", "odd", "--data", "engines.csv", "--at", "all", "--out", "odd.csv")
+    said = pd.read_csv("odd.csv")
+    assert list(said.columns) == ["device", "at", "prediction", "low", "high"]
+    assert said["prediction"].between(0, 1).all()
+    with pytest.raises(ConfigurationError, match="prevenant models predict odd"):
+        run("evaluate", "odd", "--data", "engines.csv")
