@@ -249,6 +249,7 @@ CHECKS = (
             or_(col(ModelState.state).not_in(("none", "speaking")), col(ModelState.refused) != "")
         ],
         _describe_model,
+        is_sliced=True,
     ),
     Check(
         "message-stuck",

@@ -72,6 +72,11 @@ def is_speaking(session: Session) -> ModelState | None:
     return session.exec(query).first()
 
 
+def is_refused(session: Session) -> ModelState | None:
+    query = select(ModelState).where(ModelState.refused != "", ModelState.state == "none")
+    return session.exec(query).first()
+
+
 @needs_records
 def test_a_visit_is_planned_and_the_owner_told_before_the_last_flight(
     world: World, flights: dict[int, list[Flight]], model: Model
@@ -142,10 +147,7 @@ def test_a_model_whose_files_are_damaged_is_out_the_operator_hears_of_it_and_it_
     card = folder / "engine" / "v1" / "card.json"
     whole = card.read_bytes()
     card.write_bytes(whole[:-1] + b" ")
-    damaged = world.expect(
-        lambda session: session.exec(select(ModelState).where(ModelState.refused != "")).first(),
-        "refusal",
-    )
+    damaged = world.expect(is_refused, "refusal")
     assert "v1 is damaged: card.json is not what was written" in damaged.refused
     assert (damaged.state, damaged.version) == ("none", 0)
     world.engine.auditor.audit(world.clock.now())

@@ -252,7 +252,8 @@ WOUNDS = {
 
 
 def test_there_is_a_wound_for_every_check() -> None:
-    assert {kind.strip() for kind in WOUNDS} == {check.kind for check in CHECKS}
+    of_models = {"model-out"}  # it is about no alarm, and has a test of its own below
+    assert {kind.strip() for kind in WOUNDS} | of_models == {check.kind for check in CHECKS}
 
 
 @pytest.mark.parametrize("kind", WOUNDS)
