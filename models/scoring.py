@@ -44,6 +44,8 @@ class Scorer:
         self._at: list[float] = []
         """By slot, where the device's last reading stands on the axis."""
         self._scored: list[float] = []
+        self._observed: list[float] = []
+        """By slot, when the device's newest reading was observed, where the model counts cycles."""
         self._said: list[Prediction | None] = []
         self._features: list[Floats | None] = []
         fields = self.definition.fields
@@ -62,6 +64,7 @@ class Scorer:
             [reading.device_id for reading in readings],
             [self._place(reading) for reading in readings],
             [self._read(reading.values) for reading in readings],
+            [reading.observed_at for reading in readings] if self._counts else None,
         )
 
     def _place(self, reading: Reading) -> float | None:
@@ -72,7 +75,11 @@ class Scorer:
         return float(cycle) if isinstance(cycle, int | float) else None
 
     def _score(
-        self, devices: Sequence[str], places: Sequence[float | None], rows: Sequence[Sequence[Any]]
+        self,
+        devices: Sequence[str],
+        places: Sequence[float | None],
+        rows: Sequence[Sequence[Any]],
+        observed: Sequence[float] | None = None,
     ) -> list[Prediction | None]:
         said: list[Prediction | None] = [None] * len(devices)
         waiting = list(range(len(devices)))
@@ -85,9 +92,23 @@ class Scorer:
                     rest.append(index)
                     continue
                 taken[slot] = index
+            if observed is not None:
+                self._begin_again(taken, places, observed)
             self._tick(taken, places, rows, said)
             waiting = rest
         return said
+
+    def _begin_again(
+        self, taken: dict[int, int], places: Sequence[float | None], observed: Sequence[float]
+    ) -> None:
+        """Forget what was known of devices whose count of cycles starts again: they were overhauled."""
+        for slot, index in taken.items():
+            place, last = places[index], self._at[slot]
+            if observed[index] <= self._observed[slot]:
+                continue
+            self._observed[slot] = observed[index]
+            if place is not None and place < last / 2:
+                self._clear(slot)
 
     def _tick(
         self,
@@ -146,6 +167,7 @@ class Scorer:
             if slot == len(self._at):
                 self._at.append(_NEVER)
                 self._scored.append(_NEVER)
+                self._observed.append(_NEVER)
                 self._said.append(None)
                 self._features.append(None)
             self._slots[device] = slot
@@ -174,10 +196,14 @@ class Scorer:
         """Forget a device that is no more."""
         slot = self._slots.pop(device, None)
         if slot is not None:
-            self._at[slot] = self._scored[slot] = _NEVER
-            self._said[slot] = self._features[slot] = None
-            self._states.forget(slot)
+            self._clear(slot)
+            self._observed[slot] = _NEVER
             self._free.append(slot)
+
+    def _clear(self, slot: int) -> None:
+        self._at[slot] = self._scored[slot] = _NEVER
+        self._said[slot] = self._features[slot] = None
+        self._states.forget(slot)
 
     def snapshot(self) -> dict[str, list[Any]]:
         """Return what is remembered of each device as plain values."""
@@ -187,6 +213,7 @@ class Scorer:
             kept[device] = [
                 self._at[slot],
                 self._scored[slot],
+                self._observed[slot],
                 None if said is None else [said.value, said.low, said.high, said.at],
                 None if row is None else row.tolist(),
                 self._states.keep(slot),
@@ -199,9 +226,9 @@ class Scorer:
         Raises ValueError where it is of another definition; then nothing has changed.
         """
         fresh = Scorer(self.model, self.score_every)
-        for device, (at, scored, said, row, state) in kept.items():
+        for device, (at, scored, observed, said, row, state) in kept.items():
             slot = fresh._slot(device)
-            fresh._at[slot], fresh._scored[slot] = at, scored
+            fresh._at[slot], fresh._scored[slot], fresh._observed[slot] = at, scored, observed
             fresh._said[slot] = None if said is None else Prediction(*said)
             fresh._features[slot] = None if row is None else np.array(row, float)
             fresh._states.take(slot, state)

@@ -155,3 +155,21 @@ def test_a_detector_needs_no_failures_and_scores_the_stream(history: History) ->
     fresh = make_scorer(model)
     fresh.restore(msgspec.msgpack.decode(msgspec.msgpack.encode(again.snapshot())))
     assert first + fresh.score(readings[50:]) == said
+
+
+def test_an_overhauled_machine_begins_again(model: Model) -> None:
+    history = wearing_machines(2, seed=8)
+    fields = (*(FieldType(name, float) for name in history.fields), FieldType("cycle", float))
+    values_type = DeviceType("press", "a/{site}/{device}", fields).values_type
+    scorer, fresh = Scorer(model), Scorer(model)
+    said, alone, moment = [], [], 0.0
+    for name in ("m00", "m01"):
+        for row in history.rows[history.rows["device"] == name].itertuples(index=False):
+            moment += 60.0
+            one = Reading("press", "", "x", moment, moment, values_type(*row[2:], row[1]))
+            said.append(scorer.score([one])[0])
+            if name == "m01":
+                alone.append(fresh.score([one])[0])
+    assert said[-len(alone) :] == alone
+    late = Reading("press", "", "x", moment - 900.0, moment, values_type(*row[2:], 1.0))
+    assert scorer.score([late]) == [said[-1]]
