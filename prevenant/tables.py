@@ -186,9 +186,7 @@ class ModelState(SQLModel, table=True):
     since: datetime = utc_column()
     refused: str = ""
     """Why the version that is to speak cannot be used."""
-    findings: list[dict[str, Any]] = Field(
-        default_factory=list, sa_column=Column(JSON, nullable=False)
-    )
+    findings: list[dict[str, Any]] = list_column()
     """Of a drifting one: each input that is not as in training, with its share."""
 
 
