@@ -99,8 +99,9 @@ def calibrate(raw: Floats, fails: Floats) -> tuple[float, float]:
     """Return slope and intercept that turn raw log-odds into probabilities (Platt 1999)."""
     if len(np.unique(fails)) < 2:  # noqa: PLR2004  nothing to tell apart
         return 1.0, 0.0
-    fitted = LogisticRegression(C=1e3).fit(raw[:, None], fails)
-    slope = float(fitted.coef_[0, 0])
+    spread = float(raw.std()) or 1.0
+    fitted = LogisticRegression(C=1e3, max_iter=1_000).fit(raw[:, None] / spread, fails)
+    slope = float(fitted.coef_[0, 0]) / spread
     return (slope, float(fitted.intercept_[0])) if slope > 0 else (1.0, 0.0)
 
 
