@@ -76,23 +76,24 @@ class Oracle:
         self._lows, self._highs = np.array(card.lows, float), np.array(card.highs, float)
 
     def ask(self, features: Floats) -> Answers:
-        """Return what is said of rows of features, rounded as it is stored."""
+        """Return what is said of rows of features."""
         value = settle(self._card, self._trees.ask(features))
         if not len(self._levels):
             return Answers(value, value, value)
-        low = np.minimum(value, np.round(np.interp(value, self._levels, self._lows), _DECIMALS))
-        high = np.maximum(value, np.round(np.interp(value, self._levels, self._highs), _DECIMALS))
+        low = np.minimum(value, np.interp(value, self._levels, self._lows))
+        high = np.maximum(value, np.interp(value, self._levels, self._highs))
         return Answers(value, low, high)
 
 
 def settle(card: Card, raw: Floats) -> Floats:
     """Return the value that a raw answer stands for: a life within its bounds, or a probability."""
     if card.target.kind == REMAINING_LIFE:
-        return np.asarray(np.round(np.clip(raw, 0.0, card.cap), _DECIMALS), float)
+        bounded: Floats = np.minimum(np.maximum(raw, 0.0), card.cap)
+        return bounded.round(_DECIMALS)
     slope, intercept = card.calibration
     with np.errstate(over="ignore"):
         chance: Floats = 1.0 / (1.0 + np.exp(-(slope * raw + intercept)))
-    return np.asarray(np.round(chance, _DECIMALS), float)
+    return chance.round(_DECIMALS)
 
 
 def calibrate(raw: Floats, fails: Floats) -> tuple[float, float]:

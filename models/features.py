@@ -28,7 +28,8 @@ WEAR = "wear"
 MEANS = ("mean_1", "mean_2", "mean_3", "mean_4")
 """Exponentially weighted means, one for each time constant, from the shortest to the longest."""
 _DEVIATIONS = {"deviation_2": 1, "deviation_4": 3}
-_SLOPES = {"slope_13": (0, 2), "slope_24": (1, 3)}
+_SLOPES = ("slope_13", "slope_24")
+"""Differences of the means that are two time constants apart, over the difference of their ages."""
 _K = len(MEANS)
 _SUMS = _K + 2
 _HIGH, _LOW, _BASE, _ROUGH, _LAST = range(_SUMS, _SUMS + 5)
@@ -210,7 +211,7 @@ class States:
         values = self._normalise(channels)
         if not self._has_past:
             known = np.where(np.isnan(values), 0.0, values)
-            return np.round(self._with_wear(known), _DECIMALS)
+            return self._with_wear(known).round(_DECIMALS)
         top = int(slots.max())
         if top >= len(self._device):
             self._grow(max(top + 1, 2 * len(self._device)))
@@ -226,7 +227,8 @@ class States:
     def _move(self, device: Floats, rows: Floats, at: Floats, values: Floats) -> Floats:
         """Move `device` and `rows` in place by a reading of each; return the features."""
         is_new = device[:, _COUNT] == 0
-        if is_new.any():
+        any_new = bool(is_new.any())
+        if any_new:
             device[is_new, _AT] = device[is_new, _FIRST] = at[is_new]
         missing = np.isnan(values)
         if missing.any():
@@ -250,7 +252,7 @@ class States:
         squares = rows[:, _K:_SUMS]
         squares *= decay[:, 1::2, None]
         squares += apart[:, 1::2] * (z[:, None, :] - means[:, 1::2])
-        if is_new.any():
+        if any_new:
             for row in (_HIGH, _LOW, _LAST):
                 rows[is_new, row] = z[is_new]
         slowest, fade = means[:, _K - 1], decay[:, -1:]
@@ -267,15 +269,15 @@ class States:
             means.reshape(len(z), -1),
             np.sqrt(squares * share[:, 1::2, None]).reshape(len(z), -1),
         ]
-        for one, other in _SLOPES.values():
-            gap = (centre[:, one] - centre[:, other]) / self._time_constants[other]
-            steep = np.divide(1.0, gap, out=np.zeros_like(gap), where=gap > _TINY)
-            parts.append((means[:, one] - means[:, other]) * steep[:, None])
+        gap = (centre[:, :2] - centre[:, 2:]) / self._time_constants[2:]
+        steep = np.divide(1.0, gap, out=np.zeros_like(gap), where=gap > _TINY)
+        slopes = (means[:, :2] - means[:, 2:]) * steep[:, :, None]
+        parts.append(slopes.reshape(len(z), -1))
         parts += [high - low, moved, change]
         if self.definition.has_age:
             age = (at - device[:, _FIRST])[:, None] / self.definition.step
             parts += [moved / (age + _START), age]
-        return np.round(np.concatenate(parts, axis=1), _DECIMALS)
+        return np.concatenate(parts, axis=1).round(_DECIMALS)
 
     def _baseline_share(self, count: Floats, elapsed: Floats) -> Floats:
         """Return by how much a device's normal follows this reading."""
