@@ -8,7 +8,6 @@ import pandas as pd
 
 from models.anomaly import Anomaly, Detector
 from models.base import SECONDS, Card, History, Prediction
-from models.inputs import Floats
 from prevenant.domain import Reading
 
 
@@ -59,22 +58,6 @@ class DetectorScorer:
     def found(self, device: str) -> Anomaly | None:
         """Return what was found last of a device: the channel that stands out, and what was expected."""
         return self._found.get(device)
-
-    def features(self, device: str) -> Floats | None:
-        """Return nothing: a detector goes by the values themselves."""
-        del device
-        return None
-
-    def normal(self, device: str) -> tuple[Floats, Floats] | None:
-        """Return nothing: see `found`."""
-        del device
-        return None
-
-    def forget(self, device: str) -> None:
-        """Forget a device that is no more."""
-        self._detector.forget(device)
-        for kept in (self._at, self._said, self._found):
-            kept.pop(device, None)
 
     def snapshot(self) -> dict[str, Any]:
         """Return what is remembered as plain values."""

@@ -2,7 +2,7 @@
 
 A fleet is seldom spread over its life as its training data is: new machines stand at one end of most
 sensors, worn ones at the other. So it is no drift where some of what was seen in training is seen more
-often, and the usual distances between distributions, which rise then, are shown and do not decide. It is
+often, where the usual distances between distributions rise. It is
 drift where most of what comes lies beyond or at the very ends of what was seen, or does not come at all.
 
 Counts of the last rows alone are kept: memory does not grow, whatever comes.
@@ -175,19 +175,3 @@ def _edges_of(quantiles: Sequence[float]) -> NDArray[np.float64] | None:
     # A value that many rows share is no end: what is equal to it lies in the middle.
     begin, low = np.nextafter([numbers[0] - margin, low], -np.inf)
     return np.array([begin, low, high, numbers[-1] + margin])
-
-
-def stability_index(reference: Sequence[float], values: Sequence[float], bins: int = 10) -> float:
-    """Return the population stability index of `values` against the quantiles of training data.
-
-    It is shown beside a finding and decides nothing: it rises where a fleet is younger, too.
-    """
-    numbers = np.asarray(reference, float)
-    cuts = np.unique(
-        np.interp(np.linspace(0, 1, bins + 1)[1:-1], np.linspace(0, 1, numbers.size), numbers)
-    )
-    found = np.bincount(np.searchsorted(cuts, np.asarray(values, float)), minlength=cuts.size + 1)
-    steps = np.interp(cuts, numbers, np.linspace(0, 1, numbers.size))
-    expected = np.clip(np.diff([0.0, *steps, 1.0]), 1e-4, None)
-    actual = np.clip(found / max(1, found.sum()), 1e-4, None)
-    return float(np.sum((actual - expected) * np.log(actual / expected)))

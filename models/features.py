@@ -308,17 +308,6 @@ class States:
         wear = (values[:, :, None] * self._wear).sum(axis=1)
         return np.concatenate([values, wear], axis=1)
 
-    def normal(self, slot: int) -> tuple[Floats, Floats]:
-        """Return a device's last values and its own normal, by channel, in the inputs' own units."""
-        channels = len(self.definition.channels)
-        rows = self._channels[slot]
-        scale, mean = self._spread, self._spread_mean
-        if len(self._centres) == 1:
-            scale, mean = self._scales[0], self._means[0]
-        last, base = rows[_LAST, :channels], rows[_BASE, :channels]
-        with np.errstate(invalid="ignore"):
-            return mean + last * scale, mean + base * scale
-
     def keep(self, slot: int) -> list[float]:
         """Return what is remembered of a device as plain numbers."""
         return [*self._device[slot].tolist(), *self._channels[slot].ravel().tolist()]

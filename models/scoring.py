@@ -40,7 +40,6 @@ class Scorer:
         self._oracle = Oracle(model.card, model.estimator)
         self._states = States(self.definition)
         self._slots: dict[str, int] = {}
-        self._free: list[int] = []
         self._at: list[float] = []
         """By slot, where the device's last reading stands on the axis."""
         self._scored: list[float] = []
@@ -163,14 +162,12 @@ class Scorer:
     def _slot(self, device: str) -> int:
         slot = self._slots.get(device)
         if slot is None:
-            slot = self._free.pop() if self._free else len(self._at)
-            if slot == len(self._at):
-                self._at.append(_NEVER)
-                self._scored.append(_NEVER)
-                self._observed.append(_NEVER)
-                self._said.append(None)
-                self._features.append(None)
-            self._slots[device] = slot
+            slot = self._slots[device] = len(self._at)
+            self._at.append(_NEVER)
+            self._scored.append(_NEVER)
+            self._observed.append(_NEVER)
+            self._said.append(None)
+            self._features.append(None)
         return slot
 
     def last(self, device: str) -> Prediction | None:
@@ -182,23 +179,6 @@ class Scorer:
         """Return what the last prediction of a device was made from, by `Definition.features`."""
         slot = self._slots.get(device)
         return None if slot is None else self._features[slot]
-
-    def normal(self, device: str) -> tuple[Floats, Floats] | None:
-        """Return a device's last values and its own normal, by channel, in the inputs' own units."""
-        slot = self._slots.get(device)
-        return (
-            None
-            if slot is None or not self.definition.time_constants
-            else self._states.normal(slot)
-        )
-
-    def forget(self, device: str) -> None:
-        """Forget a device that is no more."""
-        slot = self._slots.pop(device, None)
-        if slot is not None:
-            self._clear(slot)
-            self._observed[slot] = _NEVER
-            self._free.append(slot)
 
     def _clear(self, slot: int) -> None:
         self._at[slot] = self._scored[slot] = _NEVER

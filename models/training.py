@@ -104,7 +104,7 @@ def train(
     labels = label_rows(history, target)
     if target.kind == ANOMALY:
         return _make_detector(history, labels, target, inputs, name, seed, fingerprint)
-    _check_failures(history, labels, target)
+    _check_failures(labels, target)
     cap = cap or _round_cap(_CAP_PARTS * labels.life)
     task = _Task(target, labels, _want(target, labels, cap), _group(history, labels, target), seed)
     card = Card(
@@ -145,7 +145,7 @@ def _learn(
     return msgspec.structs.replace(definition, least_step=least_step)
 
 
-def _check_failures(history: History, labels: Labels, target: Target) -> None:
+def _check_failures(labels: Labels, target: Target) -> None:
     failed = len(np.unique(labels.lives[~np.isnan(labels.remaining)]))
     if failed < _FEWEST_FAILURES:
         message = (
@@ -157,7 +157,6 @@ def _check_failures(history: History, labels: Labels, target: Target) -> None:
     if target.kind == FAILURE and not np.any(labels.fails_within(target.horizon) == 0):
         message = "every row of the data is close to a failure: give rows of healthy times as well"
         raise ConfigurationError(message)
-    del history
 
 
 def _round_cap(cap: float) -> float:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.drift import SCORE, Drift, Finding, stability_index
+from models.drift import SCORE, Drift, Finding
 
 STEPS = np.linspace(0.0, 1.0, 101)
 CMAPSS = Path(__file__).parents[3] / "shared" / "data" / "cmapss"
@@ -95,13 +95,6 @@ def test_what_was_counted_outlives_a_restart_and_its_size_does_not_grow() -> Non
     assert second.snapshot() == whole.snapshot()
     assert second.findings() == whole.findings() != []
     assert len(str(second.snapshot())) < size + 20
-
-
-def test_the_stability_index_is_nothing_for_the_same_and_much_for_another() -> None:
-    noise = np.random.default_rng(5)
-    reference = quantiles(noise.normal(size=5_000))
-    assert stability_index(reference, noise.normal(size=2_000).tolist()) < 0.05
-    assert stability_index(reference, noise.normal(2.0, 1.0, 2_000).tolist()) > 1.0
 
 
 def test_a_finding_has_its_words() -> None:
