@@ -208,11 +208,12 @@ class Outbox:
                 # We have been told to stop meanwhile.
                 self._finish(Result(claim, NotBegun()))
 
-    def _drop(self, claimed: Collection[int]) -> None:
+    def _drop(self, claimed: Mapping[int, Claim]) -> None:
         """Have nothing in hand of what was not committed, as far as is known."""
         with self._lock:
-            for one in claimed:
-                del self._in_hand[one]
+            for one, claim in claimed.items():
+                if self._in_hand.get(one) is claim:
+                    del self._in_hand[one]
 
     def _take_back(self, claimed: Mapping[int, Claim]) -> None:
         """Have in hand again what has ended, since that could not be written."""

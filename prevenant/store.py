@@ -179,19 +179,22 @@ class Store:
         """
         session = Session(self._writing, expire_on_commit=False)
         is_committed = False
-        try:
-            with _unavailable_named(), session, self._order.taken(urgency), session.begin():
-                yield session
-                # One that its block has rolled back, as a dry run does, has nothing to tell.
-                if session.in_transaction():
-                    for last in session.info.get(_LAST, ()):
-                        last(session)
-                    if self.is_shared:
-                        self._notify(session)
-            is_committed = True
-        finally:
-            for committed, failed in session.info.get(_ENDINGS, ()):
-                (committed if is_committed else failed)()
+        with _unavailable_named(), session, self._order.taken(urgency):
+            try:
+                with session.begin():
+                    yield session
+                    # One that its block has rolled back, as a dry run does, has nothing to tell.
+                    if session.in_transaction():
+                        for last in session.info.get(_LAST, ()):
+                            last(session)
+                        if self.is_shared:
+                            self._notify(session)
+                is_committed = True
+            finally:
+                # Before the next writer's turn: it may be given the numbers of rows that were
+                # not written, and is to find nothing of ours under them.
+                for committed, failed in session.info.get(_ENDINGS, ()):
+                    (committed if is_committed else failed)()
         for name in session.info.get(_WAKES, ()):
             self.ring(name)
 

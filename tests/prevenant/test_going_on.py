@@ -16,7 +16,7 @@ from notify.templating import Templates
 from prevenant.clock import SystemClock
 from prevenant.crm.tables import Contact, RoleHolder
 from prevenant.domain import Severity, Transition
-from prevenant.store import Store
+from prevenant.store import Store, at_the_end
 from prevenant.stream.alarms import write_transition
 from prevenant.stream.writing import AlarmWriter
 from prevenant.tables import CASE_EVENTS, Alarm, CaseEvent
@@ -182,6 +182,48 @@ def test_what_is_not_committed_is_neither_begun_nor_in_hand(
     assert outbox._in_hand == {}
     assert _deliveries(store) == []
     assert shop.taken == []
+
+
+def test_who_is_given_the_numbers_of_what_was_not_committed_sends_once(
+    store: Store, outbox: Outbox, shop: Shop
+) -> None:
+    """The next writer waits for its turn while a transaction fails, and claims what it queues itself."""
+    is_sent, send = threading.Event(), shop.send
+
+    def wait_and_send(delivery: Delivery, message: Message) -> str:
+        is_sent.wait(30)
+        return send(delivery, message)
+
+    shop.send = wait_and_send  # type: ignore[method-assign]
+
+    def queue_another() -> None:
+        with store.write(_LIFE) as session:
+            _say(session, "another", _LIFE)
+            store.go_on(session, OUTBOX, _LIFE)
+
+    other = threading.Thread(target=queue_another)
+    given: list[bool] = []
+
+    def fail_to_queue() -> None:
+        with store.write(_MAJOR) as session:
+            _say(session, "refused", _MAJOR)
+            store.go_on(session, OUTBOX, _MAJOR)
+            at_the_end(session, failed=lambda: given.append(other.is_alive()))
+            other.start()
+            if not store.is_shared:
+                wait_until(lambda: store.is_wanted(_MAJOR), "the other writer")
+            raise ValueError("refused")
+
+    with pytest.raises(ValueError, match="refused"):
+        fail_to_queue()
+    other.join(30)
+    assert given == [True] or store.is_shared
+    (queued,) = _deliveries(store)
+    assert [*outbox._in_hand] == [queued.id]
+    assert outbox._turn(SystemClock().now()) == []
+    is_sent.set()
+    wait_until(lambda: len(outbox._results) == 1, "the attempt")
+    assert shop.taken == [queued.key]
 
 
 @pytest.mark.usefixtures("outbox")
