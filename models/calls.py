@@ -117,17 +117,15 @@ def _call_rows(target: Target, calls: Calls, lives: Lives) -> NDArray[np.intp]:
     _, first = np.unique(life, return_index=True)
     if is_over:
         return np.asarray(hits[first], np.intp)
-    found: list[int] = []
-    if not len(hits):
-        return hits
-    for begins, ends in zip(first, [*first[1:], len(hits)], strict=True):
-        times, here = lives.at[hits[begins:ends]], 0
+    ends = np.array([*first[1:], len(hits)])
+    is_lone = ends - first == 1
+    found: list[int] = hits[first[is_lone]].tolist()
+    for begins, over in zip(first[~is_lone], ends[~is_lone], strict=True):
+        times, here = lives.at[hits[begins:over]], 0
         while here < len(times):
             found.append(int(hits[begins + here]))
-            if times[-1] <= times[here] + calls.earliest:
-                break
             here = int(np.searchsorted(times, times[here] + calls.earliest, side="right"))
-    return np.array(found, np.intp)
+    return np.array(sorted(found), np.intp)
 
 
 def choose_calls(target: Target, window: tuple[float, float], lives: Lives) -> Calls:

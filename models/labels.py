@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from models.base import FAILURE, History, Target
+from models.base import FAILURE, REMAINING_LIFE, History, Target
 from models.inputs import Floats
 
 _NEAR, _FAR = 0.05, 0.4
@@ -35,6 +35,13 @@ class Labels:
         """Return 1 where a device fails within `horizon`, 0 where it does not, NaN where nobody knows."""
         fails = np.where(self.remaining <= horizon, 1.0, 0.0)
         return np.where(np.isnan(self.remaining) & (self.censored < horizon), np.nan, fails)
+
+    def wanted(self, target: Target, cap: float) -> Floats:
+        """Return what is to be predicted, by row; NaN where nobody knows. `cap` is of remaining life."""
+        if target.kind != REMAINING_LIFE:
+            return self.fails_within(target.horizon)
+        capped = np.minimum(self.remaining, cap)
+        return np.where(np.isnan(capped) & (self.censored >= cap), cap, capped)
 
 
 def label_rows(history: History, target: Target) -> Labels:

@@ -279,17 +279,16 @@ def check_fields(model: Model, history: History) -> None:
 
 
 def judge_on(model: Model, history: History) -> pd.DataFrame:
-    """Return what `model` says of each row, beside the truth, as `models.evaluation` wants it."""
+    """Return what `model` says of the rows whose future is known, beside the truth.
+
+    Columns as `Model.out_of_fold` has them. Rows too close to the end of a record are left out: a call
+    there is neither right nor wrong.
+    """
     said = predict(model, history)
     labels = label_rows(history, model.card.target)
-    truth = labels.fails_within(model.card.target.horizon)
-    if model.card.cap:
-        truth = np.minimum(labels.remaining, model.card.cap)
-        truth = np.where(
-            np.isnan(truth) & (labels.censored >= model.card.cap), model.card.cap, truth
-        )
-    said["truth"], said["life"], said["remaining"] = truth, labels.lives, labels.remaining
-    return said[said["prediction"].notna()].reset_index(drop=True)
+    said["truth"] = labels.wanted(model.card.target, model.card.cap)
+    said["life"], said["remaining"] = labels.lives, labels.remaining
+    return said[said["prediction"].notna() & said["truth"].notna()].reset_index(drop=True)
 
 
 __all__ = ["DetectorScorer", "Scorer", "judge_on", "make_scorer", "predict"]

@@ -105,8 +105,8 @@ def train(
     if target.kind == ANOMALY:
         return _make_detector(history, labels, target, inputs, name, seed, fingerprint)
     _check_failures(labels, target)
-    cap = cap or _round_cap(_CAP_PARTS * labels.life)
-    task = _Task(target, labels, _want(target, labels, cap), _group(history, labels, target), seed)
+    cap = (cap or _round_cap(_CAP_PARTS * labels.life)) if target.kind == REMAINING_LIFE else 0.0
+    task = _Task(target, labels, labels.wanted(target, cap), _group(history, labels, target), seed)
     card = Card(
         name, target, _learn(history, labels, target, inputs, least_step), fingerprint, time.time()
     )
@@ -146,6 +146,7 @@ def _learn(
 
 
 def _check_failures(labels: Labels, target: Target) -> None:
+    """Raise ConfigurationError where there is too little to learn from, and to judge by."""
     failed = len(np.unique(labels.lives[~np.isnan(labels.remaining)]))
     if failed < _FEWEST_FAILURES:
         message = (
@@ -154,7 +155,23 @@ def _check_failures(labels: Labels, target: Target) -> None:
             "`anomaly` model, which needs none"
         )
         raise ConfigurationError(message)
-    if target.kind == FAILURE and not np.any(labels.fails_within(target.horizon) == 0):
+    if target.kind == REMAINING_LIFE and labels.life <= 0:
+        message = (
+            "each device has one row, so that nothing is known of how long it lasts: give rows from "
+            "before the failures, or say which rows failed with --failures and predict `failure now`"
+        )
+        raise ConfigurationError(message)
+    if target.kind != FAILURE:
+        return
+    fails = labels.fails_within(target.horizon)
+    seen = len(np.unique(labels.lives[fails == 1]))
+    if seen < _FEWEST_FAILURES:
+        message = (
+            f"{seen} of {failed} failures have a row within the horizon before them, and at least "
+            f"{_FEWEST_FAILURES} are needed: choose a longer horizon, or give rows closer to the failures"
+        )
+        raise ConfigurationError(message)
+    if not np.any(fails == 0):
         message = "every row of the data is close to a failure: give rows of healthy times as well"
         raise ConfigurationError(message)
 
@@ -165,13 +182,6 @@ def _round_cap(cap: float) -> float:
         return 1.0
     step = 10.0 ** np.floor(np.log10(cap)) / 20.0
     return float(np.round(cap / step) * step)
-
-
-def _want(target: Target, labels: Labels, cap: float) -> Floats:
-    if target.kind == REMAINING_LIFE:
-        capped = np.minimum(labels.remaining, cap)
-        return np.where(np.isnan(capped) & (labels.censored >= cap), cap, capped)
-    return labels.fails_within(target.horizon)
 
 
 def _group(history: History, labels: Labels, target: Target) -> NDArray[np.intp]:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from models.base import CYCLES, FAILURE, REMAINING_LIFE, SECONDS, Card, History, Target
+from models.evaluation import evaluate_predictions
 from models.labels import label_rows
 from models.scoring import Scorer, judge_on, make_scorer, predict
 from models.training import Model, train
@@ -173,3 +174,28 @@ def test_an_overhauled_machine_begins_again(model: Model) -> None:
     assert said[-len(alone) :] == alone
     late = Reading("press", "", "x", moment - 900.0, moment, values_type(*row[2:], 1.0))
     assert scorer.score([late]) == [said[-1]]
+
+
+def test_a_failure_model_is_judged_on_other_data_by_what_is_known_there() -> None:
+    horizon = 6 * 3600.0
+    model = train(repaired_machine(), target=Target(FAILURE, SECONDS, horizon))
+    assert model.card.cap == 0
+    other = repaired_machine(4, seed=77)
+    said = judge_on(model, other)
+    assert set(said["truth"]) == {0.0, 1.0}
+    cut = other.rows[other.rows["at"] < other.failures["failed_at"].iloc[-1] - 1800]
+    known = judge_on(model, History(cut, other.failures.iloc[:-1], SECONDS))
+    assert known["at"].max() <= cut["at"].max() - horizon
+    assert evaluate_predictions(model.card, known).failures == 3
+
+
+def test_lone_rows_tell_nothing_of_how_long_a_device_lasts() -> None:
+    rows = wearing_machines(8).rows.groupby("device").tail(1).reset_index(drop=True)
+    ends = rows[["device", "at"]].rename(columns={"at": "failed_at"})
+    with pytest.raises(ConfigurationError, match="each device has one row"):
+        train(History(rows, ends, CYCLES))
+
+
+def test_a_horizon_in_which_no_row_lies_is_refused_with_the_remedy() -> None:
+    with pytest.raises(ConfigurationError, match="0 of 6 failures have a row within the horizon"):
+        train(repaired_machine(), target=Target(FAILURE, SECONDS, 60.0))
