@@ -36,6 +36,9 @@ _HIGH, _LOW, _BASE, _ROUGH, _LAST = range(_SUMS, _SUMS + 5)
 _ROWS = _LAST + 1
 _AT, _FIRST, _COUNT, _WEIGHT = 0, 1, 2, 3
 _DECIMALS = 6
+_OUT_OF_MEASURE = 10.0
+"""So many spreads from the mean a value says that it is far off, and no more than that."""
+_TINY = 1e-9
 _START = 5.0
 """Steps added to an age that something is divided by: the first steps of a device say little of a rate."""
 
@@ -147,9 +150,11 @@ class Definition(msgspec.Struct, frozen=True, dict=True):
         """Return the channels of rows of values, each in the order of `fields`; NaN where missing."""
         if self.is_plain:
             try:
-                return np.array(rows, float)
+                channels = np.array(rows, float)
             except (TypeError, ValueError):
-                return np.array([[_number(value) for value in row] for row in rows], float)
+                channels = np.array([[_number(value) for value in row] for row in rows], float)
+            channels[np.isinf(channels)] = np.nan
+            return channels
         columns = {
             name: np.array(values, object)
             for name, values in zip(self.fields, zip(*rows, strict=True), strict=True)
@@ -289,10 +294,14 @@ class States:
         return np.where(first, 1.0 / count, later)
 
     def _normalise(self, channels: Floats) -> Floats:
-        if len(self._centres) == 1:
-            return np.asarray((channels - self._means[0]) / self._scales[0])
-        regime = self.regimes(channels)
-        return np.asarray((channels - self._means[regime]) / self._scales[regime])
+        """Return channels in units of their spread; what is out of all measure is held at its edge.
+
+        A sensor that says 1e30 once would otherwise stay in every mean for good.
+        """
+        regime = self.regimes(channels) if len(self._centres) > 1 else 0
+        values = (channels - self._means[regime]) / self._scales[regime]
+        held: Floats = np.minimum(np.maximum(values, -_OUT_OF_MEASURE), _OUT_OF_MEASURE)
+        return held
 
     def regimes(self, channels: Floats) -> NDArray[np.intp]:
         """Return in which regime each row is: the nearest, by what is known of it."""
@@ -325,9 +334,6 @@ class States:
         """Free a slot."""
         self._device[slot] = 0.0
         self._channels[slot] = 0.0
-
-
-_TINY = 1e-9
 
 
 def _number(value: Any) -> float:

@@ -11,7 +11,7 @@ from models.inputs import Floats
 
 _NEAR, _FAR = 0.05, 0.4
 """Parts of a life: so near its end wear shows, and so far from it, it does not yet."""
-_RUN_TO_FAILURE = 0.9
+_RUN_TO_FAILURE, _FEWEST = 0.9, 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +83,3 @@ def label_rows(history: History, target: Target) -> Labels:
         near, far = remaining <= _NEAR * life, remaining > _FAR * life
     whole = len(places) > 0 and is_whole >= _RUN_TO_FAILURE * len(places) and ends >= _FEWEST
     return Labels(remaining, censored, lives, life, whole, near, far)
-
-
-_FEWEST = 5

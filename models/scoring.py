@@ -22,6 +22,7 @@ from prevenant.domain import Reading
 from prevenant.errors import ConfigurationError
 
 _NEVER = -np.inf
+_AT_ONCE = 4_096
 _CYCLE = "cycle"
 """A field of this name says which cycle a reading is of, where a model counts cycles."""
 
@@ -45,6 +46,8 @@ class Scorer:
         self._scored: list[float] = []
         self._observed: list[float] = []
         """By slot, when the device's newest reading was observed, where the model counts cycles."""
+        self._counted: list[float] = []
+        """By slot, how many readings there were, or which cycle the newest one was of."""
         self._said: list[Prediction | None] = []
         self._features: list[Floats | None] = []
         fields = self.definition.fields
@@ -81,49 +84,33 @@ class Scorer:
         observed: Sequence[float] | None = None,
     ) -> list[Prediction | None]:
         said: list[Prediction | None] = [None] * len(devices)
-        waiting = list(range(len(devices)))
-        while waiting:
-            taken: dict[int, int] = {}
-            rest = []
-            for index in waiting:
-                slot = self._slot(devices[index])
-                if slot in taken:
-                    rest.append(index)
-                    continue
-                taken[slot] = index
-            if observed is not None:
-                self._begin_again(taken, places, observed)
-            self._tick(taken, places, rows, said)
-            waiting = rest
+        ticks: list[dict[int, int]] = []
+        turns: dict[int, int] = {}
+        for index, device in enumerate(devices):
+            slot = self._slot(device)
+            turn = turns[slot] = turns.get(slot, -1) + 1
+            if turn == len(ticks):
+                ticks.append({})
+            ticks[turn][slot] = index
+        for tick in ticks:
+            self._tick(tick, places, rows, observed, said)
         return said
-
-    def _begin_again(
-        self, taken: dict[int, int], places: Sequence[float | None], observed: Sequence[float]
-    ) -> None:
-        """Forget what was known of devices whose count of cycles starts again: they were overhauled."""
-        for slot, index in taken.items():
-            place, last = places[index], self._at[slot]
-            if observed[index] <= self._observed[slot]:
-                continue
-            self._observed[slot] = observed[index]
-            if place is not None and place < last / 2:
-                self._clear(slot)
 
     def _tick(
         self,
         taken: dict[int, int],
         places: Sequence[float | None],
         rows: Sequence[Sequence[Any]],
+        observed: Sequence[float] | None,
         said: list[Prediction | None],
     ) -> None:
         """Take one reading of each of several devices."""
         least = self.definition.least_step
         slots, at, chosen = [], [], []
         for slot, index in taken.items():
-            place, last = places[index], self._at[slot]
-            if place is None:
-                place = 1.0 if last == _NEVER else last + 1.0
-            if place - last >= least and place > last:
+            place = self._count(slot, places[index], None if observed is None else observed[index])
+            last = self._at[slot]
+            if place is not None and place > last and place >= last + least:
                 slots.append(slot)
                 at.append(place)
                 chosen.append(rows[index])
@@ -134,6 +121,24 @@ class Scorer:
             self._ask(slots, at, features)
         for slot, index in taken.items():
             said[index] = self._said[slot]
+
+    def _count(self, slot: int, place: float | None, observed: float | None) -> float | None:
+        """Return where a reading stands on the axis; None where an older one is counted no more.
+
+        `place` is where it says so itself; without it, it is one after the device's last. Where a count of
+        cycles begins again, the device was overhauled, and what was known of it is forgotten.
+        """
+        if observed is not None:
+            is_late = observed <= self._observed[slot]
+            self._observed[slot] = max(observed, self._observed[slot])
+            if place is None and is_late:
+                return None
+            if place is not None and not is_late and place < self._at[slot] / 2:
+                self._clear(slot)
+        if place is None:
+            place = self._counted[slot] + 1.0
+        self._counted[slot] = max(place, self._counted[slot])
+        return place
 
     def _ask(self, slots: Sequence[int], at: Sequence[float], features: Floats) -> None:
         """Predict for the devices whose last prediction is too old."""
@@ -166,6 +171,7 @@ class Scorer:
             self._at.append(_NEVER)
             self._scored.append(_NEVER)
             self._observed.append(_NEVER)
+            self._counted.append(0.0)
             self._said.append(None)
             self._features.append(None)
         return slot
@@ -183,6 +189,7 @@ class Scorer:
     def _clear(self, slot: int) -> None:
         self._at[slot] = self._scored[slot] = _NEVER
         self._said[slot] = self._features[slot] = None
+        self._counted[slot] = 0.0
         self._states.forget(slot)
 
     def snapshot(self) -> dict[str, list[Any]]:
@@ -194,6 +201,7 @@ class Scorer:
                 self._at[slot],
                 self._scored[slot],
                 self._observed[slot],
+                self._counted[slot],
                 None if said is None else [said.value, said.low, said.high, said.at],
                 None if row is None else row.tolist(),
                 self._states.keep(slot),
@@ -206,9 +214,10 @@ class Scorer:
         Raises ValueError where it is of another definition; then nothing has changed.
         """
         fresh = Scorer(self.model, self.score_every)
-        for device, (at, scored, observed, said, row, state) in kept.items():
+        for device, (at, scored, observed, counted, said, row, state) in kept.items():
             slot = fresh._slot(device)
             fresh._at[slot], fresh._scored[slot], fresh._observed[slot] = at, scored, observed
+            fresh._counted[slot] = counted
             fresh._said[slot] = None if said is None else Prediction(*said)
             fresh._features[slot] = None if row is None else np.array(row, float)
             fresh._states.take(slot, state)
@@ -245,9 +254,6 @@ class Scorer:
                 "high": [np.nan if one is None else one.high for one in said],
             }
         )
-
-
-_AT_ONCE = 4_096
 
 
 def make_scorer(model: Model, score_every: float = 0.0) -> Scorer | DetectorScorer:

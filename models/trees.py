@@ -24,6 +24,8 @@ MOST_LEAVES = 8
 """Leaves of a tree; its comparisons, one fewer, are the bits of a place in its table."""
 
 
+_AT_ONCE = 2_048
+
 _EXACT = (GradientBoostingClassifier, GradientBoostingRegressor)
 _BINNED = (HistGradientBoostingClassifier, HistGradientBoostingRegressor)
 
@@ -64,6 +66,15 @@ class Trees:
 
     def ask(self, rows: Floats) -> Floats:
         """Return the sum of the trees for rows (n, features) -> (n,)."""
+        if len(rows) <= _AT_ONCE:
+            return self._ask(rows)
+        # What is compared is a thousand times as much as what is said.
+        parts = [
+            self._ask(rows[begin : begin + _AT_ONCE]) for begin in range(0, len(rows), _AT_ONCE)
+        ]
+        return np.concatenate(parts)
+
+    def _ask(self, rows: Floats) -> Floats:
         compared: NDArray[Any] = rows.astype(np.float32) if self._is_single else rows
         outcomes = compared.take(self._columns, axis=1) <= self._thresholds
         places = outcomes @ self._weights

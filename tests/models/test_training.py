@@ -199,3 +199,48 @@ def test_lone_rows_tell_nothing_of_how_long_a_device_lasts() -> None:
 def test_a_horizon_in_which_no_row_lies_is_refused_with_the_remedy() -> None:
     with pytest.raises(ConfigurationError, match="0 of 6 failures have a row within the horizon"):
         train(repaired_machine(), target=Target(FAILURE, SECONDS, 60.0))
+
+
+@pytest.mark.parametrize("has_cycle", [True, False])
+def test_where_readings_are_passed_over_the_stream_says_what_predict_says(
+    history: History, model: Model, *, has_cycle: bool
+) -> None:
+    definition = msgspec.structs.replace(model.card.definition, least_step=3.0)
+    thinned = Model(msgspec.structs.replace(model.card, definition=definition), model.estimator)
+    readings = readings_of(history)
+    if has_cycle:
+        fields = (*(FieldType(name, float) for name in history.fields), FieldType("cycle", float))
+        values_type = DeviceType("press", "a/{site}/{device}", fields).values_type
+        at = history.rows["at"].tolist()
+        readings = [
+            msgspec.structs.replace(
+                one, values=values_type(*msgspec.structs.astuple(one.values), cycle)
+            )
+            for one, cycle in zip(readings, at, strict=True)
+        ]
+    said = Scorer(thinned).score(readings)
+    table = predict(thinned, history)
+    assert [one.value if one else None for one in said] == table["prediction"].tolist()
+    assert len({one.at for one in said if one and one.at < 40}) == 13
+
+
+def test_an_older_reading_counts_as_no_cycle(history: History, model: Model) -> None:
+    readings = readings_of(history)[:40]
+    late = msgspec.structs.replace(readings[3], observed_at=2.5)
+    assert (
+        Scorer(model).score([*readings[:20], late, *readings[20:]])[21:]
+        == (Scorer(model).score(readings)[20:])
+    )
+
+
+@pytest.mark.parametrize("broken", [1e30, -9999.0, float("inf"), float("nan")])
+def test_one_impossible_value_is_soon_forgotten(
+    history: History, model: Model, broken: float
+) -> None:
+    readings = [one for one in readings_of(history) if one.device_id == "m03"]
+    wrong = type(readings[0].values)(7.0, broken, *msgspec.structs.astuple(readings[0].values)[2:])
+    hurt = [*readings]
+    hurt[20] = msgspec.structs.replace(readings[20], values=wrong)
+    said, sound = Scorer(model).score(hurt), Scorer(model).score(readings)
+    off = [abs(one.value - two.value) for one, two in zip(said, sound, strict=True) if one and two]
+    assert max(off[-15:]) < 4, "18 where nothing holds it"
