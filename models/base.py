@@ -101,7 +101,9 @@ class Card(msgspec.Struct, frozen=True):
     """Of `failure`: slope and intercept of the log-odds (Platt 1999)."""
     calls: Calls | None = None
     metrics: dict[str, float | None] = {}
-    """Out of fold, by device."""
+    """Out of fold."""
+    judged_by: str = "device"
+    """What stood on one side of each fold alone: a `device`, or a `life` where few devices failed."""
     reference: dict[str, list[float]] = {}
     """By field, and under the empty name for the prediction: quantiles in training, at equal steps."""
     missing: dict[str, float] = {}

@@ -20,7 +20,7 @@ from models.trees import MOST_LEAVES, Trees
 
 INTERVAL = 0.9
 _DECIMALS = 6
-_LEVELS = 10
+_LEVELS, _ROWS_OF_A_LEVEL = 10, 20
 _MANY_ROWS = 5_000
 _FEW_FEATURES, _MANY_FEATURES = 16, 60
 _EXACT_ROWS = 20_000
@@ -72,17 +72,11 @@ class Oracle:
     def __init__(self, card: Card, estimator: Any) -> None:
         self._card = card
         self._trees = Trees(estimator)
-        self._levels = np.array(card.levels, float)
-        self._lows, self._highs = np.array(card.lows, float), np.array(card.highs, float)
 
     def ask(self, features: Floats) -> Answers:
         """Return what is said of rows of features."""
         value = settle(self._card, self._trees.ask(features))
-        if not len(self._levels):
-            return Answers(value, value, value)
-        low = np.minimum(value, np.interp(value, self._levels, self._lows))
-        high = np.maximum(value, np.interp(value, self._levels, self._highs))
-        return Answers(value, low, high)
+        return Answers(value, *bound(self._card, value))
 
 
 def settle(card: Card, raw: Floats) -> Floats:
@@ -107,29 +101,32 @@ def calibrate(raw: Floats, fails: Floats) -> tuple[float, float]:
 
 
 def find_life_intervals(
-    value: Floats, truth: Floats
+    value: Floats, truth: Floats, lives: NDArray[np.intp]
 ) -> tuple[list[float], list[float], list[float]]:
     """Return levels of predictions, and at each the ends of where the truth lay nine times in ten.
 
     Residuals out of fold, by level of prediction: Mondrian split conformal prediction (Vovk et al. 2005).
+    Rows of one life say nearly the same, so that lives are counted where few were seen.
     """
-    edges = np.unique(np.quantile(value, np.linspace(0, 1, _LEVELS + 1)))
-    if len(edges) < 3:  # noqa: PLR2004  one level
-        edges = np.array([value.min() - 1.0, value.max() + 1.0])
-    place = np.clip(np.searchsorted(edges, value, side="right") - 1, 0, len(edges) - 2)
     levels, lows, highs = [], [], []
-    for number in range(len(edges) - 1):
-        own = place == number
-        if own.sum() < _LEVELS:
-            continue
-        rest = truth[own] - value[own]
-        count = len(rest)
+    order = np.argsort(value, kind="stable")
+    for own in np.array_split(order, max(1, min(_LEVELS, len(value) // _ROWS_OF_A_LEVEL))):
+        rest, count = truth[own] - value[own], len(np.unique(lives[own]))
         outer = min(1.0, (1 + INTERVAL) / 2 * (count + 1) / count)
         level = float(value[own].mean())
         levels.append(level)
         lows.append(max(0.0, level + float(np.quantile(rest, 1 - outer))))
         highs.append(level + float(np.quantile(rest, outer)))
     return levels, np.maximum.accumulate(lows).tolist(), np.maximum.accumulate(highs).tolist()
+
+
+def bound(card: Card, value: Floats) -> tuple[Floats, Floats]:
+    """Return the ends of the intervals of predictions, as the card's levels have them."""
+    if not card.levels:
+        return value, value
+    low = np.minimum(value, np.interp(value, card.levels, card.lows))
+    high = np.maximum(value, np.interp(value, card.levels, card.highs))
+    return low, high
 
 
 def find_chance_intervals(
@@ -141,7 +138,7 @@ def find_chance_intervals(
     """
     order = np.argsort(value, kind="stable")
     levels, lows, highs = [], [], []
-    for own in np.array_split(order, min(_LEVELS, max(1, len(order) // 20))):
+    for own in np.array_split(order, max(1, min(_LEVELS, len(order) // _ROWS_OF_A_LEVEL))):
         count = len(np.unique(lives[own]))
         level, share = float(value[own].mean()), float(fails[own].mean())
         low, high = _wilson(share, count)

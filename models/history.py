@@ -4,6 +4,7 @@ Every problem is found at once. What can be left out is left out and said; what 
 """
 
 import re
+import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from keyword import iskeyword
@@ -216,7 +217,8 @@ def _fields(
 
 def _as_field(sheet: Sheet, name: str, taken: Collection[str], found: Findings) -> str:
     """Return a column's name as arithmetic and the rule book can have it: `Torque [Nm]` is Torque_Nm."""
-    plain = "_".join(re.findall(r"\w+", name)) or "field"
+    # As Python has it, a micro sign is the letter mu, and a raised 3 is a 3.
+    plain = "_".join(re.findall(r"\w+", unicodedata.normalize("NFKC", name))) or "field"
     if not plain.isidentifier() or iskeyword(plain) or plain == "at":
         plain = f"{plain}_" if plain.isidentifier() else f"_{plain}"
     while plain in taken:

@@ -17,7 +17,13 @@ from models.training import Model
 _MOST_ROWS = 200_000
 _ROWS_MADE = 20_000
 _ROWS_ASKED = 150
-OUT_OF_FOLD = "out of fold: each device was judged by a model that had seen nothing of it"
+OUT_OF_FOLD = {
+    "device": "out of fold: each device was judged by a model that had seen nothing of it",
+    "life": (
+        "out of fold: each life, up to a failure, was judged by a model that had seen nothing of it, "
+        "but other lives of the device, since few devices failed"
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +47,7 @@ class Judged:
     costs: Costs
     notes: Sequence[str] = ()
     """What was said while the data was read."""
-    where: str = OUT_OF_FOLD
+    where: str = OUT_OF_FOLD["device"]
     """What the figures are of."""
 
 
@@ -51,7 +57,8 @@ def judge_training(model: Model, history: History, costs: Costs, notes: Sequence
     if said is None:
         return Judged(None, None, {}, costs, notes, "none: a detector learns in the stream")
     evaluation = evaluate_predictions(model.card, said, model.chosen)
-    return Judged(evaluation, said, _weigh_inputs(model, history), costs, notes)
+    where = OUT_OF_FOLD[model.card.judged_by]
+    return Judged(evaluation, said, _weigh_inputs(model, history), costs, notes, where)
 
 
 def judge_data(

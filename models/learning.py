@@ -92,7 +92,7 @@ def learn_definition(
 
 def _choose_inputs(history: History, *, has_past: bool) -> list[str]:
     """Return the fields; where devices have no past, also what two of them make together."""
-    fields = [name for name in history.fields if name.isidentifier()]
+    fields = history.fields
     if has_past:
         return fields
     numbers = [

@@ -14,6 +14,7 @@ Progress = Callable[[float, str], None]
 """Is told how much is done, 0 to 1, and what is being done."""
 
 _TOLD_EVERY = 2_000
+_LONG_GAP = 3.0
 
 
 def make_rows(
@@ -50,8 +51,10 @@ def thin(history: History, most: int) -> tuple[History, float]:
     rows = history.rows
     if len(rows) <= most:
         return history, 0.0
-    spans = rows.groupby("device", sort=False)["at"].agg(lambda one: one.iloc[-1] - one.iloc[0])
-    least = float(spans.sum()) / most
+    gaps = rows["at"].diff()[rows["device"].eq(rows["device"].shift())].to_numpy(float)
+    # Where a device says nothing for long, there are no rows to pass over.
+    usual = _LONG_GAP * float(np.median(gaps)) if len(gaps) else 0.0
+    least = float(np.minimum(gaps, usual).sum()) / most
     kept = np.concatenate(
         [
             where[counted_readings(group.to_numpy(float), least)]

@@ -25,6 +25,7 @@ from models.base import (
 )
 from models.calls import Lives, choose_calls
 from models.estimators import (
+    bound,
     calibrate,
     find_chance_intervals,
     find_life_intervals,
@@ -103,6 +104,7 @@ def train(
     history, least_step = thin(history, _MOST_ROWS)
     labels = label_rows(history, target)
     if target.kind == ANOMALY:
+        target = msgspec.structs.replace(target, unit=history.unit)
         return _make_detector(history, labels, target, inputs, name, seed, fingerprint)
     _check_failures(labels, target)
     cap = (cap or _round_cap(_CAP_PARTS * labels.life)) if target.kind == REMAINING_LIFE else 0.0
@@ -110,7 +112,10 @@ def train(
     card = Card(
         name, target, _learn(history, labels, target, inputs, least_step), fingerprint, time.time()
     )
-    card = msgspec.structs.replace(card, cap=cap, seed=seed)
+    by_life = task.groups is labels.lives
+    card = msgspec.structs.replace(
+        card, cap=cap, seed=seed, judged_by="life" if by_life else "device"
+    )
     raw = _ask_out_of_fold(task, history, inputs, tell)
     card = _settle_card(card, task, raw, history, window)
     tell(0.85, "learning from everything")
@@ -234,19 +239,11 @@ def _tell_part(tell: Progress, what: str, begins: float, length: float, done: fl
 
 def _only(history: History, task: _Task, chosen: NDArray[np.intp]) -> tuple[History, Labels]:
     """Return the groups that may be learned from, and their labels."""
-    groups = np.isin(task.groups, np.unique(task.groups[chosen]))
-    labels, index = task.labels, np.flatnonzero(groups)
-    part = Labels(
-        labels.remaining[index],
-        labels.censored[index],
-        labels.lives[index],
-        labels.life,
-        labels.is_run_to_failure,
-        labels.near[index],
-        labels.far[index],
-    )
-    rows = history.rows.iloc[index].reset_index(drop=True)
-    return History(rows, history.failures, history.unit), part
+    index = np.flatnonzero(np.isin(task.groups, np.unique(task.groups[chosen])))
+    rows, failures = history.rows.iloc[index].reset_index(drop=True), history.failures
+    own = failures["device"].isin(rows["device"].unique())
+    part = History(rows, failures[own].reset_index(drop=True), history.unit)
+    return part, label_rows(part, task.target)
 
 
 def _fit(task: _Task, rows: Floats, mask: NDArray[np.bool_]) -> Any:
@@ -282,22 +279,19 @@ def _settle_card(
     """Return the card with calibration, intervals and calls, all from answers out of fold."""
     asked = ~np.isnan(raw)
     wanted, lives = task.wanted[asked], task.labels.lives[asked]
-    if task.target.kind == REMAINING_LIFE:
-        value = settle(card, raw[asked])
-        levels = find_life_intervals(value, wanted)
-    else:
-        calibration = calibrate(raw[asked], wanted)
-        card = msgspec.structs.replace(card, calibration=calibration)
-        value = settle(card, raw[asked])
-        levels = find_chance_intervals(value, wanted, lives)
-    rest = task.labels.remaining[asked]
+    if task.target.kind == FAILURE:
+        card = msgspec.structs.replace(card, calibration=calibrate(raw[asked], wanted))
+    value = settle(card, raw[asked])
     at = history.rows["at"].to_numpy(float)[asked]
-    calls = choose_calls(
-        task.target, window or usual_window(task), Lives.cut(at, value, rest, lives)
-    )
-    return msgspec.structs.replace(
-        card, levels=levels[0], lows=levels[1], highs=levels[2], calls=calls
-    )
+    said = Lives.cut(at, value, task.labels.remaining[asked], lives)
+    calls = choose_calls(task.target, window or usual_window(task), said)
+    return msgspec.structs.replace(_with_intervals(card, value, wanted, lives), calls=calls)
+
+
+def _with_intervals(card: Card, value: Floats, wanted: Floats, lives: NDArray[np.intp]) -> Card:
+    find = find_life_intervals if card.target.kind == REMAINING_LIFE else find_chance_intervals
+    levels, lows, highs = find(value, wanted, lives)
+    return msgspec.structs.replace(card, levels=levels, lows=lows, highs=highs)
 
 
 def usual_window(task: _Task) -> tuple[float, float]:
@@ -332,11 +326,13 @@ def _cross_chosen_calls(
 def _tabulate(card: Card, task: _Task, raw: Floats, history: History) -> pd.DataFrame:
     """Return what was said of each row out of fold, and what came true; the index is the row's place."""
     asked = np.flatnonzero(~np.isnan(raw))
-    value = settle(card, raw[asked])
-    low, high = value, value
-    if card.levels:
-        low = np.minimum(value, np.interp(value, card.levels, card.lows))
-        high = np.maximum(value, np.interp(value, card.levels, card.highs))
+    value, lives = settle(card, raw[asked]), task.labels.lives[asked]
+    low, high = value.copy(), value.copy()
+    for _, judged in split_folds(task):
+        own = np.isin(asked, judged)
+        # A device's own residuals are not to say how far off it may be.
+        others = _with_intervals(card, value[~own], task.wanted[asked[~own]], lives[~own])
+        low[own], high[own] = bound(others, value[own])
     rows = history.rows.iloc[asked]
     return pd.DataFrame(
         {
@@ -346,7 +342,7 @@ def _tabulate(card: Card, task: _Task, raw: Floats, history: History) -> pd.Data
             "prediction": value,
             "low": low,
             "high": high,
-            "life": task.labels.lives[asked],
+            "life": lives,
             "remaining": task.labels.remaining[asked],
         },
         index=asked,

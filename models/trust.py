@@ -14,9 +14,6 @@ import numpy as np
 TRUSTED = (
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
     "sklearn.tree._tree.Tree",
-    "sklearn.calibration._CalibratedClassifier",
-    "sklearn.calibration._SigmoidCalibration",
-    "sklearn.utils._bunch.Bunch",
 )
 """Types beyond those that skops trusts; nothing else is ever built."""
 

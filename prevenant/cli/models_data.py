@@ -191,7 +191,8 @@ def read_data(
             failures,
             unit=unit,
             kinds=asked.kinds,
-            run_to_failure=run_to_failure,
+            # What speaks in the journal is alive: its last reading is no failure.
+            run_to_failure=False,
             visits=visits,
         )
 

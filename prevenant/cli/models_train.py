@@ -85,7 +85,8 @@ def train_model(  # noqa: PLR0913  a command has as many options as it needs
             seed=seed,
             progress=progress,
         )
-    out.print(f"trained in {time.monotonic() - started:.0f} s; cross-validated by device:")
+    seconds, unit = time.monotonic() - started, model.card.judged_by
+    out.print(f"trained in {seconds:.0f} s; cross-validated by {unit}:", markup=False)
     for line in describe_figures(model.card.metrics, target):
         out.print(f"  {line}", markup=False)
     notes = [str(note) for note in loaded.notes]

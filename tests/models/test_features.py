@@ -100,7 +100,9 @@ def test_a_steady_rise_has_its_slope_whatever_the_intervals(definition: Definiti
     random = np.random.default_rng(1)
     at = np.cumsum(random.uniform(0.2, 2.0, 200))
     for moment in at:
-        features = states.update(slot, np.array([moment]), np.array([[60.0 + 0.05 * moment, 5.0, 0.0]]))
+        features = states.update(
+            slot, np.array([moment]), np.array([[60.0 + 0.05 * moment, 5.0, 0.0]])
+        )
     slope = features[0, names.index("heat.slope_24")] / definition.time_constants[3]
     assert slope == pytest.approx(0.05 / scale, rel=1e-3)
 
@@ -152,6 +154,13 @@ def test_time_constants_follow_the_horizon_where_one_machine_is_repaired() -> No
     assert definition.step == 600
     assert definition.time_constants[0] == pytest.approx(1800)
     assert definition.baseline_time_constant > definition.time_constants[-1]
+
+
+def test_bursts_are_not_thinned_away() -> None:
+    rows = [pd.DataFrame({"at": week * 604_800.0 + np.arange(3600.0)}) for week in range(8)]
+    burst = pd.concat(rows, ignore_index=True).assign(device="pump", heat=1.0)
+    history = History(burst[["device", "at", "heat"]], pd.DataFrame(), "seconds")
+    assert 4_000 < len(thin(history, 10_000)[0].rows) <= 10_008
 
 
 def test_long_records_are_thinned_as_the_stream_passes_readings_over() -> None:

@@ -244,3 +244,17 @@ def test_one_impossible_value_is_soon_forgotten(
     said, sound = Scorer(model).score(hurt), Scorer(model).score(readings)
     off = [abs(one.value - two.value) for one, two in zip(said, sound, strict=True) if one and two]
     assert max(off[-15:]) < 4, "18 where nothing holds it"
+
+
+def test_the_interval_holds_for_machines_that_were_not_there(model: Model) -> None:
+    said = judge_on(model, wearing_machines(60, seed=41))
+    held = (said["low"] <= said["truth"]) & (said["truth"] <= said["high"])
+    assert held.mean() > 0.87
+    assert (said["high"] - said["low"]).median() < 60
+
+
+def test_few_rows_have_a_wide_interval_and_not_none() -> None:
+    model = train(wearing_machines(2))
+    said = judge_on(model, wearing_machines(6, seed=9))
+    held = (said["low"] <= said["truth"]) & (said["truth"] <= said["high"])
+    assert held.mean() > 0.5

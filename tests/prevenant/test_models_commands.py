@@ -227,6 +227,17 @@ def test_the_journal_is_data_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert "version 1 of cold is active" in shown.output
     with pytest.raises(ConfigurationError, match="did you mean 'fridge'"):
         run("train", "cold", "--data", "journal", "--on", "frige")
+    with pytest.raises(ConfigurationError, match="the data shows 0 failures"):
+        run(
+            "train",
+            "cold",
+            "--data",
+            "journal",
+            "--on",
+            "fridge",
+            "--predicts",
+            "failure within 24h",
+        )
 
 
 def test_what_is_unusual_is_predicted_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,3 +251,29 @@ def test_what_is_unusual_is_predicted_too(tmp_path: Path, monkeypatch: pytest.Mo
     assert said["prediction"].between(0, 1).all()
     with pytest.raises(ConfigurationError, match="prevenant models predict odd"):
         run("evaluate", "odd", "--data", "engines.csv")
+
+
+def test_a_failure_model_is_judged_on_the_next_month(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, devices in (("now", 8), ("next", 6)):
+        rows, failures = made_fridges(devices, days=12)
+        rows.to_csv(f"{name}.csv", index=False)
+        failures.to_csv(f"{name}-failed.csv", index=False)
+    options = ("--data", "now.csv", "--failures", "now-failed.csv")
+    run("train", "cold", *options, "--predicts", "failure within 24h")
+    shown = run("evaluate", "cold", "--data", "next.csv", "--failures", "next-failed.csv")
+    assert "Brier score" in shown.output
+    assert shown.exit_code == 0
+
+
+def test_columns_with_other_signs_are_learned_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    engines = made_engines(8).rename(columns={"heat": "vibration µm", "flow": "flow m³"})
+    engines.to_csv("engines.csv", index=False)
+    run("train", "part", "--data", "engines.csv")
+    listens = json.loads(run("show", "part", "--json").output)["definition"]["inputs"]
+    assert {"vibration_μm", "flow_m3"} <= {one["text"] for one in listens}
