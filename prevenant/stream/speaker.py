@@ -5,7 +5,8 @@ nothing, from that very batch on: its fields are unknown, and the rules go by th
 follows from the readings and their times of arrival, so that what is read again is found again.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from math import isfinite
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -102,9 +103,25 @@ class Speaker:
         self._scored, self._fault, self._fault_at = {}, "", 0.0
         self._pace = Pace(voice.cost_s if voice else 0.0, self.model.score_every_s)
         if voice is not None:
-            self._scorer = voice.make_scorer()
             self._watch = _Watch(voice, self._on)
+            self._begin_scorer(at)
         self._judge(at)
+
+    def _begin_scorer(self, at: float) -> None:
+        """Have the version begin, with no device heard yet; where it cannot, it is broken."""
+        if self._voice is not None:
+            with self._broken_by_errors(at):
+                self._scorer = self._voice.make_scorer()
+
+    @contextmanager
+    def _broken_by_errors(self, at: float) -> Iterator[None]:
+        """Be broken from here on, whatever the model raises: the rules go on without it."""
+        try:
+            yield
+        except Exception as error:
+            log.exception("a model has failed", model=self.model.name, version=self.version[0])
+            self._scorer, self._scored = None, {}
+            self._note_fault(f"it has failed: {type(error).__name__}: {error}", at)
 
     def try_beside(self, voice: Voice | None) -> None:
         """Have another version score the same readings; no rule hears what it says."""
@@ -134,9 +151,8 @@ class Speaker:
             return ()
         try:
             return self._scorer.explain(device_id)
-        except Exception as error:
+        except Exception:
             log.exception("a prediction cannot be explained", model=self.model.name)
-            del error
             return ()
 
     def snapshot(self) -> dict[str, Any]:
@@ -150,7 +166,7 @@ class Speaker:
             "scored": self._scored,
             "fault": (self._fault, self._fault_at),
             "health": tuple(self.health),
-            "shadow": (shadow.version, shadow.scorer.snapshot()) if shadow else None,
+            "shadow": (shadow.version, shadow.snapshot()) if shadow else None,
         }
 
     def restore(
@@ -163,19 +179,21 @@ class Speaker:
         if voice is not None and self._watch is not None:
             if state["scorer"] is None:
                 self._scorer = None
-            elif self._scorer is not None:
-                self._scorer.restore(state["scorer"])
             self._watch.restore(state["watch"])
             self._scored = {name: (one[0], one[1]) for name, one in state["scored"].items()}
             self._pace.restore(state["pace"])
             self._fault, self._fault_at = state["fault"]
+            if self._scorer is not None:
+                # Where what was remembered fits no more, it begins anew later.
+                with self._broken_by_errors(at):
+                    self._scorer.restore(state["scorer"])
         self.health = Health(*state["health"]) if voice or not number else self.health
         if state["shadow"] is not None:
             (number, fingerprint), kept = state["shadow"]
             tried = load(number, fingerprint)
             self.try_beside(tried)
             if self._shadow is not None:
-                self._shadow.scorer.restore(kept)
+                self._shadow.restore(kept)
 
     def adopt(self, before: "Speaker") -> None:
         """Go on where the speaker of an earlier book left off, as from the journal."""
@@ -199,20 +217,20 @@ class Speaker:
         if self._scorer is None:
             if received_at < self._fault_at + _RETRY_S:
                 return [None] * len(readings)
-            self._scorer = self._voice.make_scorer()
+            self._begin_scorer(received_at)
+            if self._scorer is None:
+                return [None] * len(readings)
         count, devices = len(readings), len(self._scored)
         interval = self._pace.interval_s(received_at, count, devices)
         if interval and self.model.unit == CYCLES:
             interval = self._pace.readings_in(interval, devices)
         self._scorer.score_every = interval
-        try:
+        predictions: Sequence[Scored | None] = ()
+        with self._broken_by_errors(received_at):
             predictions = self._scorer.score(readings)
             if len(predictions) != count:
-                raise ValueError(f"{len(predictions)} predictions for {count} readings")  # noqa: TRY301, EM102
-        except Exception as error:
-            log.exception("a model has failed", model=self.model.name, version=self.version[0])
-            self._scorer, self._scored = None, {}
-            self._note_fault(f"it has failed: {type(error).__name__}: {error}", received_at)
+                raise ValueError(f"{len(predictions)} predictions for {count} readings")  # noqa: EM102
+        if len(predictions) != count:
             return [None] * count
         if any(one is not None and not isfinite(one.value) for one in predictions):
             self._note_fault("what it says is no number", received_at)
@@ -329,12 +347,33 @@ class _Shadow:
 
     def __init__(self, voice: Voice) -> None:
         self.voice = voice
-        self.scorer = voice.make_scorer()
-        self._has_failed = False
+        self.scorer: Scoring | None = None
+        """None once it has failed."""
+        with self._concerning_nobody():
+            self.scorer = voice.make_scorer()
+
+    @contextmanager
+    def _concerning_nobody(self) -> Iterator[None]:
+        """Have it tried no more where it raises."""
+        try:
+            yield
+        except Exception:
+            log.exception("a shadow has failed and is tried no more", version=self.voice.version)
+            self.scorer = None
 
     @property
     def version(self) -> tuple[int, str]:
         return self.voice.version, self.voice.fingerprint
+
+    def snapshot(self) -> Any:
+        return self.scorer.snapshot() if self.scorer else None
+
+    def restore(self, kept: Any) -> None:
+        with self._concerning_nobody():
+            if kept is None or self.scorer is None:
+                self.scorer = None
+            else:
+                self.scorer.restore(kept)
 
     def compare(
         self,
@@ -343,13 +382,14 @@ class _Shadow:
         scale: float,
         compared: dict[str, Compared],
     ) -> None:
-        if self._has_failed:
+        if self.scorer is None:
             return
-        try:
+        predictions: Sequence[Scored | None] = ()
+        with self._concerning_nobody():
             predictions = self.scorer.score(readings)
-        except Exception:
-            log.exception("a shadow has failed and is tried no more", version=self.voice.version)
-            self._has_failed = True
+            if len(predictions) != len(readings):
+                raise ValueError(f"{len(predictions)} predictions for {len(readings)} readings")  # noqa: EM102
+        if len(predictions) != len(readings):
             return
         for reading, own, one in zip(readings, said, predictions, strict=True):
             value = None if one is None or not isfinite(one.value) else one.value / scale

@@ -38,6 +38,13 @@ def make(model: BookModel = MODEL, **voice: Any) -> tuple[Speaker, FakeVoice]:
     return speaker, found
 
 
+class Short(FakeScorer):
+    """Says one thing less than it is asked."""
+
+    def score(self, readings: Sequence[Reading]) -> list[Any]:
+        return list(super().score(readings))[1:]
+
+
 def test_without_a_version_it_says_nothing_and_that_is_no_fault() -> None:
     speaker = Speaker(MODEL, FRIDGE)
     assert speaker.say([reading(1.0)], 1.0) == [UNKNOWN]
@@ -90,10 +97,6 @@ def test_what_is_no_number_is_unknown_and_said(number: float) -> None:
 
 
 def test_one_that_returns_too_few_is_broken() -> None:
-    class Short(FakeScorer):
-        def score(self, readings: Sequence[Reading]) -> list[Any]:
-            return list(super().score(readings))[1:]
-
     speaker, voice = make()
     speaker._scorer = Short(voice)
     assert speaker.say([reading(1.0), reading(2.0)], 2.0) == [UNKNOWN] * 2
@@ -187,6 +190,75 @@ def test_a_shadow_that_fails_concerns_nobody() -> None:
     speaker.try_beside(FakeVoice(MODEL, 2, formula=fail))
     assert speaker.say([reading(1.0, 3600.0)], 1.0)[0][0] == 1.0
     assert speaker.health.state == SPEAKING
+
+
+class Unwilling(FakeVoice):
+    """Begins so many times, and never again."""
+
+    begins = 0
+
+    def make_scorer(self) -> FakeScorer:
+        if self.begins <= 0:
+            message = "its file is gone"
+            raise RuntimeError(message)
+        self.begins -= 1
+        return super().make_scorer()
+
+
+def unwilling(begins: int, version: int = 1, **more: Any) -> Unwilling:
+    voice = Unwilling(MODEL, version, **more)
+    voice.begins = begins
+    return voice
+
+
+def test_one_that_cannot_begin_is_broken_and_stops_nobody() -> None:
+    speaker = Speaker(MODEL, FRIDGE)
+    speaker.take(unwilling(0), 0.0)
+    assert speaker.health[:2] == (BROKEN, "it has failed: RuntimeError: its file is gone")
+    for at in (1.0, 61.0, 200.0):
+        assert speaker.say([reading(at)], at) == [UNKNOWN]
+    assert speaker.health.state == BROKEN
+
+
+def test_one_that_cannot_begin_anew_after_an_error_stays_broken() -> None:
+    def fail(_one: Reading, _total: float) -> float:
+        raise ArithmeticError
+
+    speaker = Speaker(MODEL, FRIDGE)
+    speaker.take(unwilling(1, formula=fail), 0.0)
+    for at in (1.0, 100.0, 500.0):
+        assert speaker.say([reading(at)], at) == [UNKNOWN]
+        assert speaker.health.state == BROKEN
+
+
+def test_what_was_remembered_and_fits_no_more_is_begun_anew() -> None:
+    speaker, voice = make()
+    speaker.say([reading(1.0)], 1.0)
+    kept = {**speaker.snapshot(), "scorer": {"of": "another release"}}
+    other = Speaker(MODEL, FRIDGE)
+    other.restore(kept, lambda _number, _fingerprint: voice, 1.0)
+    assert other.say([reading(2.0)], 2.0) == [UNKNOWN]
+    assert other.health.state == BROKEN
+    assert other.say([reading(70.0, 3.0)], 70.0)[0][0] == 3.0 / 3600
+
+
+@pytest.mark.parametrize("fault", ["begins not", "says too little", "remembers otherwise"])
+def test_whatever_a_shadow_does_wrong_concerns_nobody(fault: str) -> None:
+    speaker, voice = make()
+    tried = unwilling(0 if fault == "begins not" else 9, 2)
+    speaker.try_beside(tried)
+    if fault == "says too little" and speaker._shadow is not None:
+        speaker._shadow.scorer = Short(tried)
+    kept = speaker.snapshot()
+    if fault == "remembers otherwise":
+        kept["shadow"] = (kept["shadow"][0], {"of": "another release"})
+    other = Speaker(MODEL, FRIDGE)
+    other.restore(kept, lambda number, _fingerprint: {1: voice, 2: tried}[number], 0.0)
+    for one in (speaker, other):
+        assert one.say([reading(1.0, 3600.0)], 1.0)[0][0] == 1.0
+        assert one.health.state == SPEAKING
+        assert one.shadow_version == (2, "v2")
+        assert one.snapshot()["shadow"] is not None
 
 
 def drive(
