@@ -1,10 +1,10 @@
 """What technicians found at visits that predictions led to, as labels that models learn from."""
 
 import csv
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlmodel import Session, col, select
 
@@ -26,6 +26,8 @@ class Label(NamedTuple):
     raised_at: float
     """When the alarm was raised that the visit was for."""
     cause: str
+    models: tuple[str, ...] = ()
+    """Which models had spoken when the alarm was raised; none where the rule asks none."""
 
     @property
     def is_failure(self) -> bool:
@@ -36,7 +38,7 @@ class Label(NamedTuple):
 def find_labels(
     session: Session, device_type: str, model: str = "", since: datetime | None = None
 ) -> Iterator[Label]:
-    """Yield what was found on devices of a type, the oldest first.
+    """Yield what was found on devices of a type, one label a visit, the oldest first.
 
     With `model`, only where that model had spoken when the alarm was raised.
     """
@@ -49,11 +51,27 @@ def find_labels(
     )
     if since is not None:
         query = query.where(WorkOrder.updated_at >= since)
+    told: set[int] = set()
     for order, alarm in session.exec(query):
-        if model and not any(name.startswith(f"{model}.") for name in alarm.values):
+        # A case may be about several devices; what was found is about the one that was visited.
+        if order.id in told or (order.device_id and alarm.device_id != order.device_id):
             continue
+        models = _models_heard(alarm.values)
+        if model and model not in models:
+            continue
+        told.add(order.id or 0)
         at, raised_at = epoch_seconds(order.updated_at), epoch_seconds(alarm.raised_at)
-        yield Label(alarm.device_id, at, order.code, raised_at, order.cause)
+        yield Label(alarm.device_id, at, order.code, raised_at, order.cause, models)
+
+
+def _models_heard(values: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the models of which an alarm's values have a number: words are there for every rule."""
+    names = (
+        name.partition(".")[0]
+        for name, value in values.items()
+        if "." in name and isinstance(value, int | float)
+    )
+    return tuple(sorted(set(names)))
 
 
 def write_failures(path: Path, labels: Iterable[Label]) -> int:

@@ -197,14 +197,21 @@ def read_data(
         )
 
 
-def find_visits(asked: Asked, since: float) -> list[Visit]:
-    """Return the visits since then at which technicians found that a device of the type had failed."""
+def find_visits(name: str, asked: Asked, since: float) -> list[Visit]:
+    """Return the visits since then at which technicians found that a device of the type had failed.
+
+    What another model led to is left out: it is of another kind of failure.
+    """
     current = load_settings()
     if asked.device_type is None or not _has_store(current):
         return []
     with open_store(current) as store, store.read() as session:
         labels = find_labels(session, asked.device_type.name, since=from_epoch(max(since, 0.0)))
-        return [Visit(one.device, one.raised_at, one.at) for one in labels if one.is_failure]
+        return [
+            Visit(one.device, one.raised_at, one.at)
+            for one in labels
+            if one.is_failure and (not one.models or name in one.models)
+        ]
 
 
 def _has_store(current: Settings) -> bool:

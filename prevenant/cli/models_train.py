@@ -68,7 +68,7 @@ def train_model(  # noqa: PLR0913  a command has as many options as it needs
     asked = ask_book(name, on, book)
     wanted = _target(asked, predicts)
     begins = read_since(since)
-    visits = find_visits(asked, begins) if since else []
+    visits = find_visits(name, asked, begins) if since else []
     if visits:
         out.print(f"{len(visits)} failures were found by technicians at visits since then")
     loaded = read_data(data, failures, asked, target=wanted, since=begins, visits=visits)

@@ -46,8 +46,12 @@ def test_what_was_confirmed_counts_as_a_failure(store: Store, clock: MovedClock)
     start = clock.now() - timedelta(days=20)
     raised_at = epoch_seconds(clock.now())
     visit(store, clock, "3 confirmed: bearing worn")
-    (found,) = find_visits(Asked(device_type=DeviceType("room", "a/{site}/{device}", ())), 0.0)
+    (found,) = find_visits(
+        "worn", Asked(device_type=DeviceType("room", "a/{site}/{device}", ())), 0.0
+    )
     assert (found.device, found.raised_at) == ("s/fridge", raised_at)
+    asked = Asked(device_type=DeviceType("room", "a/{site}/{device}", ()))
+    assert find_visits("another", asked, 0.0) == []
     at = pd.date_range(start, clock.now() + timedelta(hours=2), freq="1h")
     devices = ["s/fridge", "s/other"]
     rows = [
@@ -69,12 +73,12 @@ def test_what_was_not_found_or_was_long_ago_teaches_nothing(
 ) -> None:
     asked = Asked(device_type=DeviceType("room", "a/{site}/{device}", ()))
     visit(store, clock, "3 no fault found")
-    assert find_visits(asked, 0.0) == []
-    assert find_visits(asked, epoch_seconds(clock.now()) + 1) == []
+    assert find_visits("worn", asked, 0.0) == []
+    assert find_visits("worn", asked, epoch_seconds(clock.now()) + 1) == []
 
 
 def test_training_makes_no_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     asked = Asked(device_type=DeviceType("room", "a/{site}/{device}", ()))
-    assert find_visits(asked, 0.0) == []
+    assert find_visits("worn", asked, 0.0) == []
     assert not (tmp_path / "var").exists()

@@ -1,7 +1,10 @@
 """What the technician found becomes a label, however it is said; no word of a code is no label."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
+from textwrap import indent
+from typing import Any
 
 import pytest
 from sqlmodel import select
@@ -14,7 +17,7 @@ from tests.moved_clock import MovedClock
 from tests.workflows.room import Room
 from workflows import deskwork
 from workflows.closing import CONFIRMED, NO_FAULT, OTHER, read_code
-from workflows.tables import WorkOrder
+from workflows.tables import CaseAlarm, WorkOrder
 
 STEPS = """
 - dispatch: {skill: cold, within: 60 km}
@@ -53,10 +56,10 @@ def test_a_code_stands_first_in_either_language(text: str, code: str, cause: str
     assert read_code(text) == (code, cause)
 
 
-def begin(store: Store, clock: MovedClock) -> Room:
-    """Let an alarm that a model raised bring a technician."""
+def begin(store: Store, clock: MovedClock, values: Mapping[str, Any] | None = None) -> Room:
+    """Let an alarm bring a technician, one that a model raised where nothing else is said."""
     room = Room(store, clock, STEPS)
-    room.raise_alarm(values=PREDICTED)
+    room.raise_alarm(values=PREDICTED if values is None else values)
     room.deliver()
     room.reply("tom", "1")
     assert room.kinds().count("offer.accepted") == 1
@@ -89,7 +92,7 @@ def test_a_reply_with_a_code_is_a_label(
     assert (order.state, order.code, order.cause) == ("done", code, cause)
     with store.read() as session:
         labels = list(find_labels(session, "room", "worn"))
-    expected = Label("s/fridge", epoch_seconds(clock.now()), code, raised_at, cause)
+    expected = Label("s/fridge", epoch_seconds(clock.now()), code, raised_at, cause, ("worn",))
     assert labels == ([expected] if code else [])
     assert [one.is_failure for one in labels] == ([code == CONFIRMED] if code else [])
 
@@ -132,6 +135,37 @@ def test_labels_are_those_of_the_model_the_type_and_the_time(
         assert list(find_labels(session, "door")) == []
         later = clock.now() + timedelta(seconds=1)
         assert list(find_labels(session, "room", since=later)) == []
+
+
+@pytest.mark.parametrize(
+    "values", [{}, {"amps": 60.0, "worn.why": "", "worn.parts": "", "other.probability": 0.4}]
+)
+def test_a_visit_that_a_model_did_not_lead_to_is_none_of_its_labels(
+    store: Store, clock: MovedClock, values: dict[str, Any]
+) -> None:
+    """The words of a model stand in every alarm of its devices, with nothing in them."""
+    room = begin(store, clock, values)
+    room.reply("tom", "3 confirmed")
+    with store.read() as session:
+        assert list(find_labels(session, "room", "worn")) == []
+        (label,) = find_labels(session, "room")
+    assert label.models == (("other",) if values else ())
+
+
+def test_what_was_found_is_about_the_device_that_was_visited(
+    store: Store, clock: MovedClock
+) -> None:
+    steps = f"group_wait: 10m\nsteps:\n{indent(STEPS, '  ')}"
+    room = Room(store, clock, steps)
+    room.raise_alarm(values=PREDICTED)
+    room.raise_alarm(values=PREDICTED, device="s/other")
+    room.pass_time(minutes=11)
+    room.deliver()
+    room.reply("tom", "1")
+    room.reply("tom", "3 confirmed")
+    with store.read() as session:
+        assert len(session.exec(select(CaseAlarm)).all()) == 2
+        assert [one.device for one in find_labels(session, "room")] == [order_of(store).device_id]
 
 
 def test_what_was_confirmed_is_a_file_of_failures(clock: MovedClock, tmp_path: Path) -> None:
