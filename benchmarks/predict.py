@@ -23,11 +23,12 @@ from sklearn.metrics import average_precision_score, f1_score, precision_recall_
 from sklearn.model_selection import KFold, StratifiedKFold
 
 from benchmarks.figures import Figure, median_of, report
-from models.base import CYCLES, FAILURE, Calls, History, Target
+from models.base import Calls, History
 from models.calls import Lives, Outcome, judge
 from models.scoring import Scorer, judge_on, predict
 from models.training import Model, train
 from prevenant.domain import DeviceType, FieldType, Reading
+from prevenant.target import CYCLES, FAILURE, Target
 
 _DATA = Path(__file__).parents[1] / "../shared/data"
 _CAP = 125.0

@@ -9,32 +9,7 @@ import msgspec
 import pandas as pd
 
 from models.features import Definition
-
-CYCLES, SECONDS = "cycles", "seconds"
-REMAINING_LIFE, FAILURE, ANOMALY = "remaining_life", "failure", "anomaly"
-
-FIELDS = {
-    REMAINING_LIFE: ("remaining_life", "low", "high"),
-    FAILURE: ("probability", "low", "high"),
-    ANOMALY: ("anomaly", "low", "high"),
-}
-"""By kind of target, what a model adds to a reading: `NAME.remaining_life`, `NAME.low`, `NAME.high`."""
-
-
-class Target(msgspec.Struct, frozen=True):
-    """What a model predicts."""
-
-    kind: str
-    """`remaining_life`, `failure` (its probability within the horizon) or `anomaly`."""
-    unit: str = SECONDS
-    """`cycles` or `seconds`: of the horizon, of remaining life, and of the data's axis."""
-    horizon: float = 0.0
-    """Of `failure`: how far ahead; 0 is now."""
-
-    @property
-    def value_field(self) -> str:
-        """The name of the field with the prediction itself."""
-        return FIELDS[self.kind][0]
+from prevenant.target import SECONDS, Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +77,8 @@ class Card(msgspec.Struct, frozen=True):
     calls: Calls | None = None
     metrics: dict[str, float | None] = {}
     """Out of fold."""
+    paces: list[float] = []
+    """So many times as long were lives that were learned from beside those seen: see `models.paces`."""
     judged_by: str = "device"
     """What stood on one side of each fold alone: a `device`, or a `life` where few devices failed."""
     reference: dict[str, list[float]] = {}

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import REMAINING_LIFE, Calls, Target
+from models.base import Calls
 from models.inputs import Floats
+from prevenant.target import REMAINING_LIFE, Target
 
-_DEBOUNCES = (1, 2, 3, 5, 8, 12)
-_THRESHOLDS = 60
-_MISS_OVER_FALSE = 10.0
+MISS_OVER_FALSE = 10.0
 """What a missed failure costs, in needless visits, where nobody says."""
 
 
@@ -75,7 +74,7 @@ class Outcome:
         """How long before a failure its call came, in the median."""
         return float(np.median(self.leads)) if self.leads else None
 
-    def cost(self, visit: float = 1.0, failure: float = _MISS_OVER_FALSE) -> float:
+    def cost(self, visit: float = 1.0, failure: float = MISS_OVER_FALSE) -> float:
         """Return what visits and failures cost together."""
         missed = self.failures - len(self.leads)
         return visit * (len(self.leads) + self.premature) + failure * missed
@@ -85,7 +84,7 @@ def judge(target: Target, calls: Calls, lives: Lives) -> Outcome:
     """Return what `calls` would have led to: one call a life, or at most one a horizon."""
     if not len(lives.starts):
         return Outcome(0, (), 0, 0, 0.0)
-    called = _call_rows(target, calls, lives)
+    called = call_rows(target, calls, lives)
     life = np.searchsorted(lives.starts, called, side="right") - 1
     lead = lives.ends_at[called] - lives.at[called]
     in_time = (lead <= calls.earliest) & (lead >= calls.latest)
@@ -102,7 +101,7 @@ def judge(target: Target, calls: Calls, lives: Lives) -> Outcome:
     )
 
 
-def _call_rows(target: Target, calls: Calls, lives: Lives) -> NDArray[np.intp]:
+def call_rows(target: Target, calls: Calls, lives: Lives) -> NDArray[np.intp]:
     """Return the rows at which somebody would have been sent."""
     is_over = target.kind == REMAINING_LIFE
     holds = lives.value <= calls.threshold if is_over else lives.value >= calls.threshold
@@ -126,34 +125,3 @@ def _call_rows(target: Target, calls: Calls, lives: Lives) -> NDArray[np.intp]:
             found.append(int(hits[begins + here]))
             here = int(np.searchsorted(times, times[here] + calls.earliest, side="right"))
     return np.array(sorted(found), np.intp)
-
-
-def choose_calls(target: Target, window: tuple[float, float], lives: Lives) -> Calls:
-    """Return the threshold and debounce that cost least on `lives`; `window` is (latest, earliest)."""
-    latest, earliest = window
-    if target.kind == REMAINING_LIFE:
-        thresholds = np.linspace(latest, earliest * 1.2, _THRESHOLDS)
-    else:
-        thresholds = np.unique(np.quantile(lives.value, 1.0 - np.geomspace(1e-4, 0.5, _THRESHOLDS)))
-    best, least = Calls(float(thresholds[0]), 1, earliest, latest), np.inf
-    longest = int(np.diff([*lives.starts, len(lives.at)]).max(initial=1))
-    for debounce in [one for one in _DEBOUNCES if one <= longest]:
-        costs = []
-        for threshold in thresholds:
-            outcome = judge(target, Calls(float(threshold), debounce, earliest, latest), lives)
-            costs.append(outcome.cost())
-        # The middle of a valley is as good on what is not seen as on this.
-        steady = np.convolve(np.pad(costs, 1, mode="edge"), np.ones(3) / 3, mode="valid")
-        place = _middle(steady <= steady.min() + 1e-9)
-        if steady[place] < least - 1e-9:
-            least = float(steady[place])
-            best = Calls(float(thresholds[place]), debounce, earliest, latest)
-    return best
-
-
-def _middle(low: NDArray[np.bool_]) -> int:
-    """Return the middle of the longest run."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], low, [False]])))
-    begins, ends = edges[::2], edges[1::2]
-    longest = int(np.argmax(ends - begins))
-    return int((begins[longest] + ends[longest] - 1) // 2)

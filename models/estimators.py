@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.base import is_classifier
 from sklearn.ensemble import (
     GradientBoostingClassifier,
     GradientBoostingRegressor,
@@ -13,10 +14,12 @@ from sklearn.ensemble import (
 )
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
+from sklearn.utils.validation import check_is_fitted
 
-from models.base import REMAINING_LIFE, Card
+from models.base import Card
 from models.inputs import Floats
 from models.trees import MOST_LEAVES, Trees
+from prevenant.target import ANOMALY, FAILURE, REMAINING_LIFE
 
 INTERVAL = 0.9
 _DECIMALS = 6
@@ -79,6 +82,37 @@ class Oracle:
         return Answers(value, *bound(self._card, value))
 
 
+def check_estimator(card: Card, estimator: Any) -> None:
+    """Raise ValueError where no scorer can ask `estimator` for what `card` says."""
+    kind, name = card.target.kind, type(estimator).__name__
+    if kind == ANOMALY:
+        if estimator is not None:
+            message = (
+                f"a detector learns in the stream and has no estimator, and this one has a {name}"
+            )
+            raise ValueError(message)
+        return
+    if estimator is None:
+        message = "it has no estimator"
+        raise ValueError(message)
+    check_is_fitted(estimator)
+    Trees(estimator)
+    if is_classifier(estimator) != (kind == FAILURE):
+        message = f"{name} says no {'probability' if kind == FAILURE else 'remaining life'}"
+        raise ValueError(message)
+    if is_classifier(estimator) and len(estimator.classes_) != 2:  # noqa: PLR2004  fails, or does not
+        message = (
+            f"{name} tells {len(estimator.classes_)} classes apart, and not failing from healthy"
+        )
+        raise ValueError(message)
+    there = len(card.definition.features)
+    if estimator.n_features_in_ != there:
+        message = (
+            f"{name} wants {estimator.n_features_in_} features, and its definition makes {there}"
+        )
+        raise ValueError(message)
+
+
 def settle(card: Card, raw: Floats) -> Floats:
     """Return the value that a raw answer stands for: a life within its bounds, or a probability."""
     if card.target.kind == REMAINING_LIFE:
@@ -121,12 +155,15 @@ def find_life_intervals(
 
 
 def bound(card: Card, value: Floats) -> tuple[Floats, Floats]:
-    """Return the ends of the intervals of predictions, as the card's levels have them."""
+    """Return the ends of the intervals of predictions, as the card's levels have them.
+
+    No life is said to be longer than the cap, so that an interval which ends there means the cap or more.
+    """
     if not card.levels:
         return value, value
     low = np.minimum(value, np.interp(value, card.levels, card.lows))
     high = np.maximum(value, np.interp(value, card.levels, card.highs))
-    return low, high
+    return low, np.minimum(high, card.cap) if card.target.kind == REMAINING_LIFE else high
 
 
 def find_chance_intervals(

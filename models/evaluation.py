@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import average_precision_score, brier_score_loss, precision_recall_curve
 
-from models.base import CYCLES, REMAINING_LIFE, Calls, Card
+from models.base import Calls, Card
 from models.calls import Lives, Outcome, judge
 from models.inputs import Floats
+from prevenant.target import CYCLES, REMAINING_LIFE
 
 _PRECISION = 0.95
 _BINS = 10

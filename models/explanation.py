@@ -15,10 +15,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import CYCLES, REMAINING_LIFE
 from models.effects import Ask, Floats, measure_effects
 from models.features import MEANS, Definition
 from models.wording import AGE, LEVEL, TREND, VARIABILITY, WORD, Moved, describe
+from prevenant.target import CYCLES, REMAINING_LIFE
 
 if TYPE_CHECKING:
     from models.training import Model

@@ -180,6 +180,22 @@ class Definition(msgspec.Struct, frozen=True, dict=True):
         return channels
 
 
+def listen_to(inputs: Sequence[Input], dropped: Mapping[str, str] | None = None) -> Definition:
+    """Return a definition of inputs as they are: one channel each, or one for each word, and no past."""
+    channels = tuple(
+        Channel(f"{one.text}={word}" if word else one.text, number, word)
+        for number, one in enumerate(inputs)
+        for word in (one.words or ("",))
+    )
+    regimes = one_regime([0.0] * len(channels), [1.0] * len(channels))
+    return Definition(tuple(inputs), channels, regimes, [], [], dropped=dict(dropped or {}))
+
+
+def one_regime(mean: list[float], spread: list[float]) -> Regimes:
+    """Return what there is where devices work in one way."""
+    return Regimes([[0.0] * len(mean)], [mean], [spread])
+
+
 class States:
     """What is remembered of many devices, each in a slot of its own; grows by itself."""
 

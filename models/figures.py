@@ -3,9 +3,9 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from models.base import CYCLES, Target
 from models.charts import short_number
 from prevenant.durations import format_duration
+from prevenant.target import CYCLES, Target
 
 
 @dataclass(frozen=True, slots=True)

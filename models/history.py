@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from models.base import CYCLES, SECONDS, History
+from models.base import History
 from models.history_file import Findings, Sheet, read_sheet
 from models.history_values import (
     LEAST_EPOCH,
@@ -26,6 +26,7 @@ from models.history_values import (
 )
 from prevenant.document import nearest_word
 from prevenant.errors import HistoryError, Problem
+from prevenant.target import CYCLES, SECONDS
 
 _AXES = {SECONDS: "observed_at", CYCLES: "cycle"}
 _BESIDE = ("site", "received_at", "retained")

@@ -12,8 +12,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute
 
-from models.base import CYCLES, SECONDS
 from models.history_file import MISSING_WORDS, Findings, Sheet
+from prevenant.target import CYCLES, SECONDS
 
 pc: Any = pyarrow.compute
 """Its stubs know of half of what it takes."""

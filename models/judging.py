@@ -12,9 +12,8 @@ from models.explanation import measure_importance
 from models.labels import label_rows
 from models.rows import make_rows, thin
 from models.scoring import judge_on
-from models.training import Model
+from models.training import MOST_ROWS, Model
 
-_MOST_ROWS = 200_000
 _ROWS_MADE = 20_000
 _ROWS_ASKED = 150
 OUT_OF_FOLD = {
@@ -72,7 +71,7 @@ def judge_data(
 
 def _weigh_inputs(model: Model, history: History) -> dict[str, float]:
     """Return by input how far it moves predictions: half before failures, half anywhere."""
-    history, _ = thin(history, _MOST_ROWS)
+    history, _ = thin(history, MOST_ROWS)
     rows = history.rows
     failed = set(history.failures["device"])
     counts = rows.groupby("device", sort=False).size()

@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from models.base import FAILURE, REMAINING_LIFE, History, Target
+from models.base import History
 from models.inputs import Floats
+from prevenant.target import FAILURE, REMAINING_LIFE, Target
 
 _NEAR, _FAR = 0.05, 0.4
 """Parts of a life: so near its end wear shows, and so far from it, it does not yet."""
@@ -73,7 +74,8 @@ def label_rows(history: History, target: Target) -> Labels:
         is_whole += len(ends_at) == 1 and following[-1] == 0
     codes = pd.factorize(rows["device"])[0].astype(np.intp)
     lives = pd.factorize(codes * (int(before.max(initial=0)) + 1) + before)[0].astype(np.intp)
-    seen = rows.groupby("device", sort=False)["at"].agg(lambda one: one.iloc[-1] - one.iloc[0])
+    stretches = rows.groupby("device", sort=False)["at"]
+    seen = stretches.last() - stretches.first()
     life = float(np.median(spans)) if spans else float(seen.median()) if len(seen) else 0.0
     if target.kind == FAILURE:
         known = Labels(remaining, censored, lives, life, False, before > 0, before > 0)  # noqa: FBT003

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 from sklearn.metrics import silhouette_score
 
-from models.base import REMAINING_LIFE, History, Target
-from models.features import Channel, Definition, Input, Regimes
+from models.base import History
+from models.features import Definition, Input, Regimes, listen_to, one_regime
 from models.inputs import Floats
 from models.labels import Labels
+from prevenant.target import REMAINING_LIFE, Target
 
 _MOST_WORDS = 24
 _MOST_REGIMES = 10
@@ -48,18 +49,13 @@ def learn_definition(
     has_past = len(rows) >= _FEW * rows["device"].nunique()
     texts = list(inputs) if inputs is not None else _choose_inputs(history, has_past=has_past)
     kept, dropped = _look_through(rows, texts)
-    channels = tuple(
-        Channel(f"{one.text}={word}" if word else one.text, number, word)
-        for number, one in enumerate(kept)
-        for word in (one.words or ("",))
-    )
-    one_regime = _one_regime([0.0] * len(channels), [1.0] * len(channels))
-    plain = Definition(kept, channels, one_regime, [], [], dropped=dropped)
+    plain = listen_to(kept, dropped)
+    channels = plain.channels
     if not channels:
         return plain
     values = plain.read_columns({name: rows[name].to_numpy() for name in plain.fields})
     mean, spread = _spread(values)
-    regimes = (has_past and _find_regimes((values - mean) / spread, values, rows)) or _one_regime(
+    regimes = (has_past and _find_regimes((values - mean) / spread, values, rows)) or one_regime(
         mean.tolist(), spread.tolist()
     )
     step, life = _step(rows), labels.life
@@ -129,7 +125,7 @@ def _look_through(
                 kept.append(Input(text, words))
             continue
         one = Input(text)
-        plain = Definition((one,), (Channel(text, 0),), _one_regime([0.0], [1.0]), [], [])
+        plain = listen_to([one])
         values = plain.read_columns({name: rows[name].to_numpy() for name in plain.fields})[:, 0]
         values = values[np.isfinite(values)]
         if not len(values):
@@ -150,10 +146,6 @@ def _step(rows: pd.DataFrame) -> float:
     """Return the usual time between two rows of a device."""
     apart = rows["at"].diff()[rows["device"].eq(rows["device"].shift())]
     return float(apart.median()) if len(apart) else 1.0
-
-
-def _one_regime(mean: list[float], spread: list[float]) -> Regimes:
-    return Regimes([[0.0] * len(mean)], [mean], [spread])
 
 
 def _find_regimes(known: Floats, values: Floats, rows: pd.DataFrame) -> Regimes | None:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile, ZipInfo
 
 import msgspec
@@ -168,10 +168,15 @@ class Registry:
         """Store a model as the next version of its name; return it with its number.
 
         True beside it where it became active, which only the first one does by itself. Raises
-        ModelRefused where its estimator is made of what no stored model may be made of, and OSError.
+        ModelRefused where its estimator is made of what no stored model may be made of, or cannot be
+        asked by a scorer, and OSError.
         """
         name = model.card.name
         _check_name(name)
+        if reason := _find_unasked(model.card, model.estimator):
+            remedy = f"train it with `prevenant models train {name}`"
+            message = f"the model {name} cannot be stored: {reason}; {remedy}"
+            raise ModelRefused(message)
         folder = self._model(name)
         with self._locked(name):
             standing = self._standing_or_new(name)
@@ -336,7 +341,22 @@ def read_model(folder: Path, name: str | None = None, version: int | None = None
     from models.training import Model  # noqa: PLC0415  a second, where a model is to speak
 
     files = read_files(folder, name, version)
-    return Model(read_card(folder, files, Card), read_estimator(folder, files))
+    card, estimator = read_card(folder, files, Card), read_estimator(folder, files)
+    if reason := _find_unasked(card, estimator):
+        message = f"{folder} is refused: {reason}; train it again"
+        raise ModelRefused(message)
+    return Model(card, estimator)
+
+
+def _find_unasked(card: Card, estimator: Any) -> str:
+    """Return why no scorer could ask a model; empty where one can."""
+    from models.estimators import check_estimator  # noqa: PLC0415  a second, where a model is to speak
+
+    try:
+        check_estimator(card, estimator)
+    except (ValueError, TypeError, AttributeError, LookupError) as error:
+        return " ".join(str(error).split())
+    return ""
 
 
 def _unpack(path: Path, folder: Path) -> None:

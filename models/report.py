@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pandas as pd
 
-from models.base import CYCLES, FAILURE, REMAINING_LIFE, Card
+from models.base import Card
 from models.charts import (
     Axis,
     Line,
@@ -21,6 +21,7 @@ from models.figures import FIGURES, SHOWN_FIRST, name_figure, show_figure, show_
 from models.judging import Costs, Judged
 from models.page import Page, Section, Tile
 from models.target import describe_target
+from prevenant.target import CYCLES, FAILURE, REMAINING_LIFE
 
 _DAY_S = 86_400.0
 _POINTS_SHOWN = 1500

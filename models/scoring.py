@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from models.base import ANOMALY, CYCLES, History, Prediction
-from models.detecting import DetectorScorer
+from models.base import History, Prediction
+from models.detecting import DetectorScorer, place_of
 from models.estimators import Oracle
 from models.features import States
 from models.inputs import Floats
@@ -20,11 +20,10 @@ from models.labels import label_rows
 from models.training import Model
 from prevenant.domain import Reading
 from prevenant.errors import ConfigurationError
+from prevenant.target import ANOMALY, CYCLES
 
 _NEVER = -np.inf
 _AT_ONCE = 4_096
-_CYCLE = "cycle"
-"""A field of this name says which cycle a reading is of, where a model counts cycles."""
 
 
 class Scorer:
@@ -37,13 +36,14 @@ class Scorer:
         self.model = model
         self.definition = model.card.definition
         self.score_every = score_every
-        """In the model's unit: how old a prediction may be before the device is asked about again."""
+        """How old a prediction may be until the device is asked about again, in seconds of observation."""
         self._oracle = Oracle(model.card, model.estimator)
         self._states = States(self.definition)
         self._slots: dict[str, int] = {}
         self._at: list[float] = []
         """By slot, where the device's last reading stands on the axis."""
         self._scored: list[float] = []
+        """By slot, when the reading was observed that the device was asked about last."""
         self._observed: list[float] = []
         """By slot, when the device's newest reading was observed, where the model counts cycles."""
         self._counted: list[float] = []
@@ -64,17 +64,10 @@ class Scorer:
         """
         return self._score(
             [reading.device_id for reading in readings],
-            [self._place(reading) for reading in readings],
+            [place_of(reading, counts=self._counts) for reading in readings],
             [self._read(reading.values) for reading in readings],
             [reading.observed_at for reading in readings] if self._counts else None,
         )
-
-    def _place(self, reading: Reading) -> float | None:
-        """Return where a reading stands on the model's axis; None: one after the device's last."""
-        if not self._counts:
-            return reading.observed_at
-        cycle = getattr(reading.values, _CYCLE, None)
-        return float(cycle) if isinstance(cycle, int | float) else None
 
     def _score(
         self,
@@ -106,19 +99,20 @@ class Scorer:
     ) -> None:
         """Take one reading of each of several devices."""
         least = self.definition.least_step
-        slots, at, chosen = [], [], []
+        slots, at, seen, chosen = [], [], [], []
         for slot, index in taken.items():
             place = self._count(slot, places[index], None if observed is None else observed[index])
             last = self._at[slot]
             if place is not None and place > last and place >= last + least:
                 slots.append(slot)
                 at.append(place)
+                seen.append(place if observed is None else observed[index])
                 chosen.append(rows[index])
                 self._at[slot] = place
         if slots:
             channels = self.definition.read_rows(chosen)
             features = self._states.update(np.array(slots, np.intp), np.array(at), channels)
-            self._ask(slots, at, features)
+            self._ask(slots, at, seen, features)
         for slot, index in taken.items():
             said[index] = self._said[slot]
 
@@ -140,12 +134,14 @@ class Scorer:
         self._counted[slot] = max(place, self._counted[slot])
         return place
 
-    def _ask(self, slots: Sequence[int], at: Sequence[float], features: Floats) -> None:
-        """Predict for the devices whose last prediction is too old."""
+    def _ask(
+        self, slots: Sequence[int], at: Sequence[float], seen: Sequence[float], features: Floats
+    ) -> None:
+        """Predict for the devices whose last prediction is too old; `seen` is when each was observed."""
         due = [
             number
             for number, slot in enumerate(slots)
-            if at[number] - self._scored[slot] >= self.score_every
+            if seen[number] - self._scored[slot] >= self.score_every
         ]
         if not due:
             return
@@ -160,7 +156,7 @@ class Scorer:
             strict=True,
         ):
             slot = slots[number]
-            self._scored[slot] = at[number]
+            self._scored[slot] = seen[number]
             self._said[slot] = Prediction(value, low, high, at[number])
             self._features[slot] = row
 
@@ -258,7 +254,9 @@ class Scorer:
 
 def make_scorer(model: Model, score_every: float = 0.0) -> Scorer | DetectorScorer:
     """Return what scores readings by `model`, with nothing remembered yet."""
-    return DetectorScorer(model.card) if model.estimator is None else Scorer(model, score_every)
+    if model.estimator is None:
+        return DetectorScorer(model.card.definition, model.card.target.unit, score_every)
+    return Scorer(model, score_every)
 
 
 def predict(model: Model, history: History, at: str = "all") -> pd.DataFrame:

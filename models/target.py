@@ -1,50 +1,13 @@
-"""What a model is to predict, as people write it: `failure within 72h`, `remaining life in cycles`.
-
-Where nobody says, the data does: see `deduce_target`.
-"""
-
-import re
+"""What a model predicts, in words; and what can be predicted from data, where nobody says."""
 
 import numpy as np
 
-from models.base import ANOMALY, CYCLES, FAILURE, REMAINING_LIFE, SECONDS, History, Target
+from models.base import History
 from prevenant.durations import format_duration, parse_duration
-from prevenant.errors import ConfigurationError
+from prevenant.target import ANOMALY, CYCLES, FAILURE, REMAINING_LIFE, SECONDS, Target
 
-FORMS = (
-    "write `failure within 72h`, `failure within 30 cycles`, `failure now`, "
-    "`remaining life in cycles` (or time) or `anomaly`"
-)
-
-_LIFE = re.compile(r"remaining life(?: in (cycles|time|minutes|hours|days))?")
-_FAILURE = re.compile(r"failure (?:now|within (?:(?P<cycles>\d+) cycles?|(?P<time>\S.*)))")
 _HORIZONS = ("15m", "1h", "6h", "12h", "24h", "48h", "72h")
 _PART_OF_A_LIFE = 0.1
-
-
-def parse_target(text: str) -> Target:
-    """Return what `text` asks for. Raises ConfigurationError with the forms there are."""
-    words = " ".join(text.lower().split())
-    if words == "anomaly":
-        return Target(ANOMALY)
-    if match := _LIFE.fullmatch(words):
-        return Target(REMAINING_LIFE, SECONDS if match[1] not in {None, "cycles"} else CYCLES)
-    match = _FAILURE.fullmatch(words)
-    if match is None:
-        message = f"{text!r} is nothing that a model predicts: {FORMS}"
-        raise ConfigurationError(message)
-    if match["cycles"]:
-        horizon, unit = float(match["cycles"]), CYCLES
-    else:
-        try:
-            horizon, unit = parse_duration(match["time"]) if match["time"] else 0.0, SECONDS
-        except ValueError:
-            message = f"{match['time']!r} is no horizon: {FORMS}"
-            raise ConfigurationError(message) from None
-    if horizon <= 0 and match["time"] is not None:
-        message = "a horizon of 0 is now: write `failure now`"
-        raise ConfigurationError(message)
-    return Target(FAILURE, unit, horizon)
 
 
 def describe_target(target: Target) -> str:
@@ -96,6 +59,7 @@ def _choose_horizon(history: History) -> float:
 def _life_s(history: History) -> float:
     """Return how long a device is seen for each of its failures, in the middle of those that have any."""
     failed = history.failures.groupby("device")["failed_at"].count()
-    spans = history.rows.groupby("device")["at"].agg(lambda at: at.iloc[-1] - at.iloc[0])
+    stretches = history.rows.groupby("device")["at"]
+    spans = stretches.last() - stretches.first()
     lives = (spans.loc[failed.index] / failed).to_numpy(dtype=np.float64)
     return float(np.median(lives)) if len(lives) else 0.0

@@ -3,7 +3,7 @@
 import hashlib
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -11,25 +11,15 @@ import msgspec
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 
-from models.base import (
-    ANOMALY,
-    FAILURE,
-    REMAINING_LIFE,
-    Calls,
-    Card,
-    Fingerprint,
-    History,
-    Target,
-)
-from models.calls import Lives, choose_calls
+from models.base import Calls, Card, Fingerprint, History
+from models.calls import Lives
+from models.choosing import choose_calls, is_clearly_more
 from models.estimators import (
     bound,
     calibrate,
     find_chance_intervals,
     find_life_intervals,
-    make_estimator,
     settle,
 )
 from models.evaluation import measure
@@ -37,17 +27,18 @@ from models.features import Definition
 from models.inputs import Floats
 from models.labels import Labels, label_rows
 from models.learning import learn_definition
+from models.paces import FACTORS
 from models.rows import Progress, make_rows, thin
+from models.task import Task, change_pace, fit_estimator, group_rows, only_chosen
 from models.trees import Trees
 from prevenant.errors import ConfigurationError
+from prevenant.target import ANOMALY, FAILURE, REMAINING_LIFE, Target
 
-FOLDS = 5
 _CAP_PARTS = 0.625
 """Remaining life is told apart within this part of a life: earlier, devices show nothing yet."""
 _WINDOW_PARTS = (0.075, 0.15)
 """A visit is of use between these parts of a life before its end."""
-_MOST_ROWS = 200_000
-_MOST_LEARNED = 40_000
+MOST_ROWS = 200_000
 _QUANTILES = 101
 _FEWEST_FAILURES = 2
 
@@ -63,19 +54,6 @@ class Model:
     """`device, at, truth, prediction, low, high, life, remaining`: said of devices not learned from."""
     chosen: Mapping[int, Calls] = field(default_factory=dict, repr=False)
     """By life of `out_of_fold`: the calls that were chosen without it."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Task:
-    """Rows of features with what is to be learned of them."""
-
-    target: Target
-    labels: Labels
-    wanted: Floats
-    """What is to be predicted, by row; NaN where nobody knows."""
-    groups: NDArray[np.intp]
-    """What is never split between learning and judging: devices, or lives where few devices failed."""
-    seed: int
 
 
 def train(
@@ -101,14 +79,15 @@ def train(
         message = f"the data counts {history.unit}, and the prediction is to be in {target.unit}"
         raise ConfigurationError(message)
     fingerprint = _fingerprint(history)
-    history, least_step = thin(history, _MOST_ROWS)
+    history, least_step = thin(history, MOST_ROWS)
     labels = label_rows(history, target)
     if target.kind == ANOMALY:
         target = msgspec.structs.replace(target, unit=history.unit)
         return _make_detector(history, labels, target, inputs, name, seed, fingerprint)
     _check_failures(labels, target)
     cap = (cap or _round_cap(_CAP_PARTS * labels.life)) if target.kind == REMAINING_LIFE else 0.0
-    task = _Task(target, labels, labels.wanted(target, cap), _group(history, labels, target), seed)
+    wanted, groups = labels.wanted(target, cap), group_rows(history, labels, target)
+    task = Task(target, labels, wanted, groups, seed)
     card = Card(
         name, target, _learn(history, labels, target, inputs, least_step), fingerprint, time.time()
     )
@@ -116,11 +95,13 @@ def train(
     card = msgspec.structs.replace(
         card, cap=cap, seed=seed, judged_by="life" if by_life else "device"
     )
-    raw = _ask_out_of_fold(task, history, inputs, tell)
+    paces = change_pace(history, labels, target, cap)
+    task, raw = _ask_at_paces(task, paces, history, inputs, tell)
+    card = msgspec.structs.replace(card, paces=list(FACTORS) if task.paces else [])
     card = _settle_card(card, task, raw, history, window)
     tell(0.85, "learning from everything")
     rows = make_rows(card.definition, history)
-    estimator = _fit(task, rows, np.ones(len(rows), bool))
+    estimator = fit_estimator(task, card.definition, rows, np.ones(len(rows), bool))
     out_of_fold = _tabulate(card, task, raw, history)
     chosen = _cross_chosen_calls(card, task, out_of_fold, window)
     card = msgspec.structs.replace(
@@ -189,92 +170,63 @@ def _round_cap(cap: float) -> float:
     return float(np.round(cap / step) * step)
 
 
-def _group(history: History, labels: Labels, target: Target) -> NDArray[np.intp]:
-    """Return groups of rows: the devices, or the lives where too few devices failed to be judged by."""
-    devices = pd.factorize(history.rows["device"])[0].astype(np.intp)
-    near = labels.near if target.kind == FAILURE else ~np.isnan(labels.remaining)
-    return devices if len(np.unique(devices[near])) >= FOLDS else labels.lives
+def _ask_at_paces(
+    task: Task,
+    paces: Sequence[tuple[History, Floats]],
+    history: History,
+    inputs: Sequence[str] | None,
+    tell: Progress,
+) -> tuple[Task, Floats]:
+    """Return the task, with other paces unless it clearly errs more with them, and its raw answers.
 
-
-def split_folds(task: _Task) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    """Return the rows to learn from and to judge by of each fold; no group stands on both sides."""
-    known = np.flatnonzero(~np.isnan(task.wanted))
-    groups = task.groups[known]
-    folds = min(FOLDS, len(np.unique(groups)))
-    if task.target.kind == REMAINING_LIFE:
-        splits = GroupKFold(folds, shuffle=True, random_state=task.seed).split(known, None, groups)
-    else:
-        fails = task.wanted[known].astype(int)
-        positive = len(np.unique(groups[fails == 1]))
-        folds = max(2, min(folds, positive))
-        splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=task.seed)
-        splits = splitter.split(known, fails, groups)
-    return [(known[learn], known[judge]) for learn, judge in splits]
+    Lives that are all about as long cannot tell what other paces are worth for those that are not. Each
+    fold is left out where it is asked for it.
+    """
+    if not paces:
+        (raw,) = _ask_out_of_fold([task], history, inputs, tell)
+        return task, raw
+    paced_task = replace(task, paces=paces)
+    plain, paced = _ask_out_of_fold([task, paced_task], history, inputs, tell)
+    known = np.flatnonzero(~np.isnan(plain))
+    worse = (paced - task.wanted)[known] ** 2 - (plain - task.wanted)[known] ** 2
+    by_life = pd.Series(worse).groupby(task.labels.lives[known]).mean()
+    raw = plain.copy()
+    for _, judged in task.folds:
+        own = np.unique(task.labels.lives[judged])
+        if not is_clearly_more(np.asarray(by_life.drop(own), np.float64)):
+            raw[judged] = paced[judged]
+    return (task if is_clearly_more(np.asarray(by_life, np.float64)) else paced_task), raw
 
 
 def _ask_out_of_fold(
-    task: _Task, history: History, inputs: Sequence[str] | None, tell: Progress
-) -> Floats:
-    """Return for each row the raw answer of an estimator that has seen nothing of its group."""
-    raw = np.full(len(history.rows), np.nan)
-    folds = split_folds(task)
+    tasks: Sequence[Task], history: History, inputs: Sequence[str] | None, tell: Progress
+) -> list[Floats]:
+    """Return for each task and row the raw answer of an estimator that has seen nothing of its group.
+
+    The tasks are alike but for what else is learned from.
+    """
+    raws = [np.full(len(history.rows), np.nan) for _ in tasks]
+    folds = tasks[0].folds
     for number, (learn, judge) in enumerate(folds):
         what = f"fold {number + 1} of {len(folds)}"
         begins, length = 0.8 * number / len(folds), 0.8 / len(folds)
         tell(begins, what)
-        rows = make_rows(
-            _learn(*_only(history, task, learn), task.target, inputs),
-            history,
-            partial(_tell_part, tell, what, begins, length / 2),
-        )
+        definition = _learn(*only_chosen(history, tasks[0], learn), tasks[0].target, inputs)
+        told = partial(_tell_part, tell, what, begins, length / 2)
+        rows = make_rows(definition, history, told)
         mask = np.zeros(len(rows), bool)
         mask[learn] = True
-        raw[judge] = Trees(_fit(task, rows, mask)).ask(rows[judge])
-    return raw
+        for task, raw in zip(tasks, raws, strict=True):
+            raw[judge] = Trees(fit_estimator(task, definition, rows, mask)).ask(rows[judge])
+    return raws
 
 
 def _tell_part(tell: Progress, what: str, begins: float, length: float, done: float) -> None:
     tell(begins + done * length, what)
 
 
-def _only(history: History, task: _Task, chosen: NDArray[np.intp]) -> tuple[History, Labels]:
-    """Return the groups that may be learned from, and their labels."""
-    index = np.flatnonzero(np.isin(task.groups, np.unique(task.groups[chosen])))
-    rows, failures = history.rows.iloc[index].reset_index(drop=True), history.failures
-    own = failures["device"].isin(rows["device"].unique())
-    part = History(rows, failures[own].reset_index(drop=True), history.unit)
-    return part, label_rows(part, task.target)
-
-
-def _fit(task: _Task, rows: Floats, mask: NDArray[np.bool_]) -> Any:
-    """Return an estimator that has learned from the rows of `mask` whose answer is known."""
-    chosen = choose_rows(task, mask)
-    estimator = make_estimator(task.target.kind, rows.shape[1], len(chosen), task.seed)
-    wanted = task.wanted[chosen]
-    if task.target.kind != REMAINING_LIFE:
-        wanted = wanted.astype(int)
-    return estimator.fit(rows[chosen], wanted)
-
-
-def choose_rows(task: _Task, mask: NDArray[np.bool_]) -> NDArray[np.intp]:
-    """Return at most `_MOST_LEARNED` rows, half of them close to failures where there are so many.
-
-    Calibration afterwards, on all rows, gives probabilities their true size again.
-    """
-    chosen = np.flatnonzero(mask & ~np.isnan(task.wanted))
-    if len(chosen) <= _MOST_LEARNED:
-        return chosen
-    random = np.random.default_rng(task.seed)
-    is_near = task.labels.near[chosen]
-    near, far = chosen[is_near], chosen[~is_near]
-    kept = min(len(near), _MOST_LEARNED // 2)
-    rest = min(len(far), _MOST_LEARNED - kept)
-    parts = [random.choice(near, kept, replace=False), random.choice(far, rest, replace=False)]
-    return np.sort(np.concatenate(parts))
-
-
 def _settle_card(
-    card: Card, task: _Task, raw: Floats, history: History, window: tuple[float, float] | None
+    card: Card, task: Task, raw: Floats, history: History, window: tuple[float, float] | None
 ) -> Card:
     """Return the card with calibration, intervals and calls, all from answers out of fold."""
     asked = ~np.isnan(raw)
@@ -284,7 +236,7 @@ def _settle_card(
     value = settle(card, raw[asked])
     at = history.rows["at"].to_numpy(float)[asked]
     said = Lives.cut(at, value, task.labels.remaining[asked], lives)
-    calls = choose_calls(task.target, window or usual_window(task), said)
+    calls = choose_calls(task.target, window or _usual_window(task), said)
     return msgspec.structs.replace(_with_intervals(card, value, wanted, lives), calls=calls)
 
 
@@ -294,7 +246,7 @@ def _with_intervals(card: Card, value: Floats, wanted: Floats, lives: NDArray[np
     return msgspec.structs.replace(card, levels=levels, lows=lows, highs=highs)
 
 
-def usual_window(task: _Task) -> tuple[float, float]:
+def _usual_window(task: Task) -> tuple[float, float]:
     """Return how close to a failure and how long before it a visit is of use, where nobody says."""
     if task.target.kind == REMAINING_LIFE:
         return _WINDOW_PARTS[0] * task.labels.life, _WINDOW_PARTS[1] * task.labels.life
@@ -302,7 +254,7 @@ def usual_window(task: _Task) -> tuple[float, float]:
 
 
 def _cross_chosen_calls(
-    card: Card, task: _Task, out_of_fold: pd.DataFrame, window: tuple[float, float] | None
+    card: Card, task: Task, out_of_fold: pd.DataFrame, window: tuple[float, float] | None
 ) -> dict[int, Calls]:
     """Return for each life the calls that were chosen without its group."""
     if card.calls is None:
@@ -315,20 +267,20 @@ def _cross_chosen_calls(
         task.labels.remaining[position],
         task.labels.lives[position],
     )
-    for _, judged in split_folds(task):
+    for _, judged in task.folds:
         own = np.unique(task.labels.lives[judged])
         others = said.of(np.setdiff1d(said.numbers, own))
-        calls = choose_calls(task.target, window or usual_window(task), others)
+        calls = choose_calls(task.target, window or _usual_window(task), others)
         chosen.update(dict.fromkeys(own.tolist(), calls))
     return chosen
 
 
-def _tabulate(card: Card, task: _Task, raw: Floats, history: History) -> pd.DataFrame:
+def _tabulate(card: Card, task: Task, raw: Floats, history: History) -> pd.DataFrame:
     """Return what was said of each row out of fold, and what came true; the index is the row's place."""
     asked = np.flatnonzero(~np.isnan(raw))
     value, lives = settle(card, raw[asked]), task.labels.lives[asked]
     low, high = value.copy(), value.copy()
-    for _, judged in split_folds(task):
+    for _, judged in task.folds:
         own = np.isin(asked, judged)
         # A device's own residuals are not to say how far off it may be.
         others = _with_intervals(card, value[~own], task.wanted[asked[~own]], lives[~own])

@@ -5,8 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.base import CYCLES, FAILURE, REMAINING_LIFE, Calls, Target
-from models.calls import Lives, choose_calls, judge
+from models.base import Calls
+from models.calls import Lives, judge
+from models.choosing import expect_costs
+from prevenant.target import CYCLES, FAILURE, REMAINING_LIFE, Target
 
 LIFE = Target(REMAINING_LIFE, CYCLES)
 CHANCE = Target(FAILURE, CYCLES, 10.0)
@@ -91,15 +93,10 @@ def test_all_lives_at_once_come_to_the_same_as_one_by_one(
     assert (len(outcome.leads), outcome.premature, outcome.late) == (caught, premature, late)
 
 
-def test_the_chosen_threshold_lies_in_the_middle_of_what_costs_least() -> None:
-    parts = [one_life([60 - n for n in range(50)], ends_at=60 + off) for off in (0, 1, 2)]
-    numbers = np.repeat(np.arange(3), 50).astype(np.intp)
-    lives = Lives.cut(
-        np.concatenate([one.at for one in parts]),
-        np.concatenate([one.value for one in parts]),
-        np.concatenate([one.ends_at - one.at for one in parts]),
-        numbers,
-    )
-    calls = choose_calls(LIFE, (15.0, 30.0), lives)
-    assert judge(LIFE, calls, lives).caught == 1
-    assert 15 < calls.threshold < 28
+@given(some_lives(), st.integers(0, 9), st.integers(1, 3))
+def test_what_calls_cost_life_by_life_is_what_they_cost_together(
+    lives: tuple[Lives, list[tuple[list[float], list[float], float]]], threshold: int, debounce: int
+) -> None:
+    calls = Calls(float(threshold), debounce, 6.5, 1.5)
+    costs = expect_costs(LIFE, calls, lives[0], spread=1e-6)
+    assert costs.sum() == pytest.approx(judge(LIFE, calls, lives[0]).cost())

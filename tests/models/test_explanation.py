@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LinearRegression
 
-from models.base import CYCLES, FAILURE, REMAINING_LIFE, Card, Fingerprint, Target
+from models.base import Card, Fingerprint
 from models.effects import Ask, Floats
 from models.explanation import explain, measure_importance
 from models.features import Channel, Definition, Input, Regimes
 from models.training import Model
+from prevenant.target import CYCLES, FAILURE, REMAINING_LIFE, Target
 
 DATA = Fingerprint(10, 1, 1, 0.0, 9.0, "")
 MEAN, SCALE = [1.5, 5.0, 0.5, 0.5], [0.1, 2.0, 0.5, 0.5]

@@ -6,13 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.base import CYCLES, FAILURE, REMAINING_LIFE, History, Target
+from models.base import History
 from models.features import Definition, States
 from models.inputs import compute_input, fields_of
 from models.labels import label_rows
 from models.learning import learn_definition
 from models.rows import make_rows, thin
 from prevenant.errors import ConfigurationError
+from prevenant.target import CYCLES, FAILURE, REMAINING_LIFE, Target
 from tests.models.wearing import repaired_machine, wearing_machines
 
 LIFE = Target(REMAINING_LIFE, CYCLES)

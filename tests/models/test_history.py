@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.base import CYCLES, SECONDS
 from models.history import Loaded, Visit, read_history
 from prevenant.errors import HistoryError
+from prevenant.target import CYCLES, SECONDS
 
 NOON = 1_780_056_000.0
 """2026-05-29T12:00:00Z"""

@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.base import CYCLES, FAILURE, REMAINING_LIFE, SECONDS, Calls, Card, Target
+from models.base import Calls, Card
 from models.evaluation import Bin, Evaluation, Point
 from models.figures import FIGURES, describe_figures, show_figure
 from models.judging import Costs, Judged
 from models.report import write_report
+from prevenant.target import CYCLES, FAILURE, REMAINING_LIFE, SECONDS, Target
 from tests.models.made import made_model
 
 NASTY = "<script>alert('x')</script>"

@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models.base import CYCLES, FAILURE, REMAINING_LIFE, SECONDS, History, Target
-from models.target import deduce_target, describe_target, parse_target
+from models.base import History
+from models.target import deduce_target, describe_target
 from prevenant.errors import ConfigurationError
+from prevenant.target import CYCLES, FAILURE, REMAINING_LIFE, SECONDS, Target, parse_target
 
 
 @pytest.mark.parametrize(

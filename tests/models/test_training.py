@@ -6,13 +6,14 @@ import msgspec
 import numpy as np
 import pytest
 
-from models.base import CYCLES, FAILURE, REMAINING_LIFE, SECONDS, Card, History, Target
+from models.base import Card, History
 from models.evaluation import evaluate_predictions
 from models.labels import label_rows
 from models.scoring import Scorer, judge_on, make_scorer, predict
 from models.training import Model, train
 from prevenant.domain import DeviceType, FieldType, Reading
 from prevenant.errors import ConfigurationError
+from prevenant.target import CYCLES, FAILURE, REMAINING_LIFE, SECONDS, Target
 from tests.models.wearing import repaired_machine, wearing_machines
 
 
@@ -43,6 +44,22 @@ def test_what_it_says_of_machines_that_it_has_not_seen(model: Model) -> None:
     assert metrics["caught"] is not None
     assert metrics["caught"] >= 0.75
     assert metrics["within_interval"] == pytest.approx(0.9, abs=0.07)
+
+
+def test_no_interval_goes_beyond_the_cap_and_it_holds_as_often(
+    history: History, model: Model
+) -> None:
+    cap = model.card.cap
+    said = model.out_of_fold
+    assert said is not None
+    for table in (said, judge_on(model, wearing_machines(6, seed=99))):
+        assert (table["low"] >= 0).all()
+        assert (table["low"] <= table["prediction"]).all()
+        assert (table["prediction"] <= table["high"]).all()
+        assert (table["high"] <= cap).all()
+    assert (predict(model, history)["high"] == cap).any()
+    # Beyond the cap there was no truth to hold.
+    assert max(model.card.highs) > cap
 
 
 def test_each_machine_was_judged_by_a_model_without_it(history: History, model: Model) -> None:

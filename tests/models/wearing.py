@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from models.base import CYCLES, SECONDS, History
+from models.base import History
+from prevenant.target import CYCLES, SECONDS
 
 
 def wearing_machines(count: int = 12, seed: int = 3, *, regimes: bool = False) -> History:
