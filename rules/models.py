@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 
 from prevenant.document import Value
 from prevenant.domain import DeviceType, FieldType
-from prevenant.durations import parse_duration
-from prevenant.errors import Problem
+from prevenant.errors import ConfigurationError, Problem
+from prevenant.target import FIELDS, FORMS, SECONDS, read_target
 from rules.devices import read_entries
 from rules.parsing import IDENTITY, ExpressionError, check_input
 
@@ -23,28 +23,12 @@ ANY_CAUSE = "otherwise"
 """What follows where the cause has no entry of its own."""
 REASON = ("why", "cause", "action", "parts", "skill")
 """What an alarm's values have beside the numbers of a model, as `engine.why`."""
-FIELDS = {
-    "remaining_life": ("remaining_life", "low", "high"),
-    "failure": ("probability", "low", "high"),
-    "anomaly": ("anomaly", "low", "high"),
-}
-"""By kind of target, what a model adds to a reading; `models.base` has the same."""
-CYCLES, SECONDS = "cycles", "seconds"
-ANOMALY = "anomaly"
-
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_LIFE = re.compile(r"remaining life in (cycles|minutes|hours|days)")
-_FAILURE = re.compile(r"failure (?:now|within (?:(?P<cycles>\d+) cycles?|(?P<time>\S.*)))")
 _SKILL = re.compile(r"[\w-]+(\s*>=\s*\d+)?")
 _LANGUAGE = re.compile(r"[a-z]{2}(-[A-Za-z]+)?")
-_FORM = (
-    "write `failure within 72h`, `failure within 30 cycles`, `failure now`, "
-    "`remaining life in cycles` (or minutes, hours, days) or `anomaly`"
-)
 _KEYS = {"on", "predicts", "version", "features", "score_every", "max_age", "causes"}
 _CAUSE_KEYS = {"text", "parts", "skill"}
-_UNITS = {"cycles": ("cycle", 1.0), "minutes": ("minute", 60.0), "hours": ("hour", 3600.0)}
-_UNITS["days"] = ("day", 86_400.0)
+_SCALES = {"minute": 60.0, "hour": 3600.0, "day": 86_400.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +129,7 @@ def _read_model(name: str, value: Value, types: Mapping[str, DeviceType]) -> Boo
         return None
     on_value = keys.need("on", "name the device type that it speaks for")
     on = types.get((on_value.choice(types) if on_value else None) or "")
-    predicts_value = keys.need("predicts", _FORM)
+    predicts_value = keys.need("predicts", FORMS)
     predicts = _read_predicts(predicts_value) if predicts_value else None
     features_value, causes_value = keys.get("features"), keys.get("causes")
     features = _read_features(features_value, on) if features_value else None
@@ -180,29 +164,13 @@ def _read_predicts(value: Value) -> BookModel | None:
     text = value.raw()
     if text is None:
         return None
-    words = " ".join(text.split())
-    if words == "anomaly":
-        return BookModel("", "", ANOMALY)
-    if match := _LIFE.fullmatch(words):
-        unit, scale = _UNITS[match[1]]
-        axis = CYCLES if match[1] == "cycles" else SECONDS
-        return BookModel("", "", "remaining_life", axis, shown_unit=unit, shown_scale=scale)
-    match = _FAILURE.fullmatch(words)
-    if match is None:
-        value.fail(f"{text!r} is nothing that a model predicts: {_FORM}")
+    try:
+        target, shown_unit = read_target(text)
+    except ConfigurationError as error:
+        value.fail(str(error))
         return None
-    if match["cycles"]:
-        horizon, unit = float(match["cycles"]), CYCLES
-    else:
-        try:
-            horizon, unit = parse_duration(match["time"]) if match["time"] else 0.0, SECONDS
-        except ValueError:
-            value.fail(f"{match['time']!r} is no horizon: {_FORM}")
-            return None
-    if horizon <= 0 and words != "failure now":
-        value.fail("a horizon of 0 is now: write `failure now`")
-        return None
-    return BookModel("", "", "failure", unit, horizon, shown_unit="ratio")
+    scale = _SCALES.get(shown_unit or "", 1.0)
+    return BookModel("", "", target.kind, target.unit, target.horizon, shown_unit, scale)
 
 
 def _read_version(value: Value | None) -> int | None:

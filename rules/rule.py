@@ -8,7 +8,7 @@ from functools import cached_property
 from prevenant.domain import DeviceType, Severity
 from prevenant.errors import Problem
 from rules.alarm import Repeat
-from rules.expression import Condition, Silent, SiteNumber, leaves_of
+from rules.expression import Condition, Near, Silent, SiteNumber, atoms_of, leaves_of
 from rules.models import BookModel
 from rules.schedule import Schedule
 
@@ -82,14 +82,24 @@ class RuleBook:
     @cached_property
     def site_numbers(self) -> list[SiteNumber]:
         """What the rules ask of a site as a whole."""
-        conditions = [
+        leaves = [leaf for condition in self._conditions for leaf in leaves_of(condition)]
+        return list(dict.fromkeys(leaf for leaf in leaves if isinstance(leaf, SiteNumber)))
+
+    @cached_property
+    def is_about_sites(self) -> bool:
+        """Whether what is decided on a device may depend on others at its site."""
+        inhibits = any(rule.inhibited_by for rule in self.every_rule)
+        atoms = [atom for condition in self._conditions for atom in atoms_of(condition)]
+        return bool(self.site_numbers or inhibits or any(isinstance(atom, Near) for atom in atoms))
+
+    @property
+    def _conditions(self) -> list[Condition]:
+        return [
             condition
             for rule in self.rules.values()
             for condition in (rule.when, rule.clear, *(level for _, level in rule.levels))
             if condition is not None
         ]
-        leaves = [leaf for condition in conditions for leaf in leaves_of(condition)]
-        return list(dict.fromkeys(leaf for leaf in leaves if isinstance(leaf, SiteNumber)))
 
     @property
     def fingerprint(self) -> str:
