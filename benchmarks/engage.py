@@ -30,7 +30,7 @@ from benchmarks.publisher import FIELDS
 from simulators.broker import free_port
 from simulators.carrier import Carrier, Sent
 from simulators.engine_process import EngineProcess
-from simulators.fleet import connect
+from simulators.fleet import connect, take_leave
 from simulators.mailbox import Mailbox
 
 _RULES = 100
@@ -178,8 +178,7 @@ def _time_probes(url: str, first: dict[str, float], count: int) -> dict[str, lis
                 if number >= _WARM_UP:
                     times[severity].append(took)
     finally:
-        client.disconnect()
-        client.loop_stop()
+        take_leave(client)
     return times
 
 

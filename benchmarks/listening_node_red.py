@@ -18,6 +18,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from benchmarks.publisher import payloads
 from simulators.broker import free_port
+from simulators.fleet import take_leave
 
 PROGRAM = Path(".peers/node_modules/.bin/node-red")
 
@@ -93,7 +94,7 @@ def listen(port: int, qos: int, count: int, folder: Path) -> dict[str, float]:
     finally:
         node.kill()
         node.wait()
-        passed.loop_stop()
+        take_leave(passed)
     if len(times) < expected:
         message = f"Node-RED let through {len(times)} of {expected} in {_PATIENCE_S:g} s"
         raise TimeoutError(message)

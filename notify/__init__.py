@@ -1,6 +1,8 @@
 """Making sure that people were reached. What workflows use of it stands here."""
 
+from notify.in_turn import is_stuck
 from notify.invitation import is_invited
+from notify.links import JOB, VISIT, LinkFor, issue_link, link_url
 from notify.message import (
     ANSWER,
     COMMAND,
@@ -15,7 +17,6 @@ from notify.message import (
     Patience,
     Recipient,
     close_asks,
-    is_stuck,
     is_unfollowed,
     outdate_messages,
     queue_errand,
@@ -29,13 +30,16 @@ __all__ = [
     "ANSWER",
     "COMMAND",
     "FOR_EVER",
+    "JOB",
     "OUTBOX",
+    "VISIT",
     "WEBHOOK",
     "WORDING_ERRORS",
     "Ask",
     "Delivery",
     "Draft",
     "Errand",
+    "LinkFor",
     "Message",
     "Patience",
     "Recipient",
@@ -45,6 +49,8 @@ __all__ = [
     "is_invited",
     "is_stuck",
     "is_unfollowed",
+    "issue_link",
+    "link_url",
     "list_choices",
     "local_zone",
     "outdate_messages",

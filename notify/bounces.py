@@ -1,7 +1,8 @@
 """Bounces: what mail servers report of our e-mails later (RFC 3464), taken as receipts.
 
 A report names the Message-ID of what it is about, which we can tell from one that somebody made up: a
-part of it is a keyed digest. What is about no e-mail of ours is left alone.
+part of it is a keyed digest. What is about no e-mail of ours is left alone. Some servers send nothing back
+and name it as what they answer; older ones (Exim, qmail) write no report at all, but a text with a copy.
 """
 
 import hmac
@@ -23,6 +24,9 @@ from prevenant.errors import mask_addresses
 _OURS = re.compile(r"<(m\d+-email)\.[0-9a-f]{24}@[^<>\s]+>")
 _STATES = {"failed": UNDELIVERED, "delivered": DELIVERED}
 """What is delayed may still come, and what was relayed or expanded says nothing of an arrival."""
+_QMAIL = "Hi. This is the "
+"""How a failure begins that is written for people, and for machines by these very words."""
+_CODE = re.compile(r"\b5\d\d[ -].*")
 _STATUS = re.compile(r"[245]\.\d{1,3}\.\d{1,3}")
 _LONGEST_REASON = 200
 
@@ -42,15 +46,14 @@ class Bounce:
 def is_report(raw: bytes) -> bool:
     """Return whether an e-mail is a report on the delivery of another."""
     mail = message_from_bytes(raw)
-    kind = str(mail.get_param("report-type", "")).lower()
-    return mail.get_content_type() == "multipart/report" and kind == "delivery-status"
+    return _is_for_machines(mail) or _is_plain_failure(mail)
 
 
 def read_bounces(raw: bytes) -> list[Bounce]:
     """Return what a report says; of anything else, and of what cannot be read, nothing."""
     mail = message_from_bytes(raw)
-    if not is_report(raw) or not mail.is_multipart():
-        return []
+    if not _is_for_machines(mail):
+        return _read_plain(mail) if _is_plain_failure(mail) else []
     original, recipients = "", list[Mail]()
     for part in _parts(mail):
         match part.get_content_type():
@@ -61,10 +64,9 @@ def read_bounces(raw: bytes) -> list[Bounce]:
                 inner = part.get_payload()
                 one = inner[0] if isinstance(inner, list) and inner else None
                 original = original or (_id_in(one) if isinstance(one, Mail) else "")
-            case "text/rfc822-headers" | "message/global-headers":
-                content = part.get_payload(decode=True)
-                text = content.decode(errors="replace") if isinstance(content, bytes) else ""
-                original = original or _id_in(message_from_string(text))
+            case "text/rfc822-headers" | "message/global-headers" | "message/rfc822-headers":
+                original = original or _id_in(message_from_string(_text_of(part)))
+    original = original or _id_in(mail, "In-Reply-To") or _id_in(mail, "References")
     return [_read_recipient(one, original) for one in recipients] if original else []
 
 
@@ -103,6 +105,39 @@ def _reason(bounce: Bounce) -> str:
     return mask_addresses(f"the recipient's mail server reports a failure{said}{because}")
 
 
+def _is_for_machines(mail: Mail) -> bool:
+    if mail.get_content_type() != "multipart/report":
+        return False
+    kind = str(mail.get_param("report-type", "")).lower()
+    return kind == "delivery-status" or any(
+        part.get_content_type() == "message/delivery-status" for part in _parts(mail)
+    )
+
+
+def _is_plain_failure(mail: Mail) -> bool:
+    if mail.is_multipart():
+        return False
+    return mail.get("X-Failed-Recipients") is not None or _text_of(mail).startswith(_QMAIL)
+
+
+def _read_plain(mail: Mail) -> list[Bounce]:
+    """Return the failure that a text for people tells of, with a copy of an e-mail of ours."""
+    text = _text_of(mail)
+    original, code = _OURS.search(text), _CODE.search(text)
+    if original is None:
+        return []
+    said = code[0] if code and code.start() < original.start() else ""
+    status = _STATUS.search(said)
+    return [
+        Bounce(original[0], "failed", status[0] if status else "", one_line(said, _LONGEST_REASON))
+    ]
+
+
+def _text_of(part: Mail) -> str:
+    content = part.get_payload(decode=True)
+    return content.decode(errors="replace") if isinstance(content, bytes) else ""
+
+
 def _parts(mail: Mail) -> Iterator[Mail]:
     """Yield the parts of a report, without going into the e-mail that it sends back."""
     payload = mail.get_payload()
@@ -111,17 +146,20 @@ def _parts(mail: Mail) -> Iterator[Mail]:
             yield part
 
 
-def _id_in(original: Mail) -> str:
-    match = re.search(r"<[^<>\s]{1,200}>", str(original.get("Message-ID", "")))
-    return match[0] if match else ""
+def _id_in(mail: Mail, header: str = "Message-ID") -> str:
+    """Return the last identity in a header: of several the nearest one."""
+    found = re.findall(r"<[^<>\s]{1,200}>", str(mail.get(header, "")))
+    return str(found[-1]) if found else ""
 
 
 def _read_recipient(block: Mail, message_id: str) -> Bounce:
     status = _STATUS.search(str(block.get("Status", "")))
-    _, _, diagnostic = str(block.get("Diagnostic-Code", "")).rpartition("; ")
+    # Its type comes first, as in `smtp; 550 …`; what follows may have semicolons of its own.
+    kind, parted, words = str(block.get("Diagnostic-Code", "")).partition(";")
+    diagnostic = (words if parted else kind).strip()
     return Bounce(
         message_id,
-        str(block["Action"]).strip().lower(),
+        next(iter(str(block["Action"]).lower().split()), ""),
         status[0] if status else "",
         one_line(diagnostic, _LONGEST_REASON),
     )

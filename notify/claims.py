@@ -16,9 +16,11 @@ from typing import Any
 from sqlalchemy import bindparam, text
 from sqlmodel import Session, col, or_, select
 
-from notify.delivery import ANSWERED_AT_ONCE, MAX_ATTEMPTS, move, retry_at
+from notify.delivery import ANSWERED_AT_ONCE, is_last, move, retry_at
 from notify.digest import find_gathered, gather
 from notify.failover import choose_provider
+from notify.hook import note_result
+from notify.in_turn import is_its_turn
 from notify.invitation import EMAIL
 from notify.letter import prepare_mail
 from notify.message import (
@@ -110,6 +112,8 @@ class NotBegun:
 
 
 Outcome = Sent | NotTaken | HeldBack | NotBegun | DeliveryError
+_TOLD = (Sent, DeliveryError)
+"""What says of a subscriber's endpoint how it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,6 +313,7 @@ _CLAIMABLE = (
     ),
     col(Delivery.id).not_in(bindparam("in_hand", expanding=True)),
     col(Delivery.channel).not_in(bindparam("left", expanding=True)),
+    is_its_turn(),
 )
 _LEVEL = (
     select(Delivery.severity)
@@ -352,6 +357,9 @@ def record(session: Session, owner: str, results: Sequence[Result], now: datetim
         if delivery.claimed_by == owner and delivery.claim == one.claim.number:
             delivery.claimed_by = ""
             _record(session, delivery, one.outcome, now)
+            if delivery.subscription_id is not None and isinstance(one.outcome, _TOLD):
+                error = one.outcome if isinstance(one.outcome, DeliveryError) else None
+                note_result(session, delivery, error, now)
             begin_patience(session, locked[one.claim.message.id], delivery)
             for part, digest in gathered:
                 if digest == one.claim.message.id:
@@ -384,7 +392,7 @@ def _record(session: Session, delivery: Delivery, outcome: Outcome, now: datetim
             delivery.attempts -= 1
         case NotBegun():
             delivery.next_at = now
-        case NotTaken() if delivery.attempts >= MAX_ATTEMPTS:
+        case NotTaken() if is_last(delivery):
             move(session, delivery, FAILED, now, delivery.reason)
         case NotTaken() if delivery.state == UNCERTAIN:
             delivery.state, delivery.next_at = QUEUED, now
@@ -450,14 +458,14 @@ def _record_error(
         return
     if isinstance(error, Uncertain):
         delivery.state, delivery.next_at = UNCERTAIN, now + LOOK_AGAIN
-    elif isinstance(error, Refused) or delivery.attempts >= MAX_ATTEMPTS:
+    elif isinstance(error, Refused) or is_last(delivery):
         move(session, delivery, end_of(error), now, error.reason)
         record_opt_out(session, delivery, error, now)
         return
     else:
         advice = error.retry_after_s if isinstance(error, Throttled) else None
         delivery.state = QUEUED
-        delivery.next_at = retry_at(delivery.attempts, now, advice)
+        delivery.next_at = retry_at(delivery.attempts, now, advice, delivery.channel)
     delivery.reason = error.reason
     delivery.updated_at = now
 
@@ -504,9 +512,10 @@ def end_claims(session: Session, over: Sequence[tuple[int, int]], now: datetime)
             _doubt(session, delivery, now)
 
 
-def end_all_claims(session: Session, look_at: datetime) -> None:
-    """End every claim, where no other process can have one."""
-    for delivery in session.exec(select(Delivery).where(_IS_OPEN)):
+def end_all_claims(session: Session, look_at: datetime, left: Collection[str] = ()) -> None:
+    """End every claim, where nobody else can have one, but those by the channels in `left`."""
+    query = select(Delivery).where(_IS_OPEN, col(Delivery.channel).not_in(left))
+    for delivery in session.exec(query):
         if delivery.state == SENDING or delivery.claimed_by:
             _doubt(session, delivery, look_at)
 

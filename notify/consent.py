@@ -13,20 +13,51 @@ from prevenant.senders import country_of
 from prevenant.tables import utc_column
 
 _POLITE = re.compile(
-    r"\b(s il (vous|te) plait|please|pls|plz|svp|stp|merci( beaucoup)?|thanks|thank you|now|maintenant)\b"
+    r"\b(s il (vous|te) plait|please|pls|plz|svp|s v p|stp|s t p|merci( (beaucoup|bien|bcp|d avance))?"
+    r"|mrc|thanks|thx|thank you( (so|very) much)?|now|maintenant)\b"
 )
-_STOP = re.compile(
-    r"(stop|stopall|unsubscribe|opt ?out|revoke|arret|arrete[rz]?|desabonne[rz]|desinscrire|desinscrivez"
-    r"|desabonnement|desinscription)"
-    r"( (stop|all|it|everything|tout|moi|me|ca|\d+|au \d+"
-    r"|(les |vos |the |these |all )?(sms|textos?|texts?|messages?)"
-    r"|(sending|texting|messaging|writing|contacting)( to)?( me)?))*"
-    r"|(arrete[rz]?|cessez) (de|d) (m|nous|me) (ecrire|contacter|envoyer|deranger)( (des|vos|ces))?( \w+)?"
-    r"|(do not|don t|dont) (text|message|contact|write to|write|sms) me( any ?more| again)?"
-    r"|no more (messages|texts|sms)|(take|remove) me( off| from)?( (your|the|this) list)?|opt me out"
-    r"|ne (m|me) (ecrivez|contactez|envoyez|derangez) plus( (rien|de (messages?|sms|textos?)))?"
-    r"|plus (de|aucun) (messages?|sms|textos?)|retirez moi( de (votre|la|cette) liste)?"
+_BESIDE = re.compile(
+    r"\b(bonjour|bonsoir|salut|hello|hi|hey|dear|madame|monsieur|messieurs|sir|ok|okay|et|and"
+    r"|cordialement|bonne journee|(best |kind )?regards"
+    r"|(wrong|mauvais|faux) (number|numero)|erreur de numero|not interested|pas interessee?)\b"
 )
+"""What may stand beside STOP without saying more than it."""
+_MESSAGES = r"(messages?|msgs?|sms|textos?|texts?)"
+_MAILS = re.compile(r"\b(e )?(mails?|courriels?|emails?)\b")
+_SAYS_STOP = (
+    (
+        r"(stop{1,2}|stopall|stoppez|stopper|unsubscribe|unsub|opt ?out|revoke|arret|arrete[rsz]?"
+        r"|desabonne[rz]|desinscrire|desinscrivez|desabonnement|desinscription)"
+        r"( (all|it|this|that|them|these|everything|tout|moi|me|ca|cela|\d+|(au|a) (tout|\d+)"
+        rf"|((les|vos|ces|the|these|those|your|all) )*{_MESSAGES}"
+        r"|from (this|the|your) list|de (votre|la|cette) liste"
+        r"|(sending|texting|messaging|writing|contacting)( to)?( (me|us|this number))?))*"
+    ),
+    (
+        r"(arrete[rsz]?|cesse[rz]?) (de|d) (m|nous|me) (ecrire|contacter|envoyer|deranger|harceler)"
+        r"( (des|vos|ces))?( \w+)?"
+    ),
+    r"(do not|don t|dont) (text|message|contact|write to|write|sms) me( any ?more| again| ever)*",
+    rf"no more {_MESSAGES}",
+    rf"i (do not|don t|dont) want ((any|more|to (get|receive)|your|these) )*{_MESSAGES}( any ?more)?",
+    r"i (want|wish|would like|d like) to (unsubscribe|opt out)",
+    r"(take|remove) (me|my number)( (off|from)( (your|the|this) list)?)?",
+    r"opt me out",
+    (
+        rf"ne (m|me|nous) (ecrivez|contactez|envoyez|derangez) (plus|pas)( jamais)?"
+        rf"( (rien|(de|d|vos|ces|aucun) {_MESSAGES}))?"
+    ),
+    (
+        rf"(de )?ne (plus|pas) (m|me|nous) (ecrire|contacter|envoyer|deranger)"
+        rf"( (rien|(de|d|vos|ces|aucun) {_MESSAGES}))?"
+    ),
+    rf"(plus|je (ne )?veux (plus|pas)) (de|aucun|recevoir (de|d|vos|ces|des|aucun)) {_MESSAGES}",
+    r"((je (veux|voudrais|souhaite) )?me )(desabonner|desinscrire)",
+    r"(retirez|supprimez|enlevez) (moi|mon numero)( de (votre|la|cette) liste)?",
+)
+_STOP = re.compile(rf"({'|'.join(_SAYS_STOP)})( ({'|'.join(_SAYS_STOP)}))*")
+_LONGEST_STOP = 16
+"""Whoever says more words means more than that."""
 _STOP_ALONE = frozenset({"cancel", "end", "quit"})
 """What carriers take for STOP in a text where nothing else is said; "cancel the visit" means the visit."""
 _START = frozenset(
@@ -61,7 +92,12 @@ def plain_words(text: str) -> list[str]:
 def wants_stop(text: str, channel: str = "sms") -> bool:
     """Return whether a reply says STOP or its kin, alone, politely, or in a few words that mean it."""
     said = _plainly(text)
-    return (channel == "sms" and said in _STOP_ALONE) or _STOP.fullmatch(said) is not None
+    if channel == "sms" and said in _STOP_ALONE:
+        return True
+    if channel == "email":
+        said = _MAILS.sub("messages", said)
+    words = _BESIDE.sub(" ", said).split()
+    return 0 < len(words) <= _LONGEST_STOP and _STOP.fullmatch(" ".join(words)) is not None
 
 
 def wants_start(text: str) -> bool:

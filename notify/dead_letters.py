@@ -4,18 +4,20 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import ColumnElement, true
 from sqlmodel import Session, col, select
 
 from notify.message import (
     COMMAND,
     FAILED,
-    OUTBOX,
+    HOOK,
     QUEUED,
     SUPPRESSED,
     UNDELIVERED,
     WEBHOOK,
     Delivery,
     Message,
+    bell_of,
 )
 from prevenant.errors import ConfigurationError
 from prevenant.store import wake
@@ -25,15 +27,26 @@ LOST = (FAILED, UNDELIVERED, SUPPRESSED)
 _MACHINES = (WEBHOOK, COMMAND)
 
 
-def list_dead_letters(session: Session, limit: int = 100) -> list[tuple[Delivery, Message]]:
-    """Return what machines were not given, the newest first."""
+def list_dead_letters(
+    session: Session,
+    limit: int = 100,
+    before: int | None = None,
+    among: ColumnElement[bool] | None = None,
+) -> list[tuple[Delivery, Message]]:
+    """Return what machines were not given, the newest first, perhaps from behind one on.
+
+    `among` is a condition on their messages.
+    """
     query = (
         select(Delivery, Message)
         .where(Delivery.message_id == Message.id)
         .where(col(Delivery.channel).in_(_MACHINES), col(Delivery.state).in_(LOST))
+        .where(true() if among is None else among)
         .order_by(col(Delivery.id).desc())
         .limit(limit)
     )
+    if before is not None:
+        query = query.where(col(Delivery.id) < before)
     return list(session.exec(query))
 
 
@@ -61,7 +74,7 @@ def resend(session: Session, number: int, now: datetime, by: str = "") -> str:
     if delivery is None:
         message = f"there is no delivery {number}: see `prevenant deliveries dead-letters`"
         raise ConfigurationError(message)
-    if delivery.channel not in _MACHINES:
+    if delivery.channel not in {*_MACHINES, HOOK}:
         message = (
             f"delivery {number} is for a person, who would be told too late: tell them yourself"
         )
@@ -75,6 +88,9 @@ def resend(session: Session, number: int, now: datetime, by: str = "") -> str:
     whole.state, whole.reason, whole.outdated = QUEUED, "", ""
     session.add(delivery)
     session.add(whole)
+    wake(session, bell_of(delivery.channel))
+    if delivery.subscription_id is not None:
+        return whole.name
     add_timeline(
         session,
         now,
@@ -83,7 +99,6 @@ def resend(session: Session, number: int, now: datetime, by: str = "") -> str:
         case_id=whole.case_id,
         detail={"message": whole.id, "delivery": number},
     )
-    wake(session, OUTBOX)
     return whole.name
 
 

@@ -23,6 +23,7 @@ from notify.message import (
     DIGEST,
     FAILED,
     GATHERED,
+    HOOK,
     OVER,
     QUEUED,
     REACHED,
@@ -62,6 +63,11 @@ _ORDER = {
     )
 }
 _FIRST_DELAY_S, _MAX_DELAY_S = 2.0, 300.0
+_DOUBLINGS = 20
+_SELDOM_S = {HOOK: 3_600.0}
+"""Channels on which the pauses grow to more than that."""
+_FOR_EVER = frozenset({HOOK})
+"""Channels on which what is given in turn is not given up: what follows waits, and nothing is lost."""
 
 
 class Channel(Protocol):
@@ -84,17 +90,27 @@ class Channel(Protocol):
         """Whether the provider sends receipts; if not, `sent` is all that will be known."""
 
 
-ANSWERED_AT_ONCE = frozenset({WEBHOOK, COMMAND})
+ANSWERED_AT_ONCE = frozenset({WEBHOOK, COMMAND, HOOK})
 """Channels whose hand-over is the delivery: whoever takes it is the one it is for."""
 
 
-def retry_at(attempts: int, now: datetime, advice_s: float | None = None) -> datetime:
+def retry_at(
+    attempts: int, now: datetime, advice_s: float | None = None, channel: str = ""
+) -> datetime:
     """Return when to try again: after what the provider advises, else 2, 4, 8 … seconds; 300 at most.
 
     A provider may advise a day, or a number that is no time at all: nobody waits for that.
     """
-    delay_s = _FIRST_DELAY_S * 2 ** max(0, attempts - 1) if advice_s is None else advice_s
-    return now + timedelta(seconds=min(_MAX_DELAY_S, delay_s))
+    delay_s = _FIRST_DELAY_S * 2 ** min(max(0, attempts - 1), _DOUBLINGS)
+    if advice_s is not None:
+        delay_s = advice_s
+    return now + timedelta(seconds=min(_SELDOM_S.get(channel, _MAX_DELAY_S), delay_s))
+
+
+def is_last(delivery: Delivery) -> bool:
+    """Return whether a delivery is not tried again, where its present attempt fails."""
+    is_waited_for = delivery.channel in _FOR_EVER and delivery.in_turn
+    return not is_waited_for and delivery.attempts >= MAX_ATTEMPTS
 
 
 def move(session: Session, delivery: Delivery, state: str, now: datetime, reason: str = "") -> bool:
@@ -145,9 +161,12 @@ def take_receipt(
     session.exec(whole.order_by(col(Message.id)).with_for_update(key_share=True)).all()
     query = select(Delivery).where(Delivery.key == key).with_for_update()
     delivery = session.exec(query).one()
-    if provider_id and state in OVER and delivery.provider_id not in {None, provider_id}:
+    # Our own key stands there where the provider named no attempt as it took it.
+    is_named = delivery.provider_id not in {None, key}
+    if provider_id and state in OVER and is_named and delivery.provider_id != provider_id:
         return True
-    delivery.provider_id = delivery.provider_id or provider_id or None
+    if provider_id and not is_named:
+        delivery.provider_id = provider_id
     if delivery.sent_at is None:
         delivery.sent_at = now
     session.add(delivery)
@@ -246,6 +265,9 @@ def _of_turn(session: Session, message: Message) -> Sequence[Delivery]:
 
 def _tell_story(session: Session, message: Message, delivery: Delivery, now: datetime) -> None:
     if delivery.state not in {SENT, DELIVERED} and delivery.state not in OVER:
+        return
+    if delivery.subscription_id is not None:
+        # A line on each line that is told would be told in its turn, for ever.
         return
     text = message.texts[delivery.channel]
     shown = text if isinstance(text, str) else f"{text['subject']}\n{text['text']}"

@@ -2,6 +2,7 @@
 
 import hmac
 from email.message import EmailMessage
+from email.policy import EmailPolicy
 from email.utils import formataddr, formatdate, parseaddr
 from hashlib import sha256
 from html import escape
@@ -15,10 +16,32 @@ from notify.visible import one_line
 
 _LONGEST_NAME = 100
 _LONGEST_THREAD = 20
+_LISTS = frozenset({"List-Unsubscribe", "In-Reply-To", "References"})
 _STOP_WORDS = {
     "en": "No more e-mails from us:",
     "fr": "Ne plus recevoir d'e-mails de notre part :",
 }
+
+
+class _Wire(EmailPolicy):
+    """How an e-mail is sent: lists of addresses and identities as they are, one a line.
+
+    A long one would else be encoded as words are, and no mail program would know it.
+    """
+
+    def fold(self, name: str, value: str) -> str:
+        """Return a header as it is sent."""
+        if name not in _LISTS or not value.isascii():
+            return str(super().fold(name, value))
+        return f"{name}: {f'{self.linesep} '.join(value.split())}{self.linesep}"
+
+    def fold_binary(self, name: str, value: str) -> bytes:
+        """Return a header as it is sent, in bytes."""
+        is_list = name in _LISTS and value.isascii()
+        return self.fold(name, value).encode() if is_list else super().fold_binary(name, value)
+
+
+_WIRE = _Wire()
 
 
 class Letters:
@@ -45,7 +68,7 @@ class Letters:
     def write(self, delivery: Delivery, message: Message, stop_url: str = "") -> EmailMessage:
         """Write one e-mail. Raises ValueError where its address cannot stand in one."""
         words = message.texts[delivery.channel]
-        mail = EmailMessage()
+        mail = EmailMessage(policy=_WIRE)
         mail["From"] = self._sender
         mail["To"] = formataddr((one_line(message.name, _LONGEST_NAME), delivery.address))
         mail["Subject"] = words["subject"]

@@ -4,7 +4,9 @@ Whoever has a link may do what it is for. So its token is random and is known to
 is kept is a digest, by which it is found again and from which no link can be made.
 """
 
+import re
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -15,9 +17,12 @@ from sqlmodel import Field, Session, SQLModel, col, select
 
 from prevenant.tables import add_timeline, json_column, utc_column
 
-UNSUBSCRIBE = "unsubscribe"
+UNSUBSCRIBE, VISIT, JOB = "unsubscribe", "visit", "job"
+"""Purposes: no more e-mail; a customer's page of a case; a technician's page of a case."""
 
 PATH = "/l/"
+_PATHS = {UNSUBSCRIBE: PATH, VISIT: "/v/", JOB: "/j/"}
+_TOKEN = re.compile(r"(/[lvj]/)[\w-]{24}(?![\w-])")
 _TOKEN_BYTES = 18
 """144 bits: 24 characters, and more than can be guessed."""
 _LONGEST_TOKEN = 200
@@ -67,6 +72,15 @@ class Found:
     """`unknown` or `expired`."""
 
 
+def hide_all(value: Any) -> Any:
+    """Return plain values in whose texts no link of ours can be followed."""
+    if isinstance(value, str):
+        return hide_tokens(value)
+    if isinstance(value, Mapping):
+        return {key: hide_all(one) for key, one in value.items()}
+    return [hide_all(one) for one in value] if isinstance(value, list) else value
+
+
 def issue_link(session: Session, wanted: LinkFor, now: datetime) -> str:
     """Make a link in the transaction of `session`; return its token, which is kept nowhere."""
     token = secrets.token_urlsafe(_TOKEN_BYTES)
@@ -84,9 +98,14 @@ def issue_link(session: Session, wanted: LinkFor, now: datetime) -> str:
     return token
 
 
-def link_url(public_url: str, token: str) -> str:
+def link_url(public_url: str, token: str, purpose: str = UNSUBSCRIBE) -> str:
     """Return the address of a link."""
-    return f"{public_url}{PATH}{token}"
+    return f"{public_url}{_PATHS[purpose]}{token}"
+
+
+def hide_tokens(text: str) -> str:
+    """Return a text in which no link of ours can be followed, for whoever it was not written to."""
+    return _TOKEN.sub(r"\1…", text)
 
 
 def find_link(session: Session, token: str, now: datetime) -> Found:

@@ -10,9 +10,10 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import JSON, Column, ColumnElement, Index, bindparam, text
-from sqlmodel import Field, Session, SQLModel, and_, col, or_, select
+from sqlmodel import Field, Session, SQLModel, col, or_, select
 
 from notify.segments import fit_text, measure
+from notify.subscription import SUBSCRIPTIONS
 from notify.templating import CALENDAR, CANCEL, Templates
 from prevenant.store import wake
 from prevenant.tables import CaseEvent, add_case_event, json_column, list_column, utc_column
@@ -39,6 +40,10 @@ TECHNICIAN = "technician"
 """As what somebody is told of a job."""
 WEBHOOK, COMMAND = "webhook", "mqtt"
 """By which machines are: their addresses are a URL and a topic."""
+HOOK = "subscription"
+"""By which subscribers are told of the story: their address is a URL, too."""
+SUBSCRIBER = "subscriber"
+"""As what they are told: apart from what is said to people, and to machines in cases."""
 
 
 class Message(SQLModel, table=True):
@@ -132,6 +137,24 @@ class Delivery(SQLModel, table=True):
             sqlite_where=text("digest_id IS NOT NULL"),
             postgresql_where=text("digest_id IS NOT NULL"),
         ),
+        Index(
+            "ix_delivery_subscription",
+            "subscription_id",
+            "id",
+            sqlite_where=text("subscription_id IS NOT NULL"),
+            postgresql_where=text("subscription_id IS NOT NULL"),
+        ),
+        Index(
+            "ix_delivery_turn",
+            "subscription_id",
+            "id",
+            sqlite_where=text(
+                "subscription_id IS NOT NULL AND state IN ('queued', 'sending', 'uncertain')"
+            ),
+            postgresql_where=text(
+                "subscription_id IS NOT NULL AND state IN ('queued', 'sending', 'uncertain')"
+            ),
+        ),
     )
 
     id: int | None = Field(default=None, primary_key=True)
@@ -164,6 +187,10 @@ class Delivery(SQLModel, table=True):
     """The message in which it was gathered with others."""
     poll_at: datetime | None = utc_column(nullable=True)
     """When the provider is asked what became of it."""
+    subscription_id: int | None = None
+    """Whose it is, where it tells a subscriber of the story."""
+    in_turn: bool = False
+    """Whether it waits until the subscriber has what was queued before it."""
     claimed_by: str = ""
     """Whose attempt is under way."""
     claim: int = 0
@@ -235,15 +262,6 @@ def calendar_of(message: Message) -> str:
 
 _BY_KEY = select(Message).where(Message.key == bindparam("key"))
 _HEARD = select(CaseEvent.id).where(CaseEvent.key == bindparam("key"))
-
-
-def is_stuck(before: datetime) -> ColumnElement[bool]:
-    """Select deliveries that should have moved on before a time: sent, looked up or given up."""
-    # As literals, for SQLite to see that the index of what is open will do.
-    is_open = text("delivery.state IN ('queued', 'sending', 'uncertain')")
-    waits = and_(Delivery.state == QUEUED, col(Delivery.next_at) < before)
-    hangs = and_(Delivery.state != QUEUED, col(Delivery.started_at) < before)
-    return and_(is_open, or_(waits, hangs))
 
 
 def is_unfollowed(before: datetime) -> ColumnElement[bool]:
@@ -434,8 +452,9 @@ def outdate_messages(session: Session, case_id: int, now: datetime, reason: str)
             session.add(message)
 
 
-def queue_turn(session: Session, message: Message, now: datetime) -> None:
-    """Queue a delivery on each channel of the message's present turn."""
+def queue_turn(session: Session, message: Message, now: datetime) -> list[Delivery]:
+    """Queue a delivery on each channel of the message's present turn, and return them."""
+    queued = []
     for channel in message.turns[message.turn]:
         delivery = Delivery(
             key=f"m{message.id}-{channel}",
@@ -450,9 +469,16 @@ def queue_turn(session: Session, message: Message, now: datetime) -> None:
             size = measure(message.texts[channel])
             delivery.segments, delivery.encoding = size.segments, size.encoding
         session.add(delivery)
-        queued_deliveries(session).append(delivery)
+        queued.append(delivery)
+        wake(session, bell_of(channel))
+    queued_deliveries(session).extend(queued)
     queued_messages(session).append(message)
-    wake(session, OUTBOX)
+    return queued
+
+
+def bell_of(channel: str) -> str:
+    """Return the bell that rings when something can be attempted by a channel."""
+    return SUBSCRIPTIONS if channel == HOOK else OUTBOX
 
 
 def queued_messages(session: Session) -> list[Message]:

@@ -12,7 +12,7 @@ others that hang at their provider.
 import threading
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from uuid import uuid4
@@ -26,6 +26,7 @@ from notify.delivery import Channel
 from notify.message import OUTBOX, Delivery, queued_deliveries
 from notify.permission import NO_RULES, HouseRules
 from notify.receipts import asks
+from notify.subscription import SUBSCRIPTIONS
 from notify.templating import Templates
 from prevenant.clock import Clock, steady_seconds
 from prevenant.domain import Severity
@@ -34,14 +35,27 @@ from prevenant.store import Store, at_the_end
 
 log = structlog.get_logger()
 
-_AT_ONCE = 32
-_FOR_LIFE_SAFETY = 8
-"""How many of the attempts at once are kept free for it."""
 _AFTER_A_CRASH = timedelta(seconds=2)
 _STORE_PAUSE_S = 1.0
 _LOCKED_PAUSE_S = 0.05
 _UNSEEN_PAUSE_S = 0.2
 _WATCH_EVERY_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What one outbox sees to, and with how many attempts at once."""
+
+    bell: str
+    at_once: int
+    for_life_safety: int
+    """How many of the attempts are kept free for it."""
+
+
+OF_CASES = Share(OUTBOX, 32, 8)
+"""What is said in cases, to people and to machines."""
+OF_SUBSCRIBERS = Share(SUBSCRIPTIONS, 8, 0)
+"""What subscribers are told. An endpoint that hangs holds up nothing that is said to people."""
 
 
 class Outbox:
@@ -56,20 +70,22 @@ class Outbox:
         claim_s: float = claims.CLAIM_S,
         left: Collection[str] = (),
         rules: HouseRules = NO_RULES,
+        share: Share = OF_CASES,
     ) -> None:
-        """Prepare. What goes by the channels in `left` is left to other processes."""
+        """Prepare. What goes by the channels in `left` is left to other outboxes."""
         self._store = store
         self._clock = clock
         self._channels = channels
         self._steady = steady
         self._left = left
+        self._share = share
         self._rules = rules
         self._begin_within_s = claim_s * claims.BEGIN_WITHIN_S / claims.CLAIM_S
         self._name = f"{store.name}/{uuid4().hex[:8]}"
         """Ours alone, whatever the process is called."""
         self._watch = Watch(self._name, claim_s)
         self._watched_at, self._is_watched = -_WATCH_EVERY_S, False
-        self._wakeup = store.listen(OUTBOX)
+        self._wakeup = store.listen(share.bell)
         self._is_left = False
         self._next_at: datetime | None = None
         """When what waits for its time can be claimed next."""
@@ -84,7 +100,16 @@ class Outbox:
 
     def run(self) -> None:
         """Send until `stop`."""
-        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="engage") as pool:
+        try:
+            self._send()
+        finally:
+            self._store.attend(self._share.bell, None)
+        self._record_rest()
+        for channel in self._channels.values():
+            channel.close()
+
+    def _send(self) -> None:
+        with ThreadPoolExecutor(self._share.at_once, thread_name_prefix="engage") as pool:
             while not self._stopping.is_set():
                 try:
                     self._recover()
@@ -95,10 +120,6 @@ class Outbox:
                 except StoreUnavailable as error:
                     log.error("outbox waits", reason=str(error))
                     self._stopping.wait(_STORE_PAUSE_S)
-            self._store.attend(OUTBOX, None)
-        self._record_rest()
-        for channel in self._channels.values():
-            channel.close()
 
     def stop(self) -> None:
         """End `run` after the attempts under way."""
@@ -113,14 +134,15 @@ class Outbox:
         """Make uncertain what an earlier process was sending, where no other can be sending it now."""
         if not self._is_recovered:
             with self._store.write(Severity.LIFE_SAFETY) as session:
-                claims.end_all_claims(session, self._clock.now() + _AFTER_A_CRASH)
+                look_at = self._clock.now() + _AFTER_A_CRASH
+                claims.end_all_claims(session, look_at, self._left)
             self._is_recovered = True
 
     def _open(self, pool: ThreadPoolExecutor) -> None:
         """Claim from now on what others queue, too, in their transactions."""
         if self._pool is None:
             self._pool = pool
-            self._store.attend(OUTBOX, self._claim_queued)
+            self._store.attend(self._share.bell, self._claim_queued)
 
     def _turn(self, now: datetime) -> list[Claim]:
         """Write what came of attempts, and claim the next ones."""
@@ -228,10 +250,11 @@ class Outbox:
         if not self._is_seen():
             # Others would take us for gone, and what we claim for theirs.
             return dict.fromkeys(Severity, 0)
-        free = _AT_ONCE - len(self._in_hand)
+        share = self._share
+        free = share.at_once - len(self._in_hand)
         severities = [one.delivery.severity for one in self._in_hand.values()]
         others = sum(severity < Severity.LIFE_SAFETY for severity in severities)
-        for_others = min(free, _AT_ONCE - _FOR_LIFE_SAFETY - others)
+        for_others = min(free, share.at_once - share.for_life_safety - others)
         room: dict[int, int] = {
             one: 0 if self._store.is_wanted(max(one, urgency)) else for_others
             for one in reversed(Severity)

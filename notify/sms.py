@@ -1,5 +1,6 @@
 """SMS through Twilio's own client."""
 
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -13,7 +14,7 @@ from notify.http_answers import never_connected, retry_after_s
 from notify.message import Delivery, Message
 from notify.numbers import dialled
 from notify.receipts import Receipt, read_twilio
-from notify.twilio_codes import CODES, judge_code
+from notify.twilio_codes import CODES, Verdict, judge_code
 from prevenant.errors import Throttled, Uncertain
 from prevenant.senders import Senders
 from prevenant.settings import Settings
@@ -165,10 +166,20 @@ class _HonestHttpClient(TwilioHttpClient):  # type: ignore[misc]  # twilio ships
         """Make a request; raise Throttled or Uncertain where the answer means that."""
         response = super().request(*args, **options)
         status = response.status_code
-        if status in {_TOO_MANY, _UNAVAILABLE}:
+        if status in {_TOO_MANY, _UNAVAILABLE} and not _is_for_good(response.text):
             message = f"Twilio answers {status}: too much at once"
             raise Throttled(message, str(status), retry_after_s(response.headers or {}))
         if status >= _SERVER_ERROR:
             message = f"Twilio answers {status}"
             raise Uncertain(message, str(status))
         return response
+
+
+def _is_for_good(text: str) -> bool:
+    """Return whether an answer of "not now" has a code that no waiting helps with, as a day's limit."""
+    try:
+        answer = json.loads(text)
+    except ValueError:
+        return False
+    code = answer.get("code") if isinstance(answer, dict) else None
+    return isinstance(code, int) and code in CODES and CODES[code][0] != Verdict.RETRY

@@ -74,6 +74,7 @@ class Templates:
                 self._words.setdefault(name, {}).update(
                     {language: dict(worded) for language, worded in languages.items()}
                 )
+        self._used: dict[str, set[str]] = {}
         self._environment = make_environment()
         self._environment.filters["phrase"] = self._phrase
         self._compiled = lru_cache(_COMPILED)(self._make)
@@ -106,6 +107,12 @@ class Templates:
                 for text in _texts_of(form):
                     used |= meta.find_undeclared_variables(self._environment.parse(text))
         return used
+
+    def uses(self, name: str, variable: str) -> bool:
+        """Return whether a template says a variable in any language and channel."""
+        if name not in self._used:
+            self._used[name] = self.variables_of(name)
+        return variable in self._used[name]
 
     def render(
         self,

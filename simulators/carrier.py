@@ -320,6 +320,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     carrier: Carrier
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # a body would wait 40 ms for its head's acknowledgement
 
     def do_POST(self) -> None:
         length = int(self.headers.get("Content-Length", 0))

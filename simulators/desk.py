@@ -113,6 +113,7 @@ class Desk:
 class _Handler(BaseHTTPRequestHandler):
     desk: Desk
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # a body would wait 40 ms for its head's acknowledgement
 
     def do_POST(self) -> None:
         """Take a webhook."""

@@ -53,7 +53,10 @@ class Answerer:
         """Ask which of several cases is meant, with the number of each."""
         first = next(iter(self.reply.text.split()), "")
         by_case = {m.case_id: m for m in reversed(messages)}
-        choices = ", ".join(f"“{first} {case_id}”" for case_id in by_case)
+        if first in {str(case_id) for case_id in by_case}:
+            # The case came first: what is to be said about it has been said.
+            first = ""
+        choices = ", ".join(f"“{f'{first} {case_id}'.strip()}”" for case_id in by_case)
         self._say(messages[0], "reply_which", {"choices": choices})
 
     def ask_again(self, message: Message, question: Message | None) -> None:

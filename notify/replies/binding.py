@@ -111,9 +111,10 @@ def bind(
             return _for_a_person(about, meaning, meaning.intent, meaning.reason)
         if meaning.intent == THANKS:
             return Bound(Way.THANK, about[:1], THANKS, meaning.reason)
-    fitting, understood, is_late = _find_fitting(about, asked, meaning)
-    if not fitting:
-        completed = _complete(earlier, meaning, now)
+    others = _of_another_case(about, asked, meaning)
+    fitting, understood, is_late = _find_fitting(others or about, [] if others else asked, meaning)
+    if not fitting and not others:
+        completed = _complete(earlier, asked, meaning, now)
         if completed is not None:
             fitting, understood, is_late = _find_fitting(about, asked, completed)
     fitting, why = _tell_apart(fitting, understood)
@@ -129,6 +130,21 @@ def bind(
     if meaning.intent == ACCEPT and not asked:
         return Bound(Way.NOTE, about[:1], ACCEPT, meaning.reason)
     return _not_understood(earlier, about, asked, meaning, now)
+
+
+def _of_another_case(
+    about: Sequence[Message], asked: Sequence[Message], meaning: Meaning
+) -> list[Message]:
+    """Return what was said in the case that a reply names by its number, where that case asks nothing.
+
+    Whoever names a case that is over does not answer one that is open.
+    """
+    named = {meaning.case_id, *meaning.also} - {None} if meaning.names_case else set()
+    if meaning.number is None or named & {m.case_id for m in asked}:
+        return []
+    if meaning.number in {m.case_id for m in asked}:
+        return []
+    return [m for m in about if m.case_id in named]
 
 
 def _names_choice(asked: Sequence[Message], meaning: Meaning) -> bool:
@@ -152,6 +168,12 @@ def _find_fitting(
     if not fitting and meaning.number is not None and meaning.case_id is not None:
         # `18 1` is as clear as `1 18`, where 18 is a case.
         turned = replace(meaning, number=meaning.case_id, case_id=meaning.number)
+        named = {turned.case_id, *turned.also}
+        fitting = [m for m in asked if m.case_id in named and meant(m, turned)]
+        understood = turned if fitting else meaning
+    if not fitting and meaning.number is not None:
+        # As is `18 yes`.
+        turned = replace(meaning, number=None, case_id=meaning.number)
         fitting = [m for m in asked if m.case_id == turned.case_id and meant(m, turned)]
         understood = turned if fitting else meaning
     is_late = not fitting and not asked
@@ -168,9 +190,9 @@ def _tell_apart(fitting: list[Message], meaning: Meaning) -> tuple[list[Message]
     """Leave the one case that a reply names, by its number or by words of its question alone."""
     if len({m.case_id for m in fitting}) < 2:  # noqa: PLR2004  nothing to tell apart
         return fitting, ""
-    numbered = [m for m in fitting if meaning.case_id is not None and m.case_id == meaning.case_id]
+    numbered = [m for m in fitting if m.case_id in {meaning.case_id, *meaning.also} - {None}]
     if numbered:
-        return numbered, f", of case {meaning.case_id}"
+        return numbered, f", of case {numbered[0].case_id}"
     if len({(m.template, m.language) for m in fitting}) > 1:
         # Other templates have other words, whatever they are about.
         return fitting, ""
@@ -196,12 +218,17 @@ def _words_of(message: Message) -> list[str]:
     return plain_words(" ".join(texts))
 
 
-def _complete(earlier: Sequence[Reply], meaning: Meaning, now: datetime) -> Meaning | None:
+def _complete(
+    earlier: Sequence[Reply], asked: Sequence[Message], meaning: Meaning, now: datetime
+) -> Meaning | None:
     """Return what was said before it was asked which, with the case that is said now; else None."""
     if not _is_again(earlier, now, AMBIGUOUS):
         return None
     case_id = meaning.case_id if meaning.case_id is not None else meaning.number
-    return replace(read_meaning(earlier[0].text), case_id=case_id, words=meaning.words)
+    said = read_meaning(earlier[0].text)
+    is_turned = said.case_id is not None and said.number in {m.case_id for m in asked}
+    number = said.case_id if is_turned else said.number
+    return replace(said, number=number, case_id=case_id, also=(), words=meaning.words)
 
 
 def _is_again(earlier: Sequence[Reply], now: datetime, *outcomes: str) -> bool:

@@ -28,6 +28,8 @@ class Inbound:
     """The number of the case whose mails it continues."""
     is_automatic: bool = False
     """Whether a machine wrote it: nobody is asked back."""
+    is_last: bool = False
+    """Whether nobody is asked back after it, as at the last try in a call."""
     is_unproven: bool = False
     """Whether its sender is known to be another than it says."""
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from email import message_from_bytes
 from email.header import decode_header, make_header
 from email.message import Message as Mail
@@ -19,12 +19,18 @@ _QUOTES = re.compile(
     re.IGNORECASE,
 )
 _QUOTED_BELOW = re.compile(
-    r"^(-{2,}\s*(original message|message d.origine|message original|forwarded message"
-    r"|message transféré).*|_{10,}|(from|de|von)\s*:\s*.*@.*|--\s?)$",
+    r"^(-{2,}\s*(original message|message d.origine|message original|mail original|forwarded message"
+    r"|message transféré).*|_{10,}|\*?(from|de|von)\s*:\s*.*@.*|\d{4}-\d\d-\d\d .*<\S+@\S+>\s*:|--\s?)$",
+    re.IGNORECASE,
+)
+_HEADERS_BELOW = re.compile(
+    r"^\*?(from|de|von)\s*:.*\n\*?(sent|date|envoyé|envoye|gesendet|to|à|subject|objet)\s*:",
     re.IGNORECASE,
 )
 _NOT_SAID = re.compile(
-    r"^(>|sent from my|envoyé de mon|get outlook|télécharger outlook)", re.IGNORECASE
+    r"^(>|sent from (my|yahoo|outlook|mail|gmail|samsung|proton)|envoyé (de|depuis|à partir) "
+    r"|(get|obtenir|télécharger) outlook|provenance\s*:|\[cid:)",
+    re.IGNORECASE,
 )
 _SUBJECT_BEGINS = re.compile(r"^((re|aw|sv|tr|fwd?|réf)\s*:\s*)+", re.IGNORECASE)
 _MACHINES = ("mailer-daemon@", "postmaster@", "no-reply@", "noreply@")
@@ -62,13 +68,20 @@ def strip_quotes(text: str) -> str:
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")[:1_000]
     said: list[str] = []
     for index, line in enumerate(lines):
-        wrapped = " ".join(one.strip() for one in lines[index : index + 2])
-        begins_quote = _QUOTES.match(line.strip()) or (line.strip() and _QUOTES.match(wrapped))
-        if begins_quote or _QUOTED_BELOW.match(line.strip()):
+        if line.strip() and _begins_quote([one.strip() for one in lines[index : index + 3]]):
             break
         if not _NOT_SAID.match(line.strip()):
             said.append(line.strip())
     return "\n".join(said).strip()
+
+
+def _begins_quote(lines: Sequence[str]) -> bool:
+    """Return whether a quotation begins with the first of some lines; it may be said in up to three."""
+    return (
+        _QUOTED_BELOW.match(lines[0]) is not None
+        or _HEADERS_BELOW.match("\n".join(lines)) is not None
+        or any(_QUOTES.match(" ".join(lines[:count])) for count in (1, 2, 3))
+    )
 
 
 def _is_automatic(mail: Mail, address: str) -> bool:
@@ -145,7 +158,10 @@ class _Reader(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Enter an element."""
         del attrs
-        if tag in self._HIDDEN:
+        if tag == "body":
+            # What stands before it may have no end of its own.
+            self._hidden.clear()
+        elif tag in self._HIDDEN:
             self._hidden.append(tag)
         elif tag in self._BREAKS:
             self._pieces.append("\n")

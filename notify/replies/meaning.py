@@ -12,9 +12,9 @@ from typing import Any
 from notify.consent import plain_words, wants_help, wants_start, wants_stop
 from notify.message import Message
 from notify.replies.classifier import OTHER, shipped_classifier
-from notify.replies.intents import ANSWER, FOR_A_PERSON, MEANT_AS, NUMBERS, TALK, THANKS
+from notify.replies.intents import ACCEPT, ANSWER, FOR_A_PERSON, MEANT_AS, NUMBERS, TALK, THANKS
 from notify.replies.numbers import find_numbers, spoken_words
-from notify.replies.phrases import find_phrase
+from notify.replies.phrases import find_phrase, refuses, says_yes_and_no
 
 CONFIDENCE = 0.65
 """So sure the classifier has to be; below, a text is not understood."""
@@ -34,6 +34,12 @@ class Meaning:
     """Why it is taken to mean that, or why it is not understood."""
     likeness: Mapping[str, float] = field(default_factory=lambda: _NOTHING)
     """How much it is like each intent, where no number and no phrase says what is meant."""
+    also: tuple[int, ...] = ()
+    """What else could be the number of a case."""
+    names_case: bool = False
+    """Whether `case_id` cannot be anything but the number of a case."""
+    takes_back: bool = False
+    """Whether the words beside the number refuse what it may agree to."""
 
 
 def read_meaning(text: str) -> Meaning:
@@ -45,10 +51,19 @@ def read_meaning(text: str) -> Meaning:
     words = spoken_words(text)
     plain = " ".join(words)
     numbers = find_numbers(words)
+    if numbers.is_open:
+        return Meaning(None, None, None, plain, "two numbers, of which either may be meant")
     found = find_phrase(plain)
     if numbers.answer is not None:
+        beside = " ".join(word for word in words if not word.isdigit())
+        found = found or find_phrase(beside)
         intent = found.intent if found else None
-        return Meaning(numbers.answer, intent, numbers.case, plain, f"the number {numbers.answer}")
+        takes_back = intent not in FOR_A_PERSON and refuses(beside)
+        doubt = ", beside words that refuse" if takes_back else ""
+        return Meaning(
+            numbers.answer, intent, numbers.case, plain, f"the number {numbers.answer}{doubt}",
+            also=numbers.also, names_case=numbers.is_plain, takes_back=takes_back,
+        )  # fmt: skip
     if found is not None:
         return Meaning(None, found.intent, numbers.case, plain, f"the words “{found.words}”")
     if wants_stop(text, channel="") or wants_start(text) or wants_help(text):
@@ -59,7 +74,14 @@ def read_meaning(text: str) -> Meaning:
 
 
 def weigh_meaning(plain: str, case_id: int | None, likeness: Mapping[str, float]) -> Meaning:
-    """Return what a text means by its likeness to the examples; nothing where it is not sure enough."""
+    """Return what a text means by its likeness to the examples; nothing where it is not sure enough.
+
+    Who says yes and no at once means neither by likeness; that a person is wanted still counts.
+    """
+    if says_yes_and_no(plain):
+        wishes = {one: share for one, share in likeness.items() if one in FOR_A_PERSON}
+        likeness = {**wishes, OTHER: 1.0 - sum(wishes.values())}
+        return Meaning(None, _surest("", likeness), case_id, plain, "yes and no at once", likeness)
     likely = sorted(likeness.items(), key=lambda one: -one[1])[:2]
     reason = "most like " + ", ".join(f"“{intent}” ({share:.0%})" for intent, share in likely)
     return Meaning(None, _surest("", likeness), case_id, plain, reason, likeness)
@@ -76,6 +98,8 @@ def intent_for(ask: str, meaning: Meaning, choices: Sequence[Mapping[str, Any]] 
         return f"{ANSWER}{answer}"
     if meaning.number is not None:
         by_number = None if choices else NUMBERS.get(ask, {}).get(meaning.number)
+        if by_number == ACCEPT and meaning.takes_back:
+            return None
         return by_number or (meaning.intent if meaning.intent in FOR_A_PERSON else None)
     if meaning.intent == THANKS or meaning.intent in FOR_A_PERSON:
         return meaning.intent

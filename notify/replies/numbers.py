@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from notify.consent import plain_words
 
@@ -10,6 +11,7 @@ _SIGNS: Sequence[tuple[str, str]] = (
     (r"[👍👌✅]", " ok "),
     (r"🙏", " merci "),
     (r"[😡🤬]", " furious "),
+    (r"[👎❌]", " non "),
     (r"(\d)\s*(?:/|sur|out of)\s*\d+", r"\1"),
     (r"\d+[.,]\d+|(?<!\S)-\d+", " fraction "),
 )
@@ -41,9 +43,15 @@ _CASE = re.compile(r"case|dossier|ref(erence)?")
 _FILLERS = re.compile(
     r"option|choi[xc]e?|answer|reponse|reply|numbers?|numero|no|n|je|j|i|mets|met|donne|give|say|dis"
     r"|choisis|choose|pick|rate|note|a|la|le|l|un|une|the|it|c|est|is|s|my|ma|mon|pour|for|etoiles?"
-    r"|stars?|points?|please|pls|svp|stp|merci|thanks|thank|you|vous|il|te|plait|d"
+    r"|stars?|points?|please|pls|svp|stp|merci|thanks|thank|you|vous|il|te|plait|d|et|and|or|ou"
+    r"|bonjour|bonsoir|salut|hello|hi|hey|madame|monsieur|cordialement|regards"
 )
 """What may stand beside a number without saying anything of its own."""
+_INSTEAD = re.compile(
+    r"or|ou|non|no|nan|pardon|sorry|oops|wait|rather|plutot|actually|euh|erreur|mistake"
+)
+"""What between two numbers takes the first one back, or leaves open which it is."""
+_LARGEST_ANSWER = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +60,12 @@ class Numbers:
 
     answer: int | None
     case: int | None
+    also: tuple[int, ...] = ()
+    """What else could be the number of a case."""
+    is_plain: bool = False
+    """Whether the case is called one, or nothing is said but numbers."""
+    is_open: bool = False
+    """Whether of two numbers it is open which one answers."""
 
 
 def spoken_words(text: str) -> list[str]:
@@ -67,13 +81,16 @@ def find_numbers(words: Sequence[str]) -> Numbers:
     A number answers where it comes first or where nothing else is said; `10 minutes` is a time.
     """
     alone = [word for word in words if word in _WORDS or not _FILLERS.fullmatch(word)]
-    if len(alone) == 1 and alone[0] in _WORDS:
+    is_nobody = "no one" in " ".join(words)
+    if len(alone) == 1 and alone[0] in _WORDS and not is_nobody:
         return Numbers(_WORDS[alone[0]], None)
     found = [
         index
         for index, word in enumerate(words)
         if re.fullmatch(r"\d{1,6}", word) and not _UNITS.fullmatch((*words, "")[index + 1])
     ]
+    if any(_takes_back(words[a : b + 1]) for a, b in pairwise(found)):
+        return Numbers(None, None, is_open=True)
     cases = [index for index in found if index and _CASE.fullmatch(words[index - 1])]
     others = [index for index in found if index not in cases]
     says_more = any(
@@ -84,4 +101,17 @@ def find_numbers(words: Sequence[str]) -> Numbers:
     return Numbers(
         int(words[answer]) if answer is not None else None,
         int(words[case]) if case is not None else None,
+        tuple(int(words[index]) for index in (*cases, *others) if index != case),
+        is_plain=bool(cases) or not says_more,
+    )
+
+
+def _takes_back(words: Sequence[str]) -> bool:
+    """Return whether of two numbers, with what stands between them, it is open which one answers."""
+    first, *between, second = words
+    return (
+        int(first) != int(second)
+        and max(int(first), int(second)) <= _LARGEST_ANSWER
+        and any(_INSTEAD.fullmatch(word) for word in between)
+        and not any(_CASE.fullmatch(word) for word in between)
     )

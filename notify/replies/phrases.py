@@ -26,6 +26,14 @@ _NOT = r"\b(not|no|never|t|pas|jamais|aucune?|ne|n|nobody|personne|sans|without)
 _NOT_YET = (
     rf"{_NOT}|\b(almost|nearly|presque|soon|bientot|will|when|quand|sera|avant|before|if|si)\b"
 )
+_NO = (
+    r"\b(no|non|nope|nan)\b"
+    r"(?! (problem|probleme|worries|souci|issue|objection)s?\b)"
+    r"|\b(pas|not) (ok|okay|d accord)\b"
+)
+_YES = r"\b(yes|yep|yeah|oui|ouais|ok|okay|d accord|bien sur|of course)\b"
+_BOTH_WORDS = 8
+"""In more words than so many a yes and a no may be about different things."""
 _BUT = (
     r"\b(but|mais|however|cependant|sauf|except|unless|if|si|instead|plutot|rather|another|autre|later"
     r"|plus tard|earlier|before|avant|after|apres|when|quand|which|quel|quelle|what|who|qui|pas|not|t)\b"
@@ -46,6 +54,16 @@ class Phrase:
 _POLITE = (
     r"(merci|thanks|thank you|thx|thnx|mrc|bcp|beaucoup|bien|very much|so much|a lot|many|a vous|a toi"
     r"|infiniment|mille|bonne journee|bonne soiree|have a nice day|bye|au revoir|cordialement|pour tout)"
+)
+_GREETING = re.compile(
+    r"^((bonjour|bonsoir|salut|hello|hi|hey|good (morning|afternoon|evening)|dear)\b"
+    r"( (madame|monsieur|messieurs|sir|madam|all|there|a tous))* ?)+(?=\w)"
+)
+_REFUSES = re.compile(
+    rf"{_NO}|\b(but|mais|sauf|except)\b.*\b(not|t|pas|jamais|later|plus tard|another|autre|before|avant"
+    r"|after|apres|demain|tomorrow|\w+day|lundi|mardi|mercredi|jeudi|vendredi|samedi|dimanche)\b"
+    r"|\b(not|pas) (today|aujourd|tomorrow|demain|possible|home|ok|this|ce|\w+day|lundi|mardi|mercredi"
+    r"|jeudi|vendredi|samedi|dimanche)\b"
 )
 _PHRASES: Sequence[Phrase] = (
     Phrase(
@@ -113,7 +131,7 @@ _PHRASES: Sequence[Phrase] = (
         DECLINE,
         r"^(no|non|nope|nan|decline|refuse|je refuse|impossible|another (time|day)|un autre"
         r"|autre (jour|moment|date))\b",
-        unless=r"\b(ok|okay|fine|bon|good|parfait|perfect|venez|come|problem|probleme|souci|soucis"
+        unless=r"\b(ok|okay|yes|oui|fine|bon|good|parfait|perfect|venez|come|problem|probleme|souci|soucis"
         r"|worries|mais|but|need(ed)?|besoin|one|idea|idee|plus|longer|objections?|bots?|robots?|venir"
         r"|aller|rendre|necessary|issue|texting)\b",
         at_most_words=6,
@@ -123,7 +141,7 @@ _PHRASES: Sequence[Phrase] = (
         r"^(yes|yep|yeah|oui|ouais|ok|okay|accept|accepte|j accepte|d accord|dac|sure|je prends"
         r"|parfait|perfect|entendu|ca (me )?(va|marche|convient)|c est bon|(that )?works for me"
         r"|sounds good|confirme|je confirme|confirmed|volontiers|bien sur|of course|absolument)\b",
-        unless=rf"{_BUT}|\b(durer|long|job|service|work|nouveau)\b",
+        unless=rf"{_BUT}|{_NO}|\b(durer|long|job|service|work|nouveau)\b",
         at_most_words=8,
     ),
     Phrase(
@@ -144,9 +162,23 @@ class Found:
 
 def find_phrase(plain: str) -> Found | None:
     """Return what the first phrase means that stands in a text of plain words, or None."""
+    plain = _GREETING.sub("", plain)
     length = len(plain.split())
     for phrase in _PHRASES:
         match = re.search(phrase.says, plain)
         if match and length <= phrase.at_most_words and not re.search(phrase.unless, plain):
             return Found(phrase.intent, match[0].strip())
     return None
+
+
+def says_yes_and_no(plain: str) -> bool:
+    """Return whether a short text says both, so that neither its words nor its likeness tell which."""
+    is_short = len(plain.split()) <= _BOTH_WORDS
+    return is_short and all(re.search(one, plain) for one in (_YES, _NO))
+
+
+def refuses(plain: str) -> bool:
+    """Return whether words beside a number take back what it may agree to."""
+    found = find_phrase(plain)
+    refused = found is not None and found.intent in {DECLINE, CANCEL, CANNOT}
+    return refused or _REFUSES.search(plain) is not None

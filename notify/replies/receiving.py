@@ -33,7 +33,7 @@ from notify.replies.inbound import (
     Inbound,
     Reply,
 )
-from notify.replies.intents import FOR_A_PERSON
+from notify.replies.intents import FOR_A_PERSON, MISUNDERSTOOD, SURVEYS
 from notify.replies.meaning import Meaning, meant, read_meaning
 from notify.templating import Templates
 from prevenant.consent import GRANTED, WITHDRAWN, Consent, record_consent
@@ -88,7 +88,7 @@ def receive(
     elif inbound.is_unproven:
         reply.contact_id, reply.reason = "", "its sender is not proven (dmarc=fail)"
     elif question is not None:
-        _take_key(session, reply, question, meaning, now)
+        _take_key(session, reply, question, meaning, is_last=inbound.is_last)
     elif wants_stop(inbound.text, inbound.channel) or wants_start(inbound.text):
         _take_consent(session, answerer, reply, latest, now)
     elif latest and wants_help(inbound.text):
@@ -135,11 +135,20 @@ def _find_earlier(session: Session, contacts: Sequence[str]) -> list[Reply]:
 
 
 def _take_key(
-    session: Session, reply: Reply, question: Message, meaning: Meaning, now: datetime
+    session: Session, reply: Reply, question: Message, meaning: Meaning, *, is_last: bool
 ) -> None:
-    """Take the key pressed in a call as the answer to the call's own question."""
+    """Take the key pressed in a call as the answer to the call's own question.
+
+    Whoever cannot be asked again is handed to a person; a survey is not worth one.
+    """
+    now = reply.received_at
     reply.contact_id, reply.reason = question.contact_id, meaning.reason
     intent = meant(question, meaning)
+    if not intent and is_last and question.ask not in SURVEYS:
+        reply.outcome, reply.reason = HANDED_OFF, f"{meaning.reason}: no answer, again"
+        bound = Bound(Way.HAND_OFF, [question], MISUNDERSTOOD)
+        _give_to_case(session, reply, question, bound, meaning, now)
+        return
     if not intent:
         reply.outcome = UNCLEAR
         return

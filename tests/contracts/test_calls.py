@@ -21,7 +21,8 @@ from notify.voice import Voice, call_twiml, person_twiml
 from prevenant.book_uses import EXTRAS, sample_variables
 from prevenant.settings import Settings
 from prevenant.store import Store
-from prevenant.website import Website, bind
+from prevenant.tables import CaseEvent
+from prevenant.website import Website, bind_pages
 from simulators.broker import free_port
 from simulators.carrier import Carrier, Sent
 from tests.moved_clock import MovedClock
@@ -100,7 +101,7 @@ def exchange(
     )
     account = TwilioAccount(settings)
     channels: dict[str, Channel] = {"sms": Sms(account), "voice": Voice(account)}
-    website = Website(settings, bind(settings), store, clock, TEMPLATES)
+    website = Website(settings, bind_pages(settings), store, clock, TEMPLATES)
     outbox = Outbox(store, clock, channels)
     threads = [threading.Thread(target=part.run) for part in (website, outbox)]
     for thread in threads:
@@ -176,11 +177,20 @@ def test_a_key_that_means_nothing_is_asked_about_again(exchange: Exchange) -> No
     assert [one.intent for one in exchange.replies()][:2] == [None, "accept"]
 
 
-def test_nobody_is_asked_for_ever(exchange: Exchange) -> None:
-    exchange.carrier.key_for = lambda spoken, _: None if spoken == "Thank you." else "5"
-    exchange.call()
-    assert exchange.expect_call().keys == ["5"] * 3
-    assert [one.outcome for one in exchange.replies()] == ["unclear"] * 3
+@pytest.mark.parametrize(("ask", "at_last"), [("offer", "handed off"), ("rating", "unclear")])
+def test_nobody_is_asked_for_ever_and_a_person_calls_back(
+    exchange: Exchange, ask: str, at_last: str
+) -> None:
+    exchange.carrier.key_for = lambda spoken, _: None if spoken.startswith("Thank you.") else "7"
+    exchange.call(ask=ask)
+    call = exchange.expect_call()
+    assert call.keys == ["7"] * 3
+    assert ("A person will call you back." in call.body) is (at_last == "handed off")
+    assert [one.outcome for one in exchange.replies()] == ["unclear", "unclear", at_last]
+    with exchange.store.read() as session:
+        events = session.exec(select(CaseEvent).where(CaseEvent.kind == "reply"))
+        heard = [one.data["intent"] for one in events]
+    assert heard == (["misunderstood"] if at_last == "handed off" else [])
 
 
 def test_a_voicemail_is_no_answer_and_the_next_channel_is_taken(exchange: Exchange) -> None:

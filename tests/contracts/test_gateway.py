@@ -15,7 +15,7 @@ from notify.gateway_file import load_gateway
 from notify.replies import Reply
 from prevenant.errors import GatewayError
 from prevenant.settings import Settings
-from prevenant.website import Website, bind
+from prevenant.website import Website, bind_pages
 from simulators.sms_gateway import SmsGateway
 from tests.contracts.gateways import ENVIRONMENT, FILE, SECRET, describe, read
 from tests.contracts.rig import NUMBER, TEMPLATES, Rig
@@ -42,7 +42,7 @@ def website(
         sms_gateway=describe(gateway, tmp_path),
         admin_token=SecretStr("admin"),
     )
-    website = Website(settings, bind(settings), rig.store, rig.clock, TEMPLATES)
+    website = Website(settings, bind_pages(settings), rig.store, rig.clock, TEMPLATES)
     thread = threading.Thread(target=website.run)
     thread.start()
     wait_until(lambda: website.started, "web server")
@@ -127,14 +127,17 @@ def test_a_receipt_with_the_gateways_own_identity_and_the_token(
     rig.expect("sms", state="delivered")
 
 
+@pytest.mark.parametrize("called", ["application/json", "text/plain"])
 def test_a_failure_counts_where_the_gateway_does_not_say_which_attempt(
-    rig: Rig, gateway: SmsGateway, website: str
+    rig: Rig, gateway: SmsGateway, website: str, called: str
 ) -> None:
     assert gateway.url
     rig.say("one", ["sms"], ["email"])
     rig.expect("sms", state="sent")
     url = f"{website}/webhooks/gateway/status?key=m1-sms&proof={sign_key(SECRET, 'm1-sms')}"
-    assert requests.post(url, json={"status": "expired"}, timeout=10).status_code == 204
+    told = b' {"status": "expired"}'
+    answer = requests.post(url, told, headers={"Content-Type": called}, timeout=10)
+    assert answer.status_code == 204
     rig.expect("sms", state="undelivered", provider_id="G1")
     rig.expect("email", state="sent")
 

@@ -23,7 +23,7 @@ from prevenant.settings import Settings
 from prevenant.store import Store
 from prevenant.tables import CaseEvent, TimelineEntry
 from simulators.desk import Desk
-from simulators.fleet import connect
+from simulators.fleet import connect, take_leave
 from tests.moved_clock import MovedClock
 from tests.servers import Broker, wait_until
 
@@ -275,8 +275,7 @@ def test_a_command_reaches_the_device(broker: Broker, listeners: Listeners) -> N
         wait_until(lambda: heard, "the command")
         assert heard == [(TOPIC, b'{"lock": true}')]
     finally:
-        device.disconnect()
-        device.loop_stop()
+        take_leave(device)
 
 
 def test_a_topic_that_nobody_can_publish_to_fails(listeners: Listeners) -> None:

@@ -235,6 +235,20 @@ def letter(name: str, address: str = ADDRESS) -> tuple[Delivery, Message]:
     return delivery, message
 
 
+def test_long_addresses_and_identities_stand_in_headers_as_they_are() -> None:
+    settings = SETTINGS.model_copy(update={"email_from": f"service@{'long.' * 12}example"})
+    delivery, message = letter("Camille")
+    message.case_id = 17
+    before = [f"<m{one}-email.{'0' * 24}@{'long.' * 12}example>" for one in (1, 2)]
+    delivery.letter = {"follows": before}
+    url = f"https://{'long.' * 12}example/l/{'a' * 24}"
+    raw = letters_of(settings).write(delivery, message, url).as_bytes().decode()
+    head = " ".join(raw.split("\n\n")[0].split())
+    assert f"List-Unsubscribe: <{url}> " in head
+    assert f"In-Reply-To: {before[1]} " in head
+    assert f"References: <case-17@{'long.' * 12}example> {before[0]} {before[1]} " in head
+
+
 @given(st.text(max_size=300))
 def test_no_name_can_write_a_header(name: str) -> None:
     mail = letters_of(SETTINGS).write(*letter(name))

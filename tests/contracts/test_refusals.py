@@ -19,6 +19,7 @@ from tests.servers import wait_until
         (400, 21211, "suppressed", "wrong address: there is no such number"),
         (400, 21614, "suppressed", "wrong address: it is no mobile number"),
         (400, 99999, "failed", "Twilio refuses it"),
+        (429, 63038, "failed", "daily limit"),
     ],
 )
 def test_a_refusal_for_good_takes_the_next_channel(

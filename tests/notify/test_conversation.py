@@ -143,6 +143,39 @@ def test_the_case_can_be_named_before_the_answer(camille: Contact) -> None:
     assert camille.says("117 2").case_id == 117
 
 
+@pytest.mark.parametrize("text", ["118 oui", "118: yes please", "oui 118", "Bonjour, 118 : 1"])
+def test_the_case_and_the_words_go_together_in_either_order(camille: Contact, text: str) -> None:
+    camille.asked(117, "confirm")
+    camille.asked(118, "confirm")
+    camille.asked(119, "confirm")
+    reply = camille.says(text)
+    assert (reply.case_id, reply.intent) == (118, "accept")
+
+
+@pytest.mark.parametrize(
+    "text", ["1 117 1 118", "1 117 118", "117 et 118 : 1", "1 case 117 case 118"]
+)
+def test_of_several_cases_that_are_named_none_is_left_out_in_silence(
+    camille: Contact, text: str
+) -> None:
+    camille.asked(117, "confirm")
+    camille.asked(118, "confirm")
+    camille.asked(119, "confirm")
+    assert camille.says(text).outcome == "ambiguous"
+    assert camille.heard() == []
+    assert camille.says("117").case_id == 117
+
+
+@pytest.mark.parametrize("text", ["1 117", "117 1", "1 dossier 117"])
+def test_the_number_of_a_case_that_is_over_answers_no_other(camille: Contact, text: str) -> None:
+    camille.asked(117, "confirm", until=camille.clock.now())
+    camille.asked(118, "confirm")
+    camille.clock.advance(seconds=1)
+    reply = camille.says(text)
+    assert (118, "accept") not in camille.heard()
+    assert reply.case_id in {117, None}
+
+
 def test_after_being_asked_which_the_number_of_the_case_is_enough(camille: Contact) -> None:
     camille.asked(117, "confirm")
     camille.asked(118, "confirm")

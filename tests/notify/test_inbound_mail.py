@@ -36,6 +36,15 @@ def mail(text: str, subject: str = "Re: Visit", **headers: str) -> bytes:
         "Sent from my phone",
         "Envoyé de mon iPhone",
         "> Reply 1 if that suits you, 2 for another time.",
+        "From: Prevenant Service\nSent: Monday 4 May\nTo: Camille\nReply 1",
+        "*From:* Prevenant <service@x.example>\n*Sent:* Monday\nReply 1",
+        "De\N{NO-BREAK SPACE}: Prevenant\nEnvoyé\N{NO-BREAK SPACE}: lundi 4 mai\nRépondez 1",
+        "Le 4 mai 2026 à 10:00,\nPrevenant Service\n<service@x.example> a écrit :\n> Répondez 1",
+        "2026-05-04 10:00 GMT+02:00 Prevenant <service@x.example>:\nReply 1",
+        "----- Mail original -----\nDe: Prevenant\nRépondez 1",
+        "Sent from Yahoo Mail on Android",
+        "Envoyé à partir d'Outlook pour Android",
+        "Obtenir Outlook pour iOS",
     ],
 )
 def test_what_is_quoted_is_not_said(below: str) -> None:
@@ -65,6 +74,20 @@ def test_an_empty_answer_does_not_say_the_subject_that_is_ours() -> None:
     assert read_mail(mail("", "Re: 3 messages from Prevenant")).text == ""
     inbound = read_mail(mail("", "3 messages", In_Reply_To="<m12-email.x@service.example>"))
     assert inbound.text == ""
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["From: here it smells\nand it is loud", "On the other hand\nyou wrote that already", "1\n\n2"],
+)
+def test_what_only_looks_like_a_quotation_is_said(text: str) -> None:
+    assert strip_quotes(text) == text
+
+
+def test_html_is_read_though_its_head_has_no_end() -> None:
+    html = b"<html><head><title>x</title><style>p {}</style><body><p>Oui</p></body></html>"
+    head = b"From: camille@home.example\nContent-Type: text/html\n\n"
+    assert read_mail(head + html).text == "Oui"
 
 
 def test_html_alone_is_read_without_its_tags() -> None:

@@ -41,6 +41,14 @@ ASKS = sorted(NUMBERS)
         ("yes 18", None, 18),
         ("3 relay replaced", 3, None),
         ("9999999", None, None),
+        ("1 or 2", None, None),
+        ("1 ou 2 ?", None, None),
+        ("1 non 2", None, None),
+        ("1 sorry 2", None, None),
+        ("1 case no 2", 1, 2),
+        ("1 and 18", 1, 18),
+        ("No one.", None, None),
+        ("Bonjour,\n\n1\n\nCordialement", 1, None),
         ("", None, None),
     ],
 )
@@ -76,6 +84,17 @@ def test_which_numbers_a_text_names(text: str, answer: int | None, case: int | N
         ("confirm", "nobody came", "complaint"),
         ("confirm", "this is bullshit", "anger"),
         ("confirm", "ras le bol", "anger"),
+        ("confirm", "1 non", None),
+        ("confirm", "1 annulez", None),
+        ("confirm", "1 mais pas aujourd'hui", None),
+        ("offer", "1 but not today", None),
+        ("confirm", "1 no problem", "accept"),
+        ("confirm", "1 mais sonnez fort", "accept"),
+        ("rating", "1 pas bon, non", "rate"),
+        ("progress", "1 but not before noon", "en_route"),
+        ("confirm", "Bonjour, oui merci", "accept"),
+        ("confirm", "yes of course no problem", "accept"),
+        ("confirm", "\N{THUMBS DOWN SIGN}", "decline"),
     ],
 )
 def test_a_number_counts_before_a_phrase(ask: str, text: str, intent: str | None) -> None:
@@ -102,11 +121,27 @@ def test_likeness_decides_where_no_phrase_does(ask: str, text: str, intent: str)
 
 
 @pytest.mark.parametrize(
-    "text", ["blue, I think", "who are you?", "quelle heure ?", "xyzzy plugh", "the cat sat on it"]
+    "text",
+    [
+        "blue, I think",
+        "who are you?",
+        "quelle heure ?",
+        "xyzzy plugh",
+        "the cat sat on it",
+        "1 or 2",
+        "ok non",
+        "non, ok pour mardi",
+        "No, it's ok",
+        "oui et non",
+        "bien sûr que non",
+        "ok pas ok",
+        "pas d'accord",
+    ],
 )
-def test_what_is_like_nothing_is_not_guessed(text: str) -> None:
+def test_what_is_like_nothing_or_says_both_is_not_guessed(text: str) -> None:
     meaning = read_meaning(text)
     assert meaning.intent is None
+    assert {intent_for(ask, meaning) for ask in ASKS} == {None}
     assert meaning.reason
 
 
@@ -115,7 +150,7 @@ def test_no_text_makes_the_reader_fail(text: str, ask: str) -> None:
     meaning = read_meaning(text)
     assert meaning.reason
     intent = intent_for(ask, meaning)
-    if meaning.number is not None and intent not in FOR_A_PERSON:
+    if meaning.number is not None and not meaning.takes_back and intent not in FOR_A_PERSON:
         assert intent == NUMBERS[ask].get(meaning.number)
 
 

@@ -7,7 +7,7 @@ from sqlmodel import col, select
 
 from notify.delivery import take_receipt
 from notify.following import end_silences
-from notify.message import OVER, Ask, Patience, close_asks
+from notify.message import OVER, Ask, Delivery, Patience, close_asks
 from notify.replies import Inbound, receive
 from prevenant.store import Store
 from prevenant.tables import CaseEvent
@@ -180,6 +180,18 @@ def test_that_an_attempt_before_has_failed_means_nothing(one: Watched) -> None:
     one.work()
     one.receipt("m1-sms", "undelivered", provider_id="SManother")
     assert one.states() == [("sms", "sent", "")]
+
+
+def test_a_failure_counts_where_the_provider_named_no_attempt_as_it_took_it(one: Watched) -> None:
+    one.say(turns=TURNS, patience=FIVE)
+    one.work()
+    with one.store.write() as session:
+        delivery = session.exec(select(Delivery)).one()
+        delivery.provider_id = delivery.key
+        session.add(delivery)
+    one.receipt("m1-sms", "undelivered", provider_id="G9")
+    assert one.states()[0] == ("sms", "undelivered", "away")
+    assert one.states()[1][:2] == ("voice", "queued")
 
 
 def test_quiet_hours_are_not_part_of_the_wait(one: Watched) -> None:

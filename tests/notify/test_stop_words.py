@@ -40,6 +40,33 @@ from notify.consent import wants_help, wants_start, wants_stop
         "ne m'écrivez plus",
         "plus de messages svp",
         "remove me from your list",
+        "STOP S.V.P.",
+        "STOP!!! Merci bien",
+        "stop thx",
+        "Stop, thank you very much",
+        "Bonjour, STOP",
+        "ok stop",
+        "Stop et merci",
+        "STOP wrong number",
+        "STOP. Ne m'écrivez plus.",
+        "STOP, merci de ne plus m'écrire",
+        "Stop! Do not text me again",
+        "Arrêtez, s'il vous plaît, arrêtez",
+        "ARRE\u0302TEZ",
+        "«\u202fSTOP\u202fSVP\u202f»",
+        "stoppez tout",
+        "STOP MSG",
+        "stop à 36180",
+        "please stop this",
+        "please stop messaging this number",
+        "unsubscribe me from this list",
+        "I want to unsubscribe",
+        "je veux me désabonner",
+        "désabonnez-moi de cette liste",
+        "ne me contactez plus jamais",
+        "je ne veux plus de messages",
+        "je ne veux plus recevoir vos SMS",
+        "I don't want any more messages",
     ],
 )
 def test_stop_is_understood(text: str) -> None:
@@ -70,10 +97,28 @@ def test_stop_is_understood(text: str) -> None:
         "plus tard svp",
         "no more ice in the fridge",
         "ne venez plus",
+        "ok",
+        "Bonjour et merci",
+        "wrong number",
+        "ok cancel",
+        "stop calling me",
+        "stop emails",
+        "pas de message",
+        "non stop",
+        "stop the compressor and call me",
+        "je ne veux plus de rendez-vous",
+        "arrête la machine svp",
+        "stop all texts " * 500 + "now then",
     ],
 )
 def test_other_words_are_not_stop(text: str) -> None:
     assert not wants_stop(text)
+
+
+@pytest.mark.parametrize("text", ["stop emails", "Arrêtez vos e-mails svp", "plus de mails"])
+def test_stop_is_about_mail_where_it_comes_by_mail(text: str) -> None:
+    assert wants_stop(text, "email")
+    assert not wants_stop(text, "sms")
 
 
 @pytest.mark.parametrize("text", ["START", "start please", "unstop", "Reprendre", "reprenez svp"])

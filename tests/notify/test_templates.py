@@ -15,6 +15,7 @@ EXTRA = (
     "why",
     "wish",
     "said",
+    "who",
     "choices",
     "owner",
     "storm",
