@@ -2,7 +2,7 @@
 
 from prevenant.crm.directory import find_present
 from prevenant.tables import CaseEvent
-from workflows import callbacks, offers, questions, redispatch, surveys
+from workflows import callbacks, experts, offers, questions, redispatch, surveys, visits
 from workflows.closing import CODES, read_code
 from workflows.definition import Dispatch
 from workflows.running import RunningCase
@@ -58,7 +58,14 @@ def _take_progress_answer(run: RunningCase, event: CaseEvent) -> None:
     if order is None:
         return
     if intent == "cancel":
-        redispatch.release(run, order, "cancelled", "cannot come after all")
+        reason = str(event.data.get("reason", "")).strip()[:120]
+        why = f"cannot come after all{f': {reason}' if reason else ''}"
+        redispatch.release(run, order, "cancelled", why)
+    elif intent == experts.ASK:
+        experts.ask(run, order, event)
+    elif "code" in event.data:
+        order.parts = str(event.data.get("parts", ""))[:200]
+        take_progress(run, order, intent, str(event.data["cause"]), str(event.data["code"]))
     else:
         code, cause = read_code(_cause(event.data["text"]))
         take_progress(run, order, intent, cause, code)
@@ -78,9 +85,11 @@ def take_progress(
         order.cause, order.code = cause[:200], code if code in CODES else ""
         run.stop_asking("progress", contact_id=order.contact_id)
     run.session.add(order)
-    said = [order.code.replace("_", " "), order.cause] if state == "done" else []
+    parts = f"parts {order.parts}" if order.parts else ""
+    said = [order.code.replace("_", " "), order.cause, parts] if state == "done" else []
     because = "".join(f": {one}" for one in said if one)
-    run.note(f"technician.{state}", f"{order.technician_name} {_JOB_WORDS[state]}{because}")
+    summary = f"{order.technician_name} {_JOB_WORDS[state]}{because}"
+    run.note(f"technician.{state}", summary, {"order": order.id})
 
 
 def _is_behind(state: str, reached: str) -> bool:
@@ -92,17 +101,24 @@ def _is_behind(state: str, reached: str) -> bool:
 def take_visit_answer(run: RunningCase, answer: str, event: CaseEvent) -> None:
     """Take that the customer has `confirmed`, `moved` or `cancelled` the visit, however it was said.
 
-    A visit that is moved goes to a person; one that is cancelled too, and its technician is told.
+    A visit that is moved goes to a person, unless the customer has chosen a time that the technician has;
+    one that is cancelled goes there too, and its technician is told.
     """
+    if answer == "moved" and visits.SLOT in event.data:
+        visits.move(run, event)
+        return
+    is_fixed = answer == "cancelled" and bool(event.data.get("fixed"))
     name = str(event.data.get("name") or run.place.customer_name or "the customer")
     run.forget_facts(*(f"customer.{one}" for one in _VISIT_WORDS))
     run.set_fact(f"customer.{answer}")
     run.stop_asking("confirm", contact_id=str(event.data.get("contact", "")))
-    run.note(f"customer.{answer}", f"{name} {_VISIT_WORDS[answer]}")
+    said = f"{name} {_VISIT_WORDS[answer]}"
+    run.note(f"customer.{answer}", f"{said}: it is fixed already" if is_fixed else said)
     if answer == "cancelled":
         redispatch.cancel_job(run, "the customer has cancelled the visit")
-    if answer != "confirmed":
-        callbacks.request(run, event, {"moved": "other_time", "cancelled": "no_visit"}[answer])
+        callbacks.request(run, event, "fixed" if is_fixed else "no_visit")
+    elif answer == "moved":
+        callbacks.request(run, event, "other_time")
 
 
 def _acknowledge(run: RunningCase, event: CaseEvent) -> None:

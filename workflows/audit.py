@@ -149,9 +149,12 @@ def _cases_without_alarm(_now: datetime, _late: timedelta) -> Conditions:
 def _describe_model(one: ModelState) -> str:
     if one.state in {"none", "speaking"}:
         return f"model {one.name}: {one.refused}"
+    refused = f"; {one.refused}" if one.refused else ""
+    if one.state == "slow":
+        return f"model {one.name} takes more of the machine than it should: {one.reason}{refused}"
     return (
-        f"model {one.name} is {one.state} and says nothing of any {one.device_type}: {one.reason}; "
-        "the rules go on without it"
+        f"model {one.name} is {one.state} and not believed of any {one.device_type}: {one.reason}; "
+        f"the rules go on without it{refused}"
     )
 
 

@@ -38,7 +38,9 @@ def request(run: RunningCase, event: CaseEvent, wish: str) -> None:
     contact = str(answer.get("contact", ""))
     name = str(answer.get("name") or run.place.customer_name or "the customer")
     said = str(answer.get("text") or answer.get("note") or "")
-    run.note("person.wanted", f"{name} wants a person", {"wish": wish, "said": said})
+    role = str(answer.get("role", "customer"))
+    detail = {"wish": wish, "said": said, "role": role}
+    run.note("person.wanted", f"{name} wants a person", detail)
     waiting = next((one for one in _waiting(run) if one.contact == contact), None)
     if waiting is not None:
         waiting.said, waiting.wish = said[:_SHOWN], _stronger(waiting.wish, wish)
@@ -137,6 +139,8 @@ def turns_of(event: CaseEvent) -> list[list[str]]:
     Who pressed a key has heard what follows from it, and may be speaking still.
     """
     channel = str(event.data.get("channel", "preferred"))
+    if channel == "link":
+        return [["preferred"]]
     return [["sms"], ["email"]] if channel == "voice" else [[channel], ["sms"]]
 
 

@@ -1,13 +1,13 @@
 """What an event means for the case as a whole, before any of its steps hears it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping
 
 from notify import raise_urgency
 from prevenant.domain import Severity
 from prevenant.tables import Alarm, CaseEvent
-from workflows import answers, callbacks, members, redispatch
-from workflows.definition import Step, Wait, walk_steps
-from workflows.running import CUSTOMER_ROLES, RunningCase
+from workflows import answers, callbacks, colleagues, members, redispatch
+from workflows.links import CUSTOMER_ROLES
+from workflows.running import RunningCase
 from workflows.tables import CLOSED, HANDED_OVER, OPEN
 
 
@@ -29,12 +29,8 @@ def take(run: RunningCase, event: CaseEvent) -> bool:  # noqa: C901  a line for 
             alarm = run.session.get(Alarm, event.alarm_id)
             run.case.owner = run.case.owner or (alarm.acknowledged_by if alarm else "")
             run.set_fact("acknowledged")
-        case "case.acknowledged":
-            _acknowledge(run, event)
-        case "case.taken":
-            _take_over(run, event)
-        case "case.resolved":
-            _resolve(run, event)
+        case kind if kind in _AT_DESK:
+            _AT_DESK[kind](run, event)
         case "reply":
             answers.take(run, event)
         case "work_order.en_route" | "work_order.arrived" | "work_order.done":
@@ -94,7 +90,7 @@ def _take_over(run: RunningCase, event: CaseEvent) -> None:
     run.set_fact("taken_over")
     run.stop_asking("acknowledge")
     run.note("taken_over", f"{by or 'somebody'} takes it over{_said(event)}")
-    if not any(isinstance(one, Wait) and "taken_over" in one.facts for one in _steps(run)):
+    if not run.waits_for("taken_over"):
         # Where the workflow does not say what follows, the machine's part is over.
         run.end(HANDED_OVER, f"handed over to {run.case.owner or 'somebody'}")
 
@@ -113,10 +109,16 @@ def _take_receipt(run: RunningCase, event: CaseEvent) -> None:
         run.set_fact(event.kind)
 
 
-def _steps(run: RunningCase) -> Iterator[Step]:
-    return walk_steps(run.workflow.steps)
-
-
 def _said(event: CaseEvent) -> str:
     note = str(event.data.get("note", "")).strip()[:300]
     return f": {note}" if note else ""
+
+
+_AT_DESK: Mapping[str, Callable[[RunningCase, CaseEvent], None]] = {
+    "case.acknowledged": _acknowledge,
+    "case.taken": _take_over,
+    "case.resolved": _resolve,
+    colleagues.SAID: colleagues.say,
+    colleagues.HANDED: colleagues.hand_over,
+}
+"""What people do with a case at a desk."""

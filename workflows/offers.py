@@ -59,8 +59,14 @@ def hear(run: RunningCase, track: Track, step: Dispatch, event: CaseEvent) -> Ou
             if offer is not None and event.data["intent"] == "accept":
                 return _accept(run, track, step, offer)
             if event.data["intent"] == "decline":
-                return _end_offer(run, track, step, offer, "declined", "declined")
+                return _end_offer(run, track, step, offer, "declined", _why_declined(event))
     return Outcome.WAITING
+
+
+def _why_declined(event: CaseEvent) -> str:
+    """Return that somebody has declined, with the reason where one was given on a page."""
+    reason = str(event.data.get("reason", "")).strip()[:120]
+    return f"declined: {reason}" if reason else "declined"
 
 
 def _send_nobody(run: RunningCase, track: Track) -> Outcome:

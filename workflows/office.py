@@ -39,6 +39,8 @@ class Office:
         self.roads: Roads | None = None
         self.gather_s = GATHER_S
         """How long a job waits in a rush, so that several are assigned together."""
+        self.public_url = ""
+        """Where people without a login reach us; empty: no message carries a link."""
         self.small = SMALL
         self._crowd = Crowd()
         self._mark: int | None = None
@@ -58,7 +60,8 @@ class Office:
         self._tell = partial(_tell_case, store, clock, roads.name)
 
     def close(self) -> None:
-        """Ask no server any more."""
+        """Ask no server any more, and give out no links."""
+        self.public_url = ""
         roads, self.roads, self._tell = self.roads, None, None
         if roads is not None:
             roads.stop()

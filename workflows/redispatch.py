@@ -102,11 +102,7 @@ def tell_of_change(run: RunningCase, order: WorkOrder) -> None:
         .order_by(col(WorkOrder.id).desc())
     )
     before = run.session.exec(query).first()
-    for track in run.progress.tracks:
-        step = run.step_at(track.path)
-        if track.begun and isinstance(step, Wait) and step.within.visit:
-            base = order.visit_start if step.within.visit == "start" else order.visit_end
-            track.due_at = epoch_seconds(base) + step.within.seconds
+    follow_visit(run, order)
     if before is None or not _was_promised(run, before):
         return
     same = (before.visit_start, before.visit_end) == (order.visit_start, order.visit_end)
@@ -116,6 +112,15 @@ def tell_of_change(run: RunningCase, order: WorkOrder) -> None:
     run.progress.facts.pop("customer.confirmed", None)
     run.note("visit.moved", f"the visit moves: {order.technician_name} comes instead")
     run.tell(customer, "customer", "visit_moved", [["preferred"]])
+
+
+def follow_visit(run: RunningCase, order: WorkOrder) -> None:
+    """Let the waits that go by the visit go by its time as it is now."""
+    for track in run.progress.tracks:
+        step = run.step_at(track.path)
+        if track.begun and isinstance(step, Wait) and step.within.visit:
+            base = order.visit_start if step.within.visit == "start" else order.visit_end
+            track.due_at = epoch_seconds(base) + step.within.seconds
 
 
 def withdraw_all(run: RunningCase) -> None:

@@ -40,10 +40,13 @@ from workflows.definition import (
     Step,
     Tell,
     Turns,
+    Wait,
     Workflow,
     locate,
+    walk_steps,
 )
 from workflows.family import tell_parent
+from workflows.links import CUSTOMER_ROLES, link_with
 from workflows.members import leading_alarm
 from workflows.on_call import Schedule
 from workflows.saying import say_variables
@@ -51,7 +54,6 @@ from workflows.tables import CLOSED, COMPLETED, HANDED_OVER, Case, WorkOrder
 
 DISPATCHER = "dispatcher"
 """The role that answers customers who ask for a person, and takes cases that cannot go on."""
-CUSTOMER_ROLES = frozenset({"customer", "site-contact"})
 RESCUE = "!"
 """The path of the step that no workflow writes: a case that cannot go on is handed to a person."""
 _RESCUE_STEP = HandOff([DISPATCHER], 900.0, [["sms", "email"], ["voice"]], "case_failed")
@@ -208,6 +210,11 @@ class RunningCase:
         """Remember that something has come about."""
         self.progress.facts[fact] = epoch_seconds(self.now)
 
+    def waits_for(self, fact: str) -> bool:
+        """Return whether the workflow says what follows when something has come about."""
+        steps = walk_steps(self.workflow.steps)
+        return any(isinstance(one, Wait) and fact in one.facts for one in steps)
+
     def forget_facts(self, *facts: str) -> None:
         """Let something have to come about again."""
         for fact in facts:
@@ -240,7 +247,11 @@ class RunningCase:
             person.addresses,
             person.preferred,
         )
-        variables = {**self.variables(person.language, zone), **(extra or {})}
+        variables = {
+            **self.variables(person.language, zone),
+            "link": link_with(self, person, role, template),
+            **(extra or {}),
+        }
         severity = self.case.severity
         rest = variables, turns, severity, self.case.id, ask, patience
         draft = Draft(key, recipient, template, *rest)

@@ -87,7 +87,7 @@ def _latest_storm(session: Session, case: Case) -> Case | None:
 def hear(run: RunningCase, event: CaseEvent) -> None:
     """Take what people say of a storm, and word that its children have ended."""
     match event.kind:
-        case "reply" | "case.acknowledged" | "case.taken" | "case.resolved":
+        case "reply" | "case.acknowledged" | "case.taken" | "case.resolved" | "case.handed":
             take(run, event)
         case "message.failed":
             _hear_unreached(run, event.data["message"])

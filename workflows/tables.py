@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, Column, Index, UniqueConstraint, text
+from sqlalchemy import JSON, Column, Index, LargeBinary, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
 from prevenant.tables import json_column, utc_column
@@ -11,6 +11,8 @@ from prevenant.tables import json_column, utc_column
 OPEN, HANDED_OVER, CLOSED = "open", "handed_over", "closed"
 COMPLETED = "completed"
 """The outcome of a case whose workflow came to its end without a word on how."""
+PICTURE = "picture"
+"""What marks a column of bytes that hold no words."""
 ACTIVE_JOBS = ("accepted", "en_route", "arrived")
 _ACTIVE = "state IN ('accepted', 'en_route', 'arrived')"
 # As literals, for SQLite to see that the index of just these rows will do.
@@ -59,6 +61,13 @@ class Case(SQLModel, table=True):
             postgresql_where=text("gathers_until IS NOT NULL"),
         ),
         Index("ix_case_file_opened", "workflow", "opened_at"),
+        Index("ix_case_file_opened_at", "opened_at"),
+        Index(
+            "ix_case_file_closed_at",
+            "closed_at",
+            sqlite_where=text("closed_at IS NOT NULL"),
+            postgresql_where=text("closed_at IS NOT NULL"),
+        ),
         Index("ix_case_file_parent", "parent_id", "state"),
         Index(
             "ix_case_file_failing",
@@ -172,6 +181,8 @@ class WorkOrder(SQLModel, table=True):
     visit_end: datetime = utc_column()
     cause: str = ""
     """What the technician said the cause was."""
+    parts: str = Field(default="", sa_column_kwargs={"server_default": ""})
+    """Which parts the technician said were used."""
     code: str = ""
     """What of the prediction was found: `confirmed`, `no_fault_found`, `other_cause`; empty: not said."""
     accepted_at: datetime = utc_column()
@@ -309,3 +320,17 @@ class SentSurvey(SQLModel, table=True):
     comment: str = ""
     """What was said beside the number."""
     answered_at: datetime | None = utc_column(nullable=True)
+
+
+class Photo(SQLModel, table=True):
+    """What a technician has photographed at a job, as a JPEG that we have written ourselves."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    case_id: int = Field(foreign_key="case_file.id", index=True)
+    work_order_id: int = Field(foreign_key="work_order.id", index=True)
+    contact_id: str
+    """The technician's."""
+    at: datetime = utc_column()
+    width: int
+    height: int
+    picture: bytes = Field(sa_column=Column(LargeBinary, nullable=False, info={PICTURE: True}))

@@ -19,7 +19,7 @@ from prevenant.tables import CLEARED, Alarm, CaseEvent, ModelState, TimelineEntr
 from tests.moved_clock import MovedClock
 from tests.workflows.test_case import make_workflow
 from tests.workflows.test_grouping import fresh_store
-from workflows.audit import CHECKS, find_lost
+from workflows.audit import CHECKS, _describe_model, find_lost
 from workflows.auditor import Auditor
 from workflows.own_alarm import AUDIT_RULE
 from workflows.runtime import Route, Runtime
@@ -476,7 +476,7 @@ def test_a_model_that_cannot_be_believed_reaches_the_operator_and_clears_when_he
         told = session.exec(select(Message).where(Message.contact_id == "operator")).all()
     assert alarm.values["kind"] == "model-out"
     assert alarm.reason == (
-        "model worn is broken and says nothing of any fridge: it has failed; "
+        "model worn is broken and not believed of any fridge: it has failed; "
         "the rules go on without it"
     )
     clock.advance(minutes=2)
@@ -488,6 +488,11 @@ def test_a_model_that_cannot_be_believed_reaches_the_operator_and_clears_when_he
         row = session.exec(select(ModelState).where(ModelState.name == "worn")).one()
         row.state, row.refused = "speaking", "version 2 is damaged"
         session.add(row)
+    slow = ModelState(name="x", device_type="fridge", state="slow", reason="raise score_every")
+    slow.refused = "version 2 is damaged"
+    assert _describe_model(slow) == (
+        "model x takes more of the machine than it should: raise score_every; version 2 is damaged"
+    )
     clock.advance(minutes=1)
     watched.auditor.audit(clock.now())
     with store.write() as session:

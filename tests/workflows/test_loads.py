@@ -66,9 +66,16 @@ def test_no_question_of_the_outbox_reads_a_whole_table(session: Session, clock: 
         claims.claim(session, "me", [], room, (clock.now(), 0.0), ["sms"])
         claims.end_all_claims(session, clock.now())
     assert plans
-    # Both hold open deliveries alone.
-    known = ("ix_delivery_open", "ix_delivery_next", "TEMP B-TREE")
-    assert all(any(name in one for name in known) for one in plans), plans
+    # These hold open deliveries alone, or those of one subscriber.
+    known = (
+        "ix_delivery_open",
+        "ix_delivery_next",
+        "ix_delivery_turn",
+        "webhook_subscription USING",
+    )
+    of_no_table = ("TEMP B-TREE", "SUBQUERY", "CO-ROUTINE", "CONSTANT ROW", "(subquery")
+    unknown = [one for one in plans if not any(name in one for name in (*known, *of_no_table))]
+    assert not unknown
 
 
 def test_looking_for_what_is_due_reads_no_whole_table(session: Session, clock: MovedClock) -> None:
