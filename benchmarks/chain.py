@@ -18,7 +18,7 @@ from benchmarks.figures import Figure, percentile, report
 from simulators.broker import free_port, start_broker
 from simulators.carrier import Carrier, Sent
 from simulators.engine_process import EngineProcess
-from simulators.fleet import connect
+from simulators.fleet import connect, take_leave
 from simulators.mailbox import Mailbox
 
 _PAUSE_S = 0.25
@@ -63,8 +63,7 @@ def measure(count: int) -> list[float]:
             # The engine waits for what the broker has kept before it lets timers run.
             time.sleep(3)
             times = [_one(client, carrier, number) for number in range(count + _WARM_UP)]
-            client.disconnect()
-            client.loop_stop()
+            take_leave(client)
         finally:
             engine.stop()
             carrier.stop()

@@ -77,8 +77,8 @@ class Decoder:
         self._others = Topics(others)
         self._nodes = EdgeNodes(sparkplug)
         self._statuses = [StatusTopic(one, one.status) for one in types if one.status]
-        self._readers = {one.name: make_reader(one) for one in others if not _is_composite(one)}
-        self._composites = {one.name: _Composite(one) for one in others if _is_composite(one)}
+        self._readers = {one.name: make_reader(one) for one in others if not one.names_in_payload}
+        self._composites = {one.name: _Composite(one) for one in others if one.names_in_payload}
         self._sources: dict[bytes, _Source] = {}
         self._slow: dict[bytes, _Slow] = {}
 
@@ -124,6 +124,14 @@ class Decoder:
             )
         return decoded
 
+    def whose(self, topic: bytes) -> tuple[str, str] | None:
+        """Return the site and the device of all that comes on a topic; None where only payloads tell.
+
+        Raises Undecodable where it is nobody's topic.
+        """
+        source = self._sources.get(topic) or self._find(topic)
+        return None if source is None else (source[3], source[4])
+
     def snapshot(self) -> Any:
         """Return what was learned from frames and is needed for the next ones, as plain values."""
         return self._nodes.snapshot()
@@ -164,10 +172,6 @@ class Decoder:
             if device is not None:
                 return device
         return self._nodes.at(topic)
-
-
-def _is_composite(device_type: DeviceType) -> bool:
-    return bool(device_type.identity) or device_type.readings_path is not None
 
 
 class _Composite:

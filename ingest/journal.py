@@ -67,7 +67,8 @@ class Journal:
     """
 
     def __init__(self, path: Path, keep_s: float = 0.0, max_bytes: int = 0) -> None:
-        self._path = path
+        self.path = self._path = path
+        """The file."""
         self._keep_s, self._max_bytes = keep_s, max_bytes
         self._lock_path = path.with_name(f"{path.name}.lock")
         self._claim: IO[bytes] | None = None

@@ -192,12 +192,17 @@ def connect_read_only(path: Path) -> sqlite3.Connection:
 
 def read_changes(connection: sqlite3.Connection) -> list[BookChange]:
     """Return every change of the rule book and of models, oldest first. Raises sqlite3.Error."""
-    changes = [
+    changes = [*read_book_changes(connection), *read_model_changes(connection)]
+    return sorted(changes, key=lambda change: change.id)
+
+
+def read_book_changes(connection: sqlite3.Connection) -> list[BookChange]:
+    """Return every change of the rule book, oldest first. Raises sqlite3.Error."""
+    return [
         BookChange(*row)
-        for row in connection.execute(f"{_CHANGE} FROM book_change")
+        for row in connection.execute(f"{_CHANGE} FROM book_change ORDER BY id")
         if all(map(isinstance, row, _CHANGE_KINDS))
     ]
-    return sorted([*changes, *read_model_changes(connection)], key=lambda change: change.id)
 
 
 def read_model_changes(connection: sqlite3.Connection) -> list[ModelChange]:

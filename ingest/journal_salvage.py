@@ -9,7 +9,8 @@ from ingest.journal_file import (
     Batch,
     BookChange,
     Snapshot,
-    read_changes,
+    read_book_changes,
+    read_model_changes,
     read_one_by_one,
     read_snapshot,
 )
@@ -25,7 +26,8 @@ def salvage(path: Path, last: int) -> tuple[Snapshot | None, list[Batch], list[B
     That is its snapshot, the batches after it, the changes of the rule book and of models, and its last
     number or 0.
     """
-    snapshot, changes = None, []
+    snapshot: Snapshot | None = None
+    changes: list[BookChange] = []
     try:
         connection = sqlite3.connect(path, timeout=30)
     except sqlite3.Error:
@@ -34,8 +36,11 @@ def salvage(path: Path, last: int) -> tuple[Snapshot | None, list[Batch], list[B
         with suppress(sqlite3.Error, ValueError):
             found = read_snapshot(connection)
             snapshot = found[0] if found else None
-        with suppress(sqlite3.Error):
-            changes = read_changes(connection)
+        # What is damaged of the one is no reason to lose the other.
+        for read in (read_book_changes, read_model_changes):
+            with suppress(sqlite3.Error):
+                changes += read(connection)
+        changes.sort(key=lambda change: change.id)
         if not last:
             with suppress(sqlite3.Error):
                 last = connection.execute("SELECT max(seq) FROM batch").fetchone()[0] or 0

@@ -5,6 +5,7 @@ A broker's address says everything about the session with it:
     mqtts://user:password@host:8883?client_id=airport-1&ca=ca.pem&cert=us.pem&key=us.key
 """
 
+import hashlib
 import socket
 import ssl
 import threading
@@ -320,6 +321,14 @@ class Listeners:
         """Return what has to run until `stop`, each in a thread of its own."""
         return {f"listen {one.shown}": one.run for one in self._each}
 
+    def heard(self) -> dict[str, bool]:
+        """Return each broker, and whether we hear it."""
+        heard: dict[str, bool] = {}
+        for one in self._each:
+            # Several sessions with one broker are heard once all of them are.
+            heard[one.shown] = heard.get(one.shown, True) and one.connected.is_set()
+        return heard
+
     def missing(self) -> list[str]:
         """Return the brokers that we do not hear."""
         return [one.shown for one in self._each if not one.connected.is_set()]
@@ -361,6 +370,16 @@ class Listeners:
             else:
                 self.connected.clear()
             self._on_change(is_whole)
+
+
+def seat_of(urls: Sequence[str]) -> str:
+    """Return what stands for our sessions with these brokers: the same after a restart."""
+    sessions = []
+    for url in urls:
+        parts = urlsplit(url)
+        client_id = parse_qs(parts.query).get("client_id", ["prevenant"])[-1]
+        sessions.append(f"{parts.hostname}:{parts.port}/{client_id}")
+    return hashlib.sha256(" ".join(sorted(sessions)).encode()).hexdigest()[:12]
 
 
 def _use_tls(scheme: str) -> str:

@@ -46,6 +46,8 @@ class Quarantined(SQLModel, table=True):
     outcome: str = ""
     """What came of the last attempt to read it again."""
     tried_at: datetime | None = utc_column(nullable=True)
+    claimed_by: str = ""
+    """The store of the process that reads it again just now; empty while none does."""
 
 
 class RefusedCount(SQLModel, table=True):
@@ -66,15 +68,24 @@ def kind_of(reason: str) -> str:
 
 
 def quarantine(
-    session: Session, batch_seq: int, received_at: datetime, rejected: Sequence[Rejected]
+    session: Session,
+    batch_seq: int,
+    received_at: datetime,
+    rejected: Sequence[Rejected],
+    *,
+    in_order: bool = True,
 ) -> int:
-    """Keep refused frames of one batch; return how many are new. A batch read again adds nothing."""
-    kinds = Counter(kind_of(one.reason) for one in rejected)
-    for kind, count in kinds.items():
-        _count(session, kind, count, batch_seq)
+    """Keep refused frames of one batch; return how many are new. A batch read again adds nothing.
+
+    Where batches do not come in the order of their numbers, one is known by its frames.
+    """
     known = set(
         session.exec(select(Quarantined.position).where(Quarantined.batch_seq == batch_seq))
     )
+    if in_order or not known:
+        kinds = Counter(kind_of(one.reason) for one in rejected)
+        for kind, count in kinds.items():
+            _count(session, kind, count, batch_seq, in_order=in_order)
     kept: Counter[str] = Counter()
     new = 0
     for one in rejected:
@@ -112,6 +123,37 @@ def ask_for_replay(session: Session, ids: Sequence[int] | None) -> int:
     return int(count)
 
 
+def has_due(session: Session) -> bool:
+    """Return whether there is anything to be read again."""
+    due = select(Quarantined.id).where(Quarantined.state == DUE)
+    return session.exec(due.limit(1)).first() is not None
+
+
+def claim_due(
+    session: Session, name: str, most: int, gone: Sequence[str] = ()
+) -> list[Quarantined]:
+    """Claim refused payloads that are due for the store `name`, those of stores that have gone as well.
+
+    Of several processes that ask at the same moment each gets others.
+    """
+    query = select(Quarantined).where(
+        col(Quarantined.state) == DUE, col(Quarantined.claimed_by).in_(["", name, *gone])
+    )
+    query = query.order_by(col(Quarantined.id)).limit(most).with_for_update(skip_locked=True)
+    rows = list(session.exec(query))
+    for row in rows:
+        row.claimed_by = name
+        session.add(row)
+    return rows
+
+
+def find_claimers(session: Session, name: str) -> list[str]:
+    """Return the other stores that have claimed refused payloads."""
+    others = col(Quarantined.claimed_by).not_in(["", name])
+    query = select(Quarantined.claimed_by).where(col(Quarantined.state) == DUE, others)
+    return list(session.exec(query.distinct()))
+
+
 def discard(session: Session, ids: Sequence[int] | None) -> int:
     """Mark refused payloads, all where `ids` is None, as of no interest; return how many."""
     statement = update(Quarantined).where(col(Quarantined.state).in_([WAITING, DUE]))
@@ -121,7 +163,7 @@ def discard(session: Session, ids: Sequence[int] | None) -> int:
     return int(result.rowcount)  # type: ignore[attr-defined]
 
 
-def _count(session: Session, kind: str, count: int, batch_seq: int) -> None:
+def _count(session: Session, kind: str, count: int, batch_seq: int, *, in_order: bool) -> None:
     row = session.get(RefusedCount, kind)
     if row is None:
         kinds = session.exec(select(func.count()).select_from(RefusedCount)).one()
@@ -129,7 +171,7 @@ def _count(session: Session, kind: str, count: int, batch_seq: int) -> None:
             row = session.get(RefusedCount, _OTHER)
             kind = _OTHER
         row = row or RefusedCount(reason=kind)
-    if row.batch_seq < batch_seq or kind == _OTHER:
+    if row.batch_seq < batch_seq or kind == _OTHER or not in_order:
         row.count += count
-        row.batch_seq = batch_seq
+        row.batch_seq = max(row.batch_seq, batch_seq)
         session.add(row)

@@ -1,6 +1,6 @@
 """The device registry: what was ever heard, when, with which values, and whether it is online.
 
-Noting a batch costs one dictionary; rows are written a few thousand at a time, every few seconds.
+Noting a batch costs one dictionary; rows are written some at a time, several times a second.
 What a crash leaves unwritten is written again from the processor's snapshot.
 """
 
@@ -17,7 +17,6 @@ from prevenant.tables import add_timeline, utc_column
 
 MOST = 1_000_000
 """How many devices are listed; more would be somebody inventing names."""
-_WRITTEN_AT_ONCE = 2_000
 _FIRMWARE = ("firmware", "firmware_version")
 
 
@@ -60,6 +59,7 @@ class Registry:
         self._types = device_types
         self._heard: dict[str, Reading] = {}
         self._presences: dict[str, Presence] = {}
+        self._written: list[str] = []
         self.dropped = 0
         """Devices that are not listed, because there were too many."""
 
@@ -67,18 +67,25 @@ class Registry:
         """Go by the device types of another book from now on."""
         self._types = device_types
 
+    @property
+    def count(self) -> int:
+        """How many devices wait to be written, at least."""
+        return max(len(self._heard), len(self._presences))
+
     def note(self, readings: Sequence[Reading], presences: Iterable[Presence] = ()) -> None:
         """Take note of the readings and the presences of one batch."""
         self._heard.update({reading.device_id: reading for reading in readings})
         for presence in presences:
             self._presences[presence.device_id] = presence
 
-    def write(self, session: Session, newest: Callable[[str, str], Reading | None]) -> int:
+    def write(
+        self, session: Session, newest: Callable[[str, str], Reading | None], most: int
+    ) -> int:
         """Write some of the devices that were heard; return how many. `written` then forgets them.
 
         `newest` gives a device's newest reading, by type and id: the last to arrive may be an older one.
         """
-        names = self._next()
+        names = self._written = self._next(most)
         if not names:
             return 0
         query = select(HeardDevice).where(col(HeardDevice.id).in_(names))
@@ -98,15 +105,15 @@ class Registry:
 
     def written(self) -> None:
         """Forget those whom the last `write` wrote, once it is committed."""
-        for name in self._next():
+        for name in self._written:
             self._heard.pop(name, None)
             self._presences.pop(name, None)
 
-    def _next(self) -> list[str]:
+    def _next(self, most: int) -> list[str]:
         names: list[str] = []
         for some in (self._presences, self._heard):
             for name in some:
-                if len(names) >= _WRITTEN_AT_ONCE:
+                if len(names) >= most:
                     return names
                 if some is self._presences or name not in self._presences:
                     names.append(name)

@@ -57,6 +57,7 @@ def run_demo(
     if fresh:
         shutil.rmtree(_FOLDER, ignore_errors=True)
     _FOLDER.mkdir(parents=True, exist_ok=True)
+    _let_no_proxy_between()
     ending = _Ending()
     demo = Demo(speed, broker)
     with own_terminal():
@@ -244,6 +245,12 @@ def _be_the_only_one() -> None:
             "a demo is running in this folder already: end it with Ctrl-C, then start this one"
         )
         raise ConfigurationError(message) from None
+
+
+def _let_no_proxy_between() -> None:
+    """Have the parts of the demo speak to each other on this machine, whatever proxy leads out of it."""
+    others = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
+    os.environ["no_proxy"] = ",".join(filter(None, (others, "127.0.0.1")))
 
 
 def demo_data() -> Path:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import requests
 
@@ -19,6 +20,25 @@ from simulators.processes import start_process
 NUMBER, SENDER = "+33939980000", "service@prevenant.example"
 
 _READY_WITHIN_S, _STOPS_WITHIN_S = 60.0, 3.0
+
+
+class Running(Protocol):
+    """A process, as the standard library's `Popen` is one."""
+
+    pid: int
+    returncode: int | None
+
+    def poll(self) -> int | None:
+        """Return its status, where it has ended."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait until it has ended; return its status."""
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+
+    def kill(self) -> None:
+        """End it at once."""
 
 
 @dataclass
@@ -35,7 +55,7 @@ class EngineProcess:
     clock: str = ""
     settings: dict[str, str] = field(default_factory=dict)
     """Settings beside those that follow from the other fields."""
-    process: "subprocess.Popen[bytes] | None" = None
+    process: Running | None = None
 
     @property
     def url(self) -> str:

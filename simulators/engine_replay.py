@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from prevenant.errors import ConfigurationError
-from simulators.fleet import connect
+from simulators.fleet import connect, take_leave
 from simulators.turbofan import FILE, Turbofan, find_records, missing_records, read_flights
 
 _LAST_WORDS_S = 10.0
@@ -23,7 +23,7 @@ def replay_engines(
     engines = _find_engines(file, units, site, flight_s)
     client = connect(url)
     waiting = threading.Event()
-    count = 0
+    count, published = 0, None
     try:
         while any(engine.left for engine in engines):
             at = datetime.now(UTC).isoformat(timespec="milliseconds")
@@ -34,12 +34,12 @@ def replay_engines(
             count += len(said)
             if flight_s and any(engine.left for engine in engines):
                 waiting.wait(flight_s)
-        published.wait_for_publish(_LAST_WORDS_S)
+        if published is not None:
+            published.wait_for_publish(_LAST_WORDS_S)
     except KeyboardInterrupt:
         pass
     finally:
-        client.disconnect()
-        client.loop_stop()
+        take_leave(client)
     return count
 
 

@@ -4,6 +4,7 @@ import heapq
 import json
 import threading
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Protocol
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -138,10 +139,17 @@ def connect(url: str, client_id: str = "") -> paho.Client:
         raise _not_connected(host, port, error.strerror or str(error)) from None
     client.loop_start()
     if not answered.wait(_ANSWERS_WITHIN_S) or answers[0].is_failure:
-        client.disconnect()
-        client.loop_stop()
+        take_leave(client)
         raise _not_connected(host, port, str(answers[0]) if answers else "it says nothing")
     return client
+
+
+def take_leave(client: paho.Client) -> None:
+    """Disconnect a client, and wait until its thread has ended."""
+    client.disconnect()
+    # paho forgets the thread as it ends, and may do so between `loop_stop`'s look at it and its wait.
+    with suppress(AttributeError):
+        client.loop_stop()
 
 
 def _not_connected(host: str, port: int, reason: str) -> ConfigurationError:
@@ -166,5 +174,4 @@ def run_fleet(url: str, speed: float, seed: int) -> None:
     except KeyboardInterrupt:
         fleet.stop()
     finally:
-        client.disconnect()
-        client.loop_stop()
+        take_leave(client)

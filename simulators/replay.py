@@ -12,7 +12,7 @@ import pandas as pd
 from prevenant.document import suggest
 from prevenant.domain import DeviceType
 from prevenant.errors import ConfigurationError
-from simulators.fleet import connect
+from simulators.fleet import connect, take_leave
 
 _CONVERSIONS: Mapping[str, Callable[[float], float]] = {
     "fahrenheit": lambda value: (value - 32) / 1.8,
@@ -69,8 +69,7 @@ def replay_csv(
     except KeyboardInterrupt:
         pass
     finally:
-        client.disconnect()
-        client.loop_stop()
+        take_leave(client)
     return count
 
 

@@ -1,6 +1,7 @@
 """From the processor's transitions to alarms in the store, their story, and what their cases hear."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 import msgspec
@@ -14,7 +15,7 @@ from prevenant.shelving import (
     FLAPPING,
     Shelf,
     release,
-    shelf_over,
+    shelves_over,
     tell_case,
 )
 from prevenant.store import UtcDateTime
@@ -29,24 +30,95 @@ from prevenant.tables import (
 )
 
 _ENGINE = "Prevenant"
+AT_ONCE = 32
+"""So many alarms are looked up and inserted together."""
 
 
 def write_transitions(session: Session, transitions: Sequence[Transition]) -> None:
-    """Write changes of alarms in their order; see `write_transition`."""
+    """Write changes of alarms, their lines in the story, and what their cases have to hear; each once."""
+    for run in _runs(transitions):
+        found = _find(session, run)
+        fresh = [
+            _raise(transition, latched)
+            if alarm is None and transition.kind in {"raised", "passed"}
+            else None
+            for transition, (alarm, latched) in zip(run, found, strict=True)
+        ]
+        raised = [(alarm, one) for alarm, one in zip(fresh, run, strict=True) if alarm is not None]
+        _hold_back(session, raised)
+        session.add_all(alarm for alarm, _ in raised)
+        # Lines and events name alarms by their numbers.
+        session.flush()
+        for transition, (alarm, _), risen in zip(run, found, fresh, strict=True):
+            if risen is not None:
+                _tell_raised(session, transition, risen)
+            elif alarm is not None and _is_current(transition, alarm):
+                _change(session, transition, alarm)
+
+
+def _runs(transitions: Sequence[Transition]) -> Iterator[list[Transition]]:
+    """Yield changes together that are of different alarms, in their order."""
+    run: dict[tuple[str, str], Transition] = {}
     for transition in transitions:
-        write_transition(session, transition)
+        key = transition.rule, transition.device_id
+        if key in run or len(run) >= AT_ONCE:
+            yield [*run.values()]
+            run = {}
+        run[key] = transition
+    if run:
+        yield [*run.values()]
 
 
-def write_transition(session: Session, transition: Transition) -> None:
-    """Write a change of an alarm, its line in the story, and what its case has to hear; each once."""
-    alarm, latched = _find(session, transition)
+def _find(session: Session, run: Sequence[Transition]) -> list[tuple[Alarm | None, Alarm | None]]:
+    """Return the alarm that each change is of, and the latched one of the same rule and device."""
+    onsets = [from_epoch(transition.onset_at) for transition in run]
+    params = {
+        "rules": sorted({transition.rule for transition in run}),
+        "devices": sorted({transition.device_id for transition in run}),
+        "onsets": sorted(set(onsets)),
+        "first": min(onsets),
+        "last": max(onsets),
+    }
+    known: dict[tuple[str, str], list[Alarm]] = defaultdict(list)
+    for alarm in session.exec(_ALARMS, params=params):
+        known[alarm.rule, alarm.device_id].append(alarm)
+    return [
+        _tell_apart(known[transition.rule, transition.device_id], onset_at)
+        for transition, onset_at in zip(run, onsets, strict=True)
+    ]
+
+
+def _tell_apart(alarms: Sequence[Alarm], onset_at: datetime) -> tuple[Alarm | None, Alarm | None]:
+    of_it, latched = None, None
+    for alarm in alarms:
+        if alarm.onset_at <= onset_at <= (alarm.latest_onset_at or alarm.onset_at):
+            of_it = of_it or alarm
+        if alarm.state == LATCHED:
+            latched = latched or alarm
+    return of_it, latched
+
+
+_ONSETS = bindparam("onsets", type_=UtcDateTime(), expanding=True)
+_FIRST, _LAST = (bindparam(name, type_=UtcDateTime()) for name in ("first", "last"))
+_ALARMS = (
+    select(Alarm)
+    .where(col(Alarm.rule).in_(bindparam("rules", expanding=True)))
+    .where(col(Alarm.device_id).in_(bindparam("devices", expanding=True)))
+    .where(
+        or_(
+            col(Alarm.onset_at).in_(_ONSETS),
+            and_(Alarm.onset_at < _LAST, col(Alarm.latest_onset_at) >= _FIRST),
+            Alarm.state == LATCHED,
+        )
+    )
+    .order_by(col(Alarm.id).desc())
+)
+
+
+def _change(session: Session, transition: Transition, alarm: Alarm) -> None:
+    """Write what has become of an alarm that stands in the store."""
     at = from_epoch(transition.at)
     match transition.kind:
-        case "raised" | "passed":
-            if alarm is None:
-                _raise(session, transition, latched, at)
-        case _ if alarm is None or not _is_current(transition, alarm):
-            return
         case "levelled" if not _is_noted(session, transition, alarm):
             _level(session, transition, alarm, at)
         case "shelved" if not _is_noted(session, transition, alarm):
@@ -55,35 +127,6 @@ def write_transition(session: Session, transition: Transition) -> None:
             _release(session, transition, alarm, at)
         case "cleared" | "latched":
             _end(session, transition, alarm, at)
-
-
-def _find(session: Session, transition: Transition) -> tuple[Alarm | None, Alarm | None]:
-    """Return the alarm that a change is of, and the latched one of the same rule and device."""
-    onset_at = from_epoch(transition.onset_at)
-    params = {"rule": transition.rule, "device": transition.device_id, "onset_at": onset_at}
-    of_it, latched = None, None
-    for alarm in session.exec(_ALARMS, params=params):
-        latest_onset_at = alarm.latest_onset_at or alarm.onset_at
-        if alarm.onset_at <= onset_at <= latest_onset_at:
-            of_it = of_it or alarm
-        if alarm.state == LATCHED:
-            latched = latched or alarm
-    return of_it, latched
-
-
-_ONSET_AT = bindparam("onset_at", type_=UtcDateTime())
-_ALARMS = (
-    select(Alarm)
-    .where(Alarm.rule == bindparam("rule"), Alarm.device_id == bindparam("device"))
-    .where(
-        or_(
-            Alarm.onset_at == _ONSET_AT,
-            and_(Alarm.onset_at < _ONSET_AT, col(Alarm.latest_onset_at) >= _ONSET_AT),
-            Alarm.state == LATCHED,
-        )
-    )
-    .order_by(col(Alarm.id).desc())
-)
 
 
 def _is_current(transition: Transition, alarm: Alarm) -> bool:
@@ -107,9 +150,10 @@ def _is_noted(session: Session, transition: Transition, alarm: Alarm) -> bool:
     return any(detail["severity"] == word for detail in session.exec(query))
 
 
-def _raise(session: Session, transition: Transition, alarm: Alarm | None, at: datetime) -> None:
-    """Raise an alarm anew, or the one that is latched again."""
-    onset_at = from_epoch(transition.onset_at)
+def _raise(transition: Transition, latched: Alarm | None) -> Alarm:
+    """Return an alarm raised anew, or the one that is latched, raised again."""
+    at, onset_at = from_epoch(transition.at), from_epoch(transition.onset_at)
+    alarm = latched
     if alarm is not None:
         alarm.latest_onset_at = onset_at
     else:
@@ -126,14 +170,15 @@ def _raise(session: Session, transition: Transition, alarm: Alarm | None, at: da
     alarm.severity = transition.severity
     alarm.values, alarm.reason = transition.values, transition.reason
     alarm.trace = msgspec.to_builtins(transition.trace)
-    passed = transition.kind == "passed"
-    alarm.state, alarm.cleared_at = (CLEARED, at) if passed else (ACTIVE, None)
+    alarm.state, alarm.cleared_at = (CLEARED, at) if transition.kind == "passed" else (ACTIVE, None)
     alarm.acknowledged_at, alarm.acknowledged_by = None, ""
-    _hold_back(session, alarm, transition, at)
-    session.add(alarm)
-    session.flush()
+    return alarm
+
+
+def _tell_raised(session: Session, transition: Transition, alarm: Alarm) -> None:
     _note(session, transition, alarm)
-    if not passed and not alarm.held_by:
+    if alarm.state == ACTIVE and not alarm.held_by:
+        at = from_epoch(transition.at)
         tell_case(session, alarm, "alarm.raised", at, transition.reason)
 
 
@@ -157,17 +202,18 @@ def _end(session: Session, transition: Transition, alarm: Alarm, at: datetime) -
         tell_case(session, alarm, "alarm.cleared", at, transition.reason)
 
 
-def _hold_back(session: Session, alarm: Alarm, transition: Transition, at: datetime) -> None:
-    """Find out who keeps a raised alarm from being told: another alarm, a person, or its flapping."""
-    alarm.held_by, alarm.held_until = transition.held_by, None
-    if transition.held_by == FLAPPING:
-        shelf = _flapping_shelf(session, transition, at)
-        if shelf.ended_at is None:
-            alarm.held_until = shelf.ends_at
-        else:
-            alarm.held_by = ""
-    if not alarm.held_by:
-        by_person = shelf_over(session, alarm, at, BY_PEOPLE)
+def _hold_back(session: Session, raised: Sequence[tuple[Alarm, Transition]]) -> None:
+    """Find out who keeps raised alarms from being told: another alarm, a person, or their flapping."""
+    for alarm, transition in raised:
+        alarm.held_by, alarm.held_until = transition.held_by, None
+        if transition.held_by == FLAPPING:
+            shelf = _flapping_shelf(session, transition, from_epoch(transition.at))
+            if shelf.ended_at is None:
+                alarm.held_until = shelf.ends_at
+            else:
+                alarm.held_by = ""
+    free = [(alarm, from_epoch(one.at)) for alarm, one in raised if not alarm.held_by]
+    for (alarm, _), by_person in zip(free, shelves_over(session, free), strict=True):
         if by_person is not None:
             alarm.held_by, alarm.held_until = by_person.kind, by_person.ends_at
 
@@ -201,7 +247,7 @@ def _release(session: Session, transition: Transition, alarm: Alarm, at: datetim
     """Tell of an alarm that the processor kept back, unless a person's shelf lies over it."""
     if not alarm.held_by or alarm.held_by in BY_PEOPLE:
         return
-    shelf = shelf_over(session, alarm, at, BY_PEOPLE)
+    (shelf,) = shelves_over(session, [(alarm, at)])
     if shelf is not None:
         alarm.held_by, alarm.held_until = shelf.kind, shelf.ends_at
         session.add(alarm)

@@ -18,7 +18,7 @@ from prevenant.domain import DeviceType, Reading, Transition
 from prevenant.errors import PrevenantError
 from prevenant.stream.reasons import Reasons
 from prevenant.stream.speaker import Compared, Health, Speaker
-from prevenant.stream.voices import NoVoices, Voice, Voices
+from prevenant.stream.voices import NoVoices, Voice, Voices, is_untrained
 from rules.models import BookModel
 from rules.rule import RuleBook
 
@@ -102,13 +102,15 @@ class Predictions:
             else:
                 speaker.take(voice, 0.0)
 
-    def hand_over(self, book: RuleBook) -> "Predictions":
+    def hand_over(self, book: RuleBook, at: float) -> "Predictions":
         """Return others for another book, in which the versions of models that it still has go on."""
         others = Predictions(book, self._voices)
         for name, speaker in others._speakers.items():
             before = self._speakers.get(name)
             if before is not None and may_go_on(before.model, book.models[name]):
                 speaker.adopt(before)
+            else:
+                speaker.take(None, at)
         return others
 
     @property
@@ -172,7 +174,8 @@ class Predictions:
         except PrevenantError as error:
             log.error("a model says nothing", model=model.name, version=number, reason=str(error))
             return None
-        if voice.fingerprint != fingerprint:
+        has_files = not (is_untrained(voice.fingerprint) and is_untrained(fingerprint))
+        if has_files and voice.fingerprint != fingerprint:
             reason = "its files are others than they were"
             log.error("a model says nothing", model=model.name, version=number, reason=reason)
             return None

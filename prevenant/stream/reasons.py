@@ -24,8 +24,8 @@ from rules.models import REASON, BookModel
 from rules.rule import Rule, RuleBook
 
 _EXPLAINED = {"raised", "passed", "levelled"}
-_MOST = 100
-"""So many alarms of a batch are explained, the most severe first: a storm is not to wait for words."""
+_MOST = 20
+"""So many alarms of a second are explained, of each batch the most severe first: none waits for words."""
 _SAID = 3
 """So many inputs are named."""
 _AND = {"fr": " ; "}
@@ -36,6 +36,7 @@ class Reasons:
 
     def __init__(self, book: RuleBook) -> None:
         self._asked = {rule.name: sorted(models_asked(rule)) for rule in book.every_rule}
+        self._second, self._count = 0, 0
         self._speak_for: dict[str, list[str]] = {}
         for name, model in book.models.items():
             self._speak_for.setdefault(model.on, []).append(name)
@@ -50,17 +51,27 @@ class Reasons:
         numbers = [n for n, one in enumerate(transitions) if self._is_told(one)]
         numbers.sort(key=lambda number: -transitions[number].severity)
         explained = list(transitions)
-        for rank, number in enumerate(numbers):
+        self._begin_second(max((one.at for one in transitions), default=0.0))
+        for number in numbers:
             one = transitions[number]
             values = dict(one.values)
             asked = self._asked.get(one.rule, [])
             for name in asked or self._speak_for[one.type][:1]:
                 speaker = speakers[name]
-                is_known = bool(asked) and rank < _MOST and _is_known(speaker, values)
+                is_known = bool(asked) and _is_known(speaker, values) and self._has_time()
                 because = speaker.explain(one.device_id) if is_known else ()
                 values |= words_of(speaker.model, because)
             explained[number] = msgspec.structs.replace(one, values=values)
         return explained
+
+    def _begin_second(self, at: float) -> None:
+        if self._second != int(at):
+            self._second, self._count = int(at), 0
+
+    def _has_time(self) -> bool:
+        """Return whether one more alarm of this second can be explained, and count it."""
+        self._count += 1
+        return self._count <= _MOST
 
     def _is_told(self, transition: Transition) -> bool:
         return transition.kind in _EXPLAINED and transition.type in self._speak_for

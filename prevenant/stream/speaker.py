@@ -19,9 +19,10 @@ from prevenant.domain import DeviceType, Reading
 from prevenant.durations import format_duration
 from prevenant.stream.pace import Pace
 from prevenant.stream.voices import Because, Scored, Scoring, Voice
+from prevenant.target import CYCLES
 from rules.derived import value_lookup
 from rules.expression import quantity_value
-from rules.models import CYCLES, BookModel
+from rules.models import BookModel
 from rules.parsing import parse_input
 
 log = structlog.get_logger()
@@ -260,7 +261,7 @@ class Speaker:
     def _judge(self, at: float) -> None:
         state, reason = self._find_health(at)
         if (state, reason) != self.health[:2]:
-            same = state == self.health.state
+            same = state == self.health.state and self.health.since > 0
             self.health = Health(state, reason, self.health.since if same else at)
 
     def _find_health(self, at: float) -> tuple[str, str]:

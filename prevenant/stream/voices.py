@@ -6,6 +6,18 @@ from typing import Any, NamedTuple, Protocol
 from prevenant.domain import Reading
 from rules.models import BookModel
 
+_UNTRAINED = "detector: "
+
+
+def untrained(inputs: Sequence[str]) -> str:
+    """Return the fingerprint of a detector that listens to `inputs` and was never trained."""
+    return f"{_UNTRAINED}{', '.join(inputs)}"
+
+
+def is_untrained(fingerprint: str) -> bool:
+    """Return whether a version has no files: it is the same whatever the book has it listen to."""
+    return fingerprint.startswith(_UNTRAINED)
+
 
 class Scored(Protocol):
     """A prediction, in the model's own unit."""

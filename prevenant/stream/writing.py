@@ -12,16 +12,16 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import chain
 
 import structlog
-from sqlalchemy.exc import OperationalError
 from sqlmodel import Session
 
 from prevenant.clock import steady_seconds
 from prevenant.domain import Severity, Transition
 from prevenant.errors import StoreUnavailable
 from prevenant.store import Store
-from prevenant.stream.alarms import write_transition
+from prevenant.stream.alarms import AT_ONCE, write_transitions
 from prevenant.tables import CASE_EVENTS
 
 log = structlog.get_logger()
@@ -137,6 +137,11 @@ class AlarmWriter:
             while self._backlog.count:
                 self._write_some()
 
+    @property
+    def unwritten(self) -> int:
+        """How many changes wait to be written; at least one while some are being written."""
+        return self._backlog.count or int(self._is_writing)
+
     def wait_until_written(self) -> None:
         """Wait until nothing is left to write. Raises what the writing raised."""
         with self._changed:
@@ -182,12 +187,11 @@ class AlarmWriter:
             began = steady_seconds()
             urgency = self._urgency()
             while not taken or not self._is_enough(taken, urgency, began):
-                changes = self._take(urgency)
+                changes = self._take_some(urgency)
                 if not changes:
                     break
-                taken.append(changes)
-                for transition in changes:
-                    write_transition(session, transition)
+                taken.extend(changes)
+                write_transitions(session, [*chain.from_iterable(changes)])
             if with_cases:
                 self._let_cases_hear(session, taken, urgency)
 
@@ -209,10 +213,8 @@ class AlarmWriter:
             return
         try:
             self._store.go_on(session, CASE_EVENTS, urgency)
-        except OperationalError:
-            raise
         except Exception as error:
-            # Whatever it is, the alarm must not be lost with it.
+            # Whatever it is, the alarm must not be held up by it; the store's silence the next try finds.
             raise _NotHeard from error
 
     def _is_enough(self, taken: Sequence[Sequence[Transition]], urgency: int, began: float) -> bool:
@@ -226,12 +228,13 @@ class AlarmWriter:
         with self._changed:
             return self._backlog.urgency or Severity.INFO
 
-    def _take(self, urgency: int) -> list[Transition]:
-        """Take the next changes, if they are as urgent as this transaction is."""
+    def _take_some(self, urgency: int) -> list[list[Transition]]:
+        """Take the changes of the next alarms that are as urgent as this transaction is."""
+        taken: list[list[Transition]] = []
         with self._changed:
-            if self._backlog.urgency != urgency:
-                return []
-            return self._backlog.take()
+            while len(taken) < AT_ONCE and self._backlog.urgency == urgency:
+                taken.append(self._backlog.take())
+        return taken
 
     def _put_back(self, taken: list[list[Transition]]) -> None:
         """Let what a transaction that failed had taken wait again."""

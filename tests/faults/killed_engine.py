@@ -14,7 +14,8 @@ from ingest.journal import Journal
 from notify.outbox import Outbox
 from prevenant import cli
 from prevenant.book_switch import BookSwitch
-from prevenant.stream import embedded
+from prevenant.stream import deciding
+from prevenant.stream.deciding import Decider
 from prevenant.stream.embedded import EmbeddedHost
 from prevenant.stream.writing import AlarmWriter
 from workflows import grouping
@@ -35,9 +36,9 @@ PUBLISHING: dict[str, tuple[Any, str, str]] = {
     "change not in the journal": (Journal, "change_book", "before"),
     "change in the journal, not taken": (Journal, "change_book", "after"),
     "handed over, not written": (BookSwitch, "follow", "after"),
-    "written, not committed": (embedded, "end_alarms_of_types_gone", "after"),
-    "committed, not in force": (EmbeddedHost, "_install", "before"),
-    "in force, without a snapshot": (EmbeddedHost, "_install", "after"),
+    "written, not committed": (deciding, "end_alarms_of_types_gone", "after"),
+    "committed, not in force": (Decider, "install", "before"),
+    "in force, without a snapshot": (Decider, "install", "after"),
 }
 """Moments of a change from the version with which the engine began."""
 

@@ -8,16 +8,15 @@ there were stands in FOLDER/moments.
 
 import os
 import signal
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import structlog
 from sqlmodel import Session
 
 from prevenant.store import Store
+from tests.faults.forked import answer_each_line
 from tests.faults.routing_story import Story
 from workflows import steps
 
@@ -71,18 +70,5 @@ def live(folder: Path, last: int) -> None:
     (folder / "moments").write_text("\n".join(moments.names))
 
 
-def main() -> None:
-    """Fork a worker for each line."""
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
-    for line in sys.stdin:
-        folder, number = line.split()
-        child = os.fork()
-        if child == 0:
-            live(Path(folder), int(number))
-            os._exit(0)
-        _, status = os.waitpid(child, 0)
-        print(status, flush=True)  # noqa: T201  the answer
-
-
 if __name__ == "__main__":
-    main()
+    answer_each_line(live)

@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 from pydantic import SecretStr
 
-from prevenant.app import make_auditor
+from prevenant.auditing import make_auditor
 from prevenant.errors import StoreUnavailable
 from prevenant.heartbeat import Heartbeat
 from prevenant.settings import Settings

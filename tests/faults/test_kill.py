@@ -11,9 +11,10 @@ import requests
 from simulators.broker import free_port
 from simulators.carrier import Carrier
 from simulators.engine_process import EngineProcess
-from simulators.fleet import connect
+from simulators.fleet import connect, take_leave
 from simulators.mailbox import Mailbox
 from tests.faults.killed_engine import MOMENTS
+from tests.nursery import ForkedEngine
 from tests.servers import Broker, wait_until
 from tests.world import DEMO_DATA
 
@@ -34,7 +35,7 @@ def engine(
     tmp_path: Path, broker: Broker, real_carrier: Carrier, mailbox: Mailbox
 ) -> Iterator[EngineProcess]:
     """Prepare an engine process with the demo's people; the test starts it."""
-    engine = EngineProcess(
+    engine = ForkedEngine(
         tmp_path / "engine",
         Path("rules.yaml"),
         broker.url,
@@ -89,5 +90,4 @@ def _publish(url: str, **values: object) -> None:
     client = connect(url)
     payload = json.dumps({"battery": 90.0, **values})
     client.publish("airport/t2/defibrillators/A2", payload, qos=1).wait_for_publish(5)
-    client.disconnect()
-    client.loop_stop()
+    take_leave(client)

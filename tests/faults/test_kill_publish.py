@@ -14,9 +14,10 @@ from prevenant.tables import Alarm, TimelineEntry
 from simulators.broker import free_port
 from simulators.carrier import Carrier
 from simulators.engine_process import EngineProcess
-from simulators.fleet import connect
+from simulators.fleet import connect, take_leave
 from simulators.mailbox import Mailbox
 from tests.faults.killed_engine import PUBLISHING
+from tests.nursery import ForkedEngine
 from tests.servers import Broker, wait_until
 
 Row = TypeVar("Row", Alarm, TimelineEntry)
@@ -37,7 +38,7 @@ def engine(tmp_path: Path, broker: Broker, mailbox: Mailbox) -> Iterator[EngineP
     book.write_text(FIRST, "utf-8")
     carrier = Carrier().start()
     folder = tmp_path / "engine"
-    engine = EngineProcess(folder, book, broker.url, carrier, mailbox, free_port(), "admin")
+    engine = ForkedEngine(folder, book, broker.url, carrier, mailbox, free_port(), "admin")
     yield engine
     engine.kill()
     carrier.stop()
@@ -101,5 +102,4 @@ def _rows(engine: EngineProcess, table: type[Row]) -> list[Row]:
 def _publish(url: str, topic: str, **values: object) -> None:
     client = connect(url)
     client.publish(topic, json.dumps(values), qos=1).wait_for_publish(5)
-    client.disconnect()
-    client.loop_stop()
+    take_leave(client)

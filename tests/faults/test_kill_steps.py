@@ -3,7 +3,6 @@
 import os
 import random
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 from sqlmodel import select
 
+from tests.faults.forked import ForkedRuns
 from tests.faults.routing_story import KINDS, Story, check, messages, prepare, read_workflows
 from workflows.definition import Workflow, locate
 from workflows.tables import OPEN, Case
@@ -19,55 +19,18 @@ SEED = int(os.environ.get("PREVENANT_TEST_SEED", random.SystemRandom().randrange
 _AT_RANDOM = 12
 
 
-class Killers:
-    """Tells the story in processes that are killed."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.model = folder / "model"
-        self.model.mkdir()
-        prepare(self.model)
-        with (folder / "log").open("w") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.faults.killed_worker"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-            )
-
-    def tell(self, folder: Path, last: int = -1) -> int:
-        """Tell the story in a process that is killed at one moment, or not; return how it ended."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(f"{folder} {last}\n")
-        self._process.stdin.flush()
-        answer = self._process.stdout.readline()
-        assert answer, (self.folder / "log").read_text()[-3_000:]
-        return int(answer)
-
-    def fresh(self, name: str) -> Path:
-        """Return a folder in which nothing has happened yet."""
-        return Path(shutil.copytree(self.model, self.folder / name))
-
-    def close(self) -> None:
-        """End the process."""
-        self._process.kill()
-        self._process.communicate()
-
-
 @pytest.fixture
-def killers(tmp_path: Path) -> Iterator[Killers]:
+def killers(tmp_path: Path) -> Iterator[ForkedRuns]:
     """Prepare processes to kill."""
-    killers = Killers(tmp_path)
+    killers = ForkedRuns("tests.faults.killed_worker", tmp_path, prepare)
     yield killers
     killers.close()
 
 
-def _whole(killers: Killers) -> tuple[dict[str, tuple[str, str]], list[str]]:
+def _whole(killers: ForkedRuns) -> tuple[dict[str, tuple[str, str]], list[str]]:
     """Tell the story undisturbed; return its messages and its moments."""
     folder = killers.fresh("whole")
-    assert killers.tell(folder) == 0, (killers.folder / "log").read_text()[-3_000:]
+    assert killers.tell(folder) == 0, killers.log()
     expected = messages(folder)
     check(folder, expected)
     return expected, (folder / "moments").read_text().split("\n")
@@ -81,7 +44,7 @@ def _chosen(moments: list[str]) -> list[int]:
     return sorted({*first.values(), *last.values(), *noise})
 
 
-def test_killed_around_every_effect(killers: Killers) -> None:
+def test_killed_around_every_effect(killers: ForkedRuns) -> None:
     sys.stdout.write(f"PREVENANT_TEST_SEED={SEED}\n")
     expected, moments = _whole(killers)
     begun = {name.split()[1] for name in moments if name.startswith("begin")}
@@ -91,7 +54,7 @@ def test_killed_around_every_effect(killers: Killers) -> None:
         sys.stdout.write(f"killed at {number}: {moments[number]}\n")
         folder = killers.fresh(f"killed-{number}")
         assert killers.tell(folder, number) == 9
-        assert killers.tell(folder) == 0, (killers.folder / "log").read_text()[-3_000:]
+        assert killers.tell(folder) == 0, killers.log()
         check(folder, expected)
         shutil.rmtree(folder)
 

@@ -24,7 +24,7 @@ from prevenant.clock import from_epoch
 from prevenant.store import Store
 from prevenant.tables import Alarm, TimelineEntry
 from rules.processor import Processor
-from simulators.fleet import connect
+from simulators.fleet import connect, take_leave
 from tests.servers import Broker, Proxy, wait_until
 
 DEVICES, KILLS, _RATE = 25, 50, 800
@@ -109,8 +109,7 @@ class Load:
         self._thread.join()
         with suppress(BaseException):
             wait_until(lambda: len(self._acknowledged) >= len(self._sent), "acknowledgements")
-        self._client.disconnect()
-        self._client.loop_stop()
+        take_leave(self._client)
         return {self._sent[mid] for mid in self._acknowledged if mid in self._sent}
 
 

@@ -80,6 +80,17 @@ def test_changes_of_the_book_outlive_a_damaged_file(journal: Journal, tmp_path: 
     assert journal.change_book(3, "3", 3.0, 3.0).id > changes[-1].id
 
 
+def test_changes_of_the_book_outlive_what_is_lost_of_models(
+    journal: Journal, tmp_path: Path
+) -> None:
+    assert journal.claim()
+    first = journal.change_book(1, "one", 1.0, 1.0)
+    journal.change_model("worn", 3, "seal", 2.0, 2.0, is_shadow=False)
+    write_to(tmp_path / "deep" / "journal.db", "ALTER TABLE model_change RENAME COLUMN at TO gone")
+    journal._set_aside(sqlite3.DatabaseError("broken"))
+    assert journal.changes() == [first]
+
+
 def test_every_commit_waits_for_the_disk(journal: Journal) -> None:
     assert journal._writer.execute("PRAGMA synchronous").fetchone() == (2,)
     assert journal._writer.execute("PRAGMA journal_mode").fetchone() == ("wal",)

@@ -23,7 +23,7 @@ from ingest.listener import Listener, Listeners
 from ingest.mqtt import RETAINED, Frame
 from prevenant.errors import SettingsError
 from simulators.broker import free_port, wait_for_port
-from simulators.fleet import connect
+from simulators.fleet import connect, take_leave
 from simulators.processes import start_process
 from tests.servers import Broker, running_broker, wait_until
 
@@ -73,8 +73,7 @@ def publish(url: str, *messages: tuple[str, str], qos: int = 1, retain: bool = F
     client = connect(url)
     for topic, payload in messages:
         client.publish(topic, payload, qos=qos, retain=retain).wait_for_publish(10)
-    client.disconnect()
-    client.loop_stop()
+    take_leave(client)
 
 
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
@@ -142,8 +141,7 @@ def test_properties_of_a_device_reach_us_and_stop_nobody(broker: Broker, start: 
     for number in range(20):
         sent = client.publish("a/1", str(number), qos=1, properties=properties)
         sent.wait_for_publish(10)
-    client.disconnect()
-    client.loop_stop()
+    take_leave(client)
     wait_until(lambda: len(ear.frames) >= 20, "messages")
     assert [payload for _, payload, _ in ear.frames] == [b"%d" % n for n in range(20)]
 
@@ -171,8 +169,7 @@ def test_the_will_tells_whether_the_engine_listens(broker: Broker, start: Start)
     wait_until(lambda: said[2:] == [b"online"], "birth")
     killed.listener._client._sock.close()  # type: ignore[union-attr]
     wait_until(lambda: said[3:4] == [b"offline"], "will")
-    watcher.disconnect()
-    watcher.loop_stop()
+    take_leave(watcher)
 
 
 def test_several_brokers_are_heard_and_the_missing_one_is_named(
@@ -251,8 +248,7 @@ def burst(port: int, ca: Path, transport: Any) -> None:
         last = client.publish("a/1", json.dumps({"n": number, "x": "y" * 2_000}), qos=1)
     assert last is not None
     last.wait_for_publish(20)
-    client.disconnect()
-    client.loop_stop()
+    take_leave(client)
 
 
 def test_a_burst_over_tls_arrives_at_once(
@@ -406,8 +402,7 @@ def test_topics_come_and_go_while_others_are_heard(
         while not stopping.is_set():
             client.publish("a/1", f"{len(sent)}", qos=1).wait_for_publish(10)
             sent.append(len(sent))
-        client.disconnect()
-        client.loop_stop()
+        take_leave(client)
 
     talker = threading.Thread(target=talk)
     talker.start()

@@ -30,7 +30,7 @@ class Listed:
         frame = (b"a/s/doors/d", b'{"open": true}', RETAINED if retained else 0)
         self.registry.note(self.decoder.decode_batch([frame], at).readings)
         with self.store.write() as session:
-            self.registry.write(session, lambda _type, _id: None)
+            self.registry.write(session, lambda _type, _id: None, 50)
         self.registry.written()
         with self.store.read() as session:
             row = session.get(HeardDevice, "s/d")

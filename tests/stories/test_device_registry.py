@@ -1,15 +1,17 @@
 """Who was heard, whether they are online, and how an unknown device becomes a known one."""
 
 import json
+import math
 from typing import Any
 
 import pytest
 import requests
 from sqlmodel import Session, select
 
+from prevenant.api.access import COOKIE
 from prevenant.crm.tables import Device
 from prevenant.tables import TimelineEntry
-from tests.world import World
+from tests.world import World, sign_in
 
 ADMIN = {"Authorization": "Bearer admin"}
 STRANGER = "airport/t2/thermometers/T99"
@@ -62,7 +64,7 @@ def test_an_unknown_device_is_adopted_and_its_next_case_knows_it(world: World) -
     world.clock.advance(minutes=5)
     case = world.expect_case("terminal-temperature", state="open")
     page = requests.get(
-        f"{world.engine.address}/cases/{case.id}", cookies={"prevenant": "admin"}, timeout=5
+        f"{world.engine.address}/cases/{case.id}", cookies={COOKIE: world.make_cookie()}, timeout=5
     )
     assert "Gate 99" in page.text
 
@@ -85,7 +87,7 @@ def test_pages_show_devices_and_adopt_them(world: World) -> None:
     world.publish(STRANGER, temperature=22.0)
     heard(world, "t2/T99")
     with requests.Session() as browser:
-        browser.cookies.set("prevenant", "admin")
+        sign_in(browser, world)
         address = world.engine.address
         page = browser.get(f"{address}/devices", timeout=5)
         assert "t2/T99" in page.text
@@ -104,13 +106,15 @@ def test_pages_show_devices_and_adopt_them(world: World) -> None:
 
 
 def test_crash_and_restart_lose_nobody(world: World) -> None:
+    world.engine.host._register_due = math.inf
     world.publish("airport/t2/doors/D14", open=False, battery=88.0)
     with world.engine.store.read() as session:
         kinds = [one.kind for one in session.exec(select(TimelineEntry))]
     assert "device.heard" not in kinds
     world.engine.host._keep_snapshot()
-    world.engine.host._registry._heard.clear()
+    world.engine.host.decider.registry._heard.clear()
     world.engine.host.recover()
+    world.engine.host._register_due = 0.0
     heard(world, "t2/D14", state="online")
 
 

@@ -9,11 +9,12 @@ import pytest
 from sqlmodel import Session, select
 
 from models import training
-from models.base import CYCLES, REMAINING_LIFE, History, Target
+from models.base import History
 from models.registry import Registry
 from models.training import Model
 from prevenant.labels import find_labels
 from prevenant.tables import Alarm, ModelState
+from prevenant.target import CYCLES, REMAINING_LIFE, Target
 from simulators.turbofan import (
     FILE,
     SENSORS,
@@ -22,6 +23,7 @@ from simulators.turbofan import (
     find_records,
     read_flights,
 )
+from tests.servers import wait_until
 from tests.trained import small_training
 from tests.world import World
 from workflows.tables import WorkOrder
@@ -119,6 +121,8 @@ def fly(world: World, engine: Turbofan) -> None:
 
 
 def find_alarm(world: World) -> Alarm | None:
+    """Return the alarm, where one was raised so far: no flight is flown while it is being written."""
+    wait_until(lambda: world.engine.host.unwritten == 0, "what was decided in the store")
     with world.engine.store.read() as session:
         return session.exec(select(Alarm).where(Alarm.rule == "engine-wears-out")).first()
 

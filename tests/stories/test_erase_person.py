@@ -17,7 +17,7 @@ from prevenant.crm.tables import Contact, Leave, Technician
 from prevenant.erasing import GONE, erase_person
 from prevenant.errors import ConfigurationError, CrmImportError
 from prevenant.person import APART, export_person, fold
-from prevenant.tables import add_timeline
+from prevenant.tables import CaseEvent, add_timeline
 from tests.stories.test_refrigerator_warming import CAMILLE, JULES, warm_up
 from tests.world import DEMO_DATA, World
 from workflows.tables import Candidate, Case, Offer, WorkOrder
@@ -52,12 +52,16 @@ def served(world: World) -> World:
 
 
 def quiet(world: World) -> None:
-    """Wait until nothing is on its way, and the carrier's receipt of everything sent is there."""
+    """Wait until all is heard, nothing is on its way, and the receipt of everything sent is there."""
+    unheard = select(CaseEvent).where(col(CaseEvent.heard_at).is_(None))
     on_its_way = select(Delivery).where(
         col(Delivery.state).in_(["queued", "sending", "uncertain"])
         | (col(Delivery.channel).in_(["sms", "voice"]) & (Delivery.state == "sent"))
     )
-    world.expect(lambda s: s.exec(on_its_way).first() is None, "every delivery's end")
+    world.expect(
+        lambda s: s.exec(unheard).first() is None and s.exec(on_its_way).first() is None,
+        "every delivery's end",
+    )
 
 
 def everything(session: Session) -> dict[str, str]:

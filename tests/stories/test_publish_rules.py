@@ -10,7 +10,7 @@ from sqlmodel import Session, select
 from prevenant.app import Engine
 from prevenant.publishing import BookVersion, publish_edition, read_edition, roll_back
 from prevenant.store import Store
-from prevenant.stream import embedded
+from prevenant.stream import deciding
 from prevenant.tables import Alarm
 from tests.servers import wait_until
 from tests.world import World
@@ -123,7 +123,7 @@ def test_a_hold_that_began_before_ends_at_its_own_deadline(world: World) -> None
 def test_the_story_says_who_published_what(world: World) -> None:
     text = without_rule(BOOK, "terminal-temperature")
     answer = publish(world, with_lifts(text), "lifts instead of air").json()
-    assert (answer["version"], answer["is_new"], answer["by"]) == (2, True, "admin")
+    assert (answer["version"], answer["is_new"], answer["by"]) == (2, True, "administrator")
     line = world.expect_story("book.published", "version 2")
     assert "rules: added lift-stuck; removed terminal-temperature" in line.summary
     assert "devices: added lift" in line.summary
@@ -135,8 +135,8 @@ def test_the_story_says_who_published_what(world: World) -> None:
 def test_a_bad_book_leaves_the_old_one_running(world: World) -> None:
     answer = publish(world, BOOK.replace("when: open", "when: opeen"))
     assert answer.status_code == 422
-    assert any("opeen" in problem["message"] for problem in answer.json()["detail"])
-    assert all(problem["file"] == "rules.yaml" for problem in answer.json()["detail"])
+    assert any("opeen" in problem["message"] for problem in answer.json()["problems"])
+    assert all(problem["file"] == "rules.yaml" for problem in answer.json()["problems"])
     world.badge("t2", "D14")
     world.publish(DOOR, open=True, battery=88.0)
     world.clock.advance(seconds=60)
@@ -154,7 +154,7 @@ def test_a_book_that_the_engine_cannot_take_leaves_the_old_one_running(
 
     world.badge("t2", "D14")
     world.publish(DOOR, open=True, battery=88.0)
-    monkeypatch.setattr(embedded, "hand_over", fail)
+    monkeypatch.setattr(deciding, "hand_over", fail)
     assert publish(world, without_rule(BOOK, "door-held-open")).status_code == 200
     world.expect_story("book.refused", "version 2", "battery was a number")
     world.clock.advance(seconds=60)

@@ -16,7 +16,7 @@ from prevenant.publishing import publish_edition, read_edition
 from prevenant.store import Store
 from prevenant.tables import Alarm
 from tests.servers import wait_until
-from tests.world import World
+from tests.world import World, sign_in
 
 WRONG = "airport/t2/doorz/D14"
 
@@ -112,7 +112,7 @@ def test_the_page_shows_what_was_sent_as_text_and_acts(world: World) -> None:
     world.publish("airport/t2/doors/D14", b"<script>alert(1)</script>")
     refused(world, "waiting")
     with requests.Session() as browser:
-        browser.cookies.set("prevenant", "admin")
+        sign_in(browser, world)
         page = browser.get(f"{world.engine.address}/quarantine", timeout=5).text
         assert "<script>alert" not in page
         assert "&lt;script&gt;alert(1)" in page

@@ -47,9 +47,6 @@ def upgrade() -> None:
             sa.Column("timezone", sa.String(), nullable=False, server_default="UTC")
         )
         batch_op.add_column(sa.Column("outdated", sa.String(), nullable=False, server_default=""))
-        batch_op.add_column(
-            sa.Column("ask_settled", sa.Boolean(), nullable=False, server_default=sa.false())
-        )
         batch_op.add_column(sa.Column("receipt_within_s", sa.Float(), nullable=True))
         batch_op.add_column(sa.Column("reply_within_s", sa.Float(), nullable=True))
         batch_op.add_column(sa.Column("tried_at", store.UtcDateTime(timezone=True), nullable=True))
@@ -79,7 +76,6 @@ def downgrade() -> None:
         batch_op.drop_column("tried_at")
         batch_op.drop_column("reply_within_s")
         batch_op.drop_column("receipt_within_s")
-        batch_op.drop_column("ask_settled")
         batch_op.drop_column("outdated")
         batch_op.drop_column("timezone")
 
