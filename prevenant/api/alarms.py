@@ -2,13 +2,19 @@
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Annotated, Any, TypeVar
+from typing import Any, Literal, TypeVar
 
-from fastapi import APIRouter, Depends, HTTPException, Query, Request, status
-from pydantic import AwareDatetime, BaseModel
-from sqlmodel import Session, col, select
+from fastapi import APIRouter, HTTPException, Request, status
+from pydantic import AwareDatetime, Field
+from sqlmodel import Session, col, or_, select
 
-from prevenant.api.access import require_token
+from ingest.registry import HeardDevice
+from prevenant.api.access import Actor, Operator, Role, Viewer, check_role, check_site
+from prevenant.api.acts import add_detail
+from prevenant.api.bodies import Body
+from prevenant.api.devices import sites_of_device
+from prevenant.api.paging import Paged, RowId
+from prevenant.api.within import Sites, is_at
 from prevenant.durations import parse_duration
 from prevenant.errors import ConfigurationError
 from prevenant.shelving import (
@@ -24,21 +30,20 @@ from prevenant.shelving import (
 )
 from prevenant.tables import Alarm, TimelineEntry
 
-router = APIRouter(prefix="/api/v1", dependencies=[Depends(require_token)])
+router = APIRouter(prefix="/api/v1")
 
 T = TypeVar("T")
 
-Limit = Annotated[int, Query(ge=1, le=1000)]
 _STORY_LINES = 200
 
 
-class Person(BaseModel):
-    """Who does it."""
+class Person(Body):
+    """For whom a program does it; a person who is signed in does it in their own name."""
 
-    by: str = "API"
+    by: str = Field(default="", max_length=100)
 
 
-class NewShelf(BaseModel):
+class NewShelf(Body):
     """What is to be kept from being told, for how long and why; life-safety only by rule and device."""
 
     kind: str = SHELVED
@@ -49,69 +54,90 @@ class NewShelf(BaseModel):
     ends_at: AwareDatetime | None = None
     lasts: str = ""
     """A length of time such as `2h`, instead of `ends_at`."""
-    by: str = "API"
+    by: str = Field(default="", max_length=100)
     reason: str = ""
 
 
 @router.get("/alarms")
 def list_alarms(
     request: Request,
-    state: str | None = None,
+    actor: Viewer,
+    page: Paged,
+    state: Literal["active", "cleared", "latched"] | None = None,
     rule: str | None = None,
     device: str | None = None,
     site: str | None = None,
-    limit: Limit = 100,
 ) -> list[Alarm]:
     """Return alarms, the newest first, perhaps only those in one state or of one rule, device or site."""
     with request.app.state.store.read() as session:
-        return find_alarms(session, state=state, rule=rule, device=device, site=site, limit=limit)
+        found = find_alarms(
+            session,
+            state=state,
+            rule=rule,
+            device=device,
+            site=site,
+            limit=page.fetched,
+            before=page.number,
+            sites=actor.sites(),
+        )
+    return page.give(found, lambda one: one.id)
 
 
 @router.get("/alarms/{alarm_id}")
-def show_alarm(request: Request, alarm_id: int) -> dict[str, Any]:
+def show_alarm(request: Request, alarm_id: RowId, actor: Viewer) -> dict[str, Any]:
     """Return an alarm with the comparisons that decided, and its story."""
     with request.app.state.store.read() as session:
-        return explain_alarm(session, _known(session, alarm_id))
+        return explain_alarm(session, _known(session, alarm_id, actor, Role.VIEWER))
 
 
 @router.post("/alarms/{alarm_id}/acknowledge")
-def acknowledge_alarm(request: Request, alarm_id: int, person: Person) -> Alarm:
+def acknowledge_alarm(request: Request, alarm_id: RowId, person: Person, actor: Operator) -> Alarm:
     """Take note that a person has seen an alarm."""
+    by = actor.signs(person.by)
     with request.app.state.store.write() as session:
-        _known(session, alarm_id)
-        return _refusing(lambda: acknowledge(session, alarm_id, _now(request), person.by))
+        _known(session, alarm_id, actor, Role.OPERATOR)
+        return _refusing(lambda: acknowledge(session, alarm_id, _now(request), by))
 
 
 @router.post("/alarms/{alarm_id}/reset")
-def reset_alarm(request: Request, alarm_id: int, person: Person) -> Alarm:
+def reset_alarm(request: Request, alarm_id: RowId, person: Person, actor: Operator) -> Alarm:
     """End a latched alarm."""
+    by = actor.signs(person.by)
     with request.app.state.store.write() as session:
-        _known(session, alarm_id)
-        return _refusing(lambda: reset(session, alarm_id, _now(request), person.by))
+        _known(session, alarm_id, actor, Role.OPERATOR)
+        return _refusing(lambda: reset(session, alarm_id, _now(request), by))
 
 
 @router.get("/shelves")
 def list_shelves(
     request: Request,
+    actor: Viewer,
     past: bool = False,  # noqa: FBT001, FBT002  a query's parameter
 ) -> list[Shelf]:
     """Return what keeps alarms from being told, now or later; with `past`, what did."""
     with request.app.state.store.read() as session:
-        return find_shelves(session, _now(request), past=past)
+        return find_shelves(session, _now(request), past=past, sites=actor.sites())
 
 
 @router.post("/shelves", status_code=status.HTTP_201_CREATED)
-def shelve(request: Request, wanted: NewShelf) -> Shelf:
+def shelve(request: Request, wanted: NewShelf, actor: Operator) -> Shelf:
     """Keep alarms from being told for a while: shelve them, or announce maintenance."""
+    wanted.by = actor.signs(wanted.by)
+    add_detail(request, rule=wanted.rule, device=wanted.device, site=wanted.site)
     with request.app.state.store.write() as session:
+        check_shelf(session, actor, Role.OPERATOR, wanted.device, wanted.site)
         return _refusing(lambda: put_shelf(session, wanted, _now(request)))
 
 
 @router.post("/shelves/{shelf_id}/end")
-def unshelve(request: Request, shelf_id: int, person: Person) -> Shelf:
+def unshelve(request: Request, shelf_id: RowId, person: Person, actor: Operator) -> Shelf:
     """End a shelf before its time; alarms under it that are still active are told."""
+    by = actor.signs(person.by)
     with request.app.state.store.write() as session:
-        return _refusing(lambda: end_shelf(session, shelf_id, _now(request), person.by))
+        shelf = session.get(Shelf, shelf_id)
+        if shelf is not None:
+            check_shelf(session, actor, Role.OPERATOR, shelf.device_id, shelf.site_id)
+        return _refusing(lambda: end_shelf(session, shelf_id, _now(request), by))
 
 
 def find_alarms(
@@ -122,9 +148,14 @@ def find_alarms(
     device: str | None = None,
     site: str | None = None,
     limit: int = 100,
+    before: int | None = None,
+    sites: Sites = None,
 ) -> list[Alarm]:
-    """Return alarms, the newest first; None asks for any."""
+    """Return alarms, the newest first, perhaps from behind one on; None asks for any."""
     query = select(Alarm).order_by(col(Alarm.id).desc()).limit(limit)
+    query = query.where(is_at(session, Alarm.site_id, sites))
+    if before is not None:
+        query = query.where(col(Alarm.id) < before)
     wanted = ((Alarm.state, state), (Alarm.rule, rule), (Alarm.device_id, device))
     for column, value in (*wanted, (Alarm.site_id, site)):
         if value is not None:
@@ -140,12 +171,32 @@ def explain_alarm(session: Session, alarm: Alarm) -> dict[str, Any]:
     return {**alarm.model_dump(), "story": lines}
 
 
-def find_shelves(session: Session, now: datetime, *, past: bool) -> list[Shelf]:
-    """Return shelves in force or ahead, or with `past` all, the next to end first."""
+def find_shelves(
+    session: Session, now: datetime, *, past: bool, sites: Sites = None
+) -> list[Shelf]:
+    """Return shelves in force or ahead, or with `past` all, the next to end first.
+
+    One that names neither device nor site is over every site, and concerns everybody.
+    """
     query = select(Shelf).order_by(col(Shelf.ends_at))
+    if sites is not None:
+        devices = select(HeardDevice.id).where(is_at(session, HeardDevice.site_id, sites))
+        of_site = or_(Shelf.site_id == "", is_at(session, Shelf.site_id, sites))
+        of_device = or_(Shelf.device_id == "", col(Shelf.device_id).in_(devices))
+        query = query.where(of_site, of_device)
     if not past:
         query = query.where(Shelf.ends_at > now, col(Shelf.ended_at).is_(None))
     return list(session.exec(query))
+
+
+def check_shelf(session: Session, actor: Actor, role: Role, device_id: str, site_id: str) -> None:
+    """Refuse a shelf over what is at a site where the actor has not the role."""
+    sites = sites_of_device(session, device_id) if device_id else set()
+    sites |= {site_id} if site_id else set()
+    if not sites:
+        check_role(actor, role, everywhere=True)
+    for one in sorted(sites):
+        check_site(actor, role, one)
 
 
 def put_shelf(session: Session, wanted: NewShelf, now: datetime) -> Shelf:
@@ -168,6 +219,7 @@ def put_shelf(session: Session, wanted: NewShelf, now: datetime) -> Shelf:
         site_id=wanted.site,
         starts_at=starts_at,
         ends_at=ends_at,
+        ended_at=None,
         owner=wanted.by,
         reason=wanted.reason,
         created_at=now,
@@ -175,11 +227,13 @@ def put_shelf(session: Session, wanted: NewShelf, now: datetime) -> Shelf:
     return add_shelf(session, shelf)
 
 
-def _known(session: Session, alarm_id: int) -> Alarm:
+def _known(session: Session, alarm_id: int, actor: Actor, role: Role) -> Alarm:
     try:
-        return find_alarm(session, alarm_id)
+        alarm = find_alarm(session, alarm_id)
     except ConfigurationError as error:
         raise HTTPException(status.HTTP_404_NOT_FOUND, str(error)) from None
+    check_site(actor, role, alarm.site_id)
+    return alarm
 
 
 def _now(request: Request) -> datetime:

@@ -4,14 +4,19 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, HTTPException, Query, Request, status
+from fastapi import APIRouter, HTTPException, Query, Request, Response, status
 from pydantic import AwareDatetime, BaseModel, Field
 from sqlmodel import Session, col, select
 
+from notify.links import hide_all
 from notify.message import Delivery, Message
 from notify.replies import Reply
-from prevenant.api.access import require_token
-from prevenant.api.live import main_zone, view_entry
+from prevenant.api.access import Actor, Operator, Role, Viewer, check_site
+from prevenant.api.bodies import Body
+from prevenant.api.etags import check_unchanged, etag_of
+from prevenant.api.paging import Paged, RowId
+from prevenant.api.story import main_zone, view_entry
+from prevenant.api.within import Sites, is_at
 from prevenant.clock import from_epoch
 from prevenant.crm.ages import find_age
 from prevenant.crm.directory import find_place
@@ -23,22 +28,26 @@ from workflows.family import children_of
 from workflows.members import find_members
 from workflows.tables import Candidate, Case, CaseAlarm, Offer, WorkOrder
 
-router = APIRouter(prefix="/api/v1", dependencies=[Depends(require_token)])
+router = APIRouter(prefix="/api/v1")
+
+CaseState = Literal["open", "handed_over", "closed"]
 
 _SHOWN_CHILDREN = 200
+_UNSEEN = {"address", "message_id", "severity", "subscription_id", "in_turn"}
+"""What of a delivery is not told: where it goes, and what means nothing to anybody."""
 
 
-class Done(BaseModel):
-    """Who has done it, and what there is to say."""
+class Done(Body):
+    """For whom a program does it, and what there is to say."""
 
-    by: str = "API"
+    by: str = Field(default="", max_length=100)
     note: str = ""
 
 
-class Found(BaseModel):
-    """Who is done, what the cause was, and whether what was predicted was found."""
+class Found(Body):
+    """For whom a program says so, what the cause was, and whether what was predicted was found."""
 
-    by: str = "API"
+    by: str = Field(default="", max_length=100)
     cause: str = Field(default="", max_length=200)
     code: Literal["", "confirmed", "no_fault_found", "other_cause"] = ""
 
@@ -46,64 +55,85 @@ class Found(BaseModel):
 class Wanted(BaseModel):
     """Which cases are asked for; what is not named may be anything."""
 
-    state: str | None = None
+    state: CaseState | None = None
     site: str | None = None
     severity: str | None = None
     """At least so severe."""
     owner: str | None = None
     rule: str | None = None
     since: AwareDatetime | None = None
-    parent: int | None = None
-    limit: int = Field(default=100, ge=1, le=1000)
+    parent: int | None = Field(default=None, ge=1, le=2**31 - 1)
 
 
 @router.get("/cases")
-def list_cases(request: Request, wanted: Annotated[Wanted, Query()]) -> list[dict[str, Any]]:
+def list_cases(
+    request: Request, wanted: Annotated[Wanted, Query()], page: Paged, actor: Viewer
+) -> list[dict[str, Any]]:
     """Return cases, the newest first, perhaps only some."""
     with request.app.state.store.read() as session:
         try:
-            return [view_row(one) for one in find_cases(session, wanted)]
+            found = find_cases(session, wanted, page.fetched, page.number, actor.sites())
         except ConfigurationError as error:
             raise HTTPException(status.HTTP_422_UNPROCESSABLE_CONTENT, str(error)) from None
+    return [view_row(one) for one in page.give(found, lambda one: one.id)]
 
 
 @router.get("/cases/{case_id}")
-def show_case(request: Request, case_id: int) -> dict[str, Any]:
+def show_case(
+    request: Request, response: Response, case_id: RowId, actor: Viewer
+) -> dict[str, Any]:
     """Return a case with everything that was decided and said about it."""
     with request.app.state.store.read() as session:
         found = view_case(session, case_id)
     if found is None:
         raise HTTPException(status.HTTP_404_NOT_FOUND, f"there is no case {case_id}")
+    check_site(actor, Role.VIEWER, found["case"]["site_id"])
+    response.headers["ETag"] = etag_of(found)
     return found
 
 
 @router.post("/cases/{case_id}/acknowledge", status_code=status.HTTP_202_ACCEPTED)
-def acknowledge_case(request: Request, case_id: int, done: Done) -> dict[str, Any]:
+def acknowledge_case(
+    request: Request, case_id: RowId, done: Done, actor: Operator
+) -> dict[str, Any]:
     """Say that somebody has seen a case and looks after it."""
-    return _post(request, deskwork.ACKNOWLEDGED, case_id, done)
+    return _post(request, deskwork.ACKNOWLEDGED, case_id, done, actor)
 
 
 @router.post("/cases/{case_id}/take", status_code=status.HTTP_202_ACCEPTED)
-def take_case(request: Request, case_id: int, done: Done) -> dict[str, Any]:
+def take_case(request: Request, case_id: RowId, done: Done, actor: Operator) -> dict[str, Any]:
     """Take a case over: its workflow ends, and open offers are taken back."""
-    return _post(request, deskwork.TAKEN, case_id, done)
+    return _post(request, deskwork.TAKEN, case_id, done, actor)
 
 
 @router.post("/cases/{case_id}/done", status_code=status.HTTP_202_ACCEPTED)
-def finish_job(request: Request, case_id: int, done: Found) -> dict[str, Any]:
+def finish_job(request: Request, case_id: RowId, done: Found, actor: Operator) -> dict[str, Any]:
     """Say that the technician has done the job, and what was found: models learn from the code."""
-    return _post(request, deskwork.DONE, case_id, Done(by=done.by, note=done.cause), done.code)
+    said = Done(by=done.by, note=done.cause)
+    return _post(request, deskwork.DONE, case_id, said, actor, done.code)
 
 
 @router.post("/cases/{case_id}/resolve", status_code=status.HTTP_202_ACCEPTED)
-def resolve_case(request: Request, case_id: int, done: Done) -> dict[str, Any]:
+def resolve_case(request: Request, case_id: RowId, done: Done, actor: Operator) -> dict[str, Any]:
     """Close a case: what is under way is called off."""
-    return _post(request, deskwork.RESOLVED, case_id, done)
+    return _post(request, deskwork.RESOLVED, case_id, done, actor)
 
 
-def find_cases(session: Session, wanted: Wanted) -> list[Case]:
-    """Return cases, the newest first. Raises ConfigurationError where a severity is none."""
-    query = select(Case).order_by(col(Case.id).desc()).limit(wanted.limit)
+def find_cases(
+    session: Session,
+    wanted: Wanted,
+    limit: int = 100,
+    before: int | None = None,
+    sites: Sites = None,
+) -> list[Case]:
+    """Return cases, the newest first, perhaps from behind one on.
+
+    Raises ConfigurationError where a severity is none.
+    """
+    query = select(Case).order_by(col(Case.id).desc()).limit(limit)
+    query = query.where(is_at(session, Case.site_id, sites))
+    if before is not None:
+        query = query.where(col(Case.id) < before)
     equal = (
         (Case.state, wanted.state),
         (Case.owner, wanted.owner),
@@ -164,13 +194,15 @@ def view_case(session: Session, case_id: int) -> dict[str, Any] | None:
     }
 
 
-def view_message(session: Session, message: Message) -> dict[str, Any]:
-    """Return a message and its deliveries as plain values, without addresses."""
+def view_message(session: Session, message: Message, *, with_links: bool = False) -> dict[str, Any]:
+    """Return a message and its deliveries as plain values, without addresses.
+
+    Its links can be followed only where they are asked for, by somebody who may act for a customer.
+    """
     query = select(Delivery).where(Delivery.message_id == message.id).order_by(col(Delivery.id))
-    deliveries = [
-        one.model_dump(exclude={"address", "message_id", "severity"}) for one in session.exec(query)
-    ]
-    return {**message.model_dump(exclude={"addresses"}), "deliveries": deliveries}
+    deliveries = [one.model_dump(exclude=_UNSEEN) for one in session.exec(query)]
+    texts = message.texts if with_links else hide_all(message.texts)
+    return {**message.model_dump(exclude={"addresses"}), "texts": texts, "deliveries": deliveries}
 
 
 def _view_callback(callback: Mapping[str, Any]) -> dict[str, Any]:
@@ -191,12 +223,18 @@ def _view_member(session: Session, case: Case, member: CaseAlarm) -> dict[str, A
     }
 
 
-def _post(request: Request, kind: str, case_id: int, done: Done, code: str = "") -> dict[str, Any]:
+def _post(
+    request: Request, kind: str, case_id: int, done: Done, actor: Actor, code: str = ""
+) -> dict[str, Any]:
     now: datetime = request.app.state.clock.now()
+    by = actor.signs(done.by)
     with request.app.state.store.write() as session:
-        if session.get(Case, case_id) is None:
+        case = session.get(Case, case_id)
+        if case is None:
             raise HTTPException(status.HTTP_404_NOT_FOUND, f"there is no case {case_id}")
+        check_site(actor, Role.OPERATOR, case.site_id)
+        check_unchanged(request, lambda: view_case(session, case_id))
         try:
-            return view_row(deskwork.post(session, kind, case_id, now, done.by, done.note, code))
+            return view_row(deskwork.post(session, kind, case_id, now, by, done.note, code))
         except ConfigurationError as error:
             raise HTTPException(status.HTTP_422_UNPROCESSABLE_CONTENT, str(error)) from None

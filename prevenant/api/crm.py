@@ -5,11 +5,25 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, HTTPException, Query, Request, status
-from pydantic import AwareDatetime, BaseModel, ValidationError
+from fastapi import APIRouter, HTTPException, Query, Request, Response, status
+from pydantic import AwareDatetime, ValidationError
+from sqlalchemy import ColumnElement, true
 from sqlmodel import Session
 
-from prevenant.api.access import require_token
+from prevenant.api.access import (
+    Actor,
+    Administrator,
+    OperatorOfAll,
+    Role,
+    Viewer,
+    ViewerOfAll,
+    check_role,
+    check_site,
+)
+from prevenant.api.bodies import Body
+from prevenant.api.etags import check_unchanged, etag_of
+from prevenant.api.paging import Paged
+from prevenant.api.within import is_row_at
 from prevenant.crm.ages import view_crm
 from prevenant.crm.entities import OF_JOBS, Entity, find_entity
 from prevenant.crm.exporting import find_rows, hide_secrets
@@ -21,12 +35,17 @@ from prevenant.crm.writing import remove_rows, write_lines
 from prevenant.errors import ConfigurationError, CrmImportError, Problem
 from workflows.absence import announce_absences
 
-router = APIRouter(prefix="/api/v1", dependencies=[Depends(require_token)])
+router = APIRouter(prefix="/api/v1")
 
-Limit = Annotated[int, Query(ge=1, le=1000)]
+_LARGEST_OFFSET = 2**31 - 1
+
+_PERSONAL = frozenset({"contacts", "consents", "leave", "positions"})
+"""Kinds of rows that tell of people what is not for everybody who may look."""
+_OF_A_SITE = frozenset({"devices", "assets"})
+"""Kinds of rows that whoever administers a site may change there."""
 
 
-class Position(BaseModel):
+class Position(Body):
     """Where a technician is; without a time, now."""
 
     latitude: float
@@ -36,7 +55,7 @@ class Position(BaseModel):
     """In metres; 0 where it is not known."""
 
 
-class Absence(BaseModel):
+class Absence(Body):
     """From when to when a technician is away; without a beginning, from now on."""
 
     starts_at: AwareDatetime | None = None
@@ -63,35 +82,57 @@ class _One:
 
 
 @router.get("/crm")
-def show_crm(request: Request) -> dict[str, Any]:
+def show_crm(request: Request, actor: ViewerOfAll) -> dict[str, Any]:
     """Return how many rows there are, and how old what outside CRMs say is."""
+    del actor
     with request.app.state.store.read() as session:
         return view_crm(session, _now(request))
 
 
 @router.get("/crm/{entity}")
 def list_rows(
-    request: Request, entity: str, offset: Annotated[int, Query(ge=0)] = 0, limit: Limit = 100
+    request: Request,
+    entity: str,
+    page: Paged,
+    actor: Viewer,
+    offset: Annotated[int, Query(ge=0, le=_LARGEST_OFFSET)] = 0,
 ) -> list[dict[str, Any]]:
     """Return rows of a kind, in the order of their ids."""
     kind = _entity(entity)
     with request.app.state.store.read() as session:
-        found = find_rows(session, kind, offset=offset, limit=limit)
-        return [hide_secrets(row) for row in found]
+        begin = offset if page.number is None else page.number
+        among = _visible(session, kind, actor)
+        found = find_rows(session, kind, offset=begin, limit=page.fetched, among=among)
+        # Rows of some kinds have no name that says where they stand, so that the next page is counted.
+        rows = page.give(found, lambda _: begin + page.limit)
+    return [hide_secrets(row) for row in rows]
 
 
 @router.get("/crm/{entity}/{record_id:path}")
-def show_row(request: Request, entity: str, record_id: str) -> dict[str, Any]:
+def show_row(
+    request: Request, response: Response, entity: str, record_id: str, actor: Viewer
+) -> dict[str, Any]:
     """Return one row."""
+    kind = _entity(entity)
     with request.app.state.store.read() as session:
-        return _known(session, _entity(entity), record_id)
+        found = _known(session, kind, record_id, _visible(session, kind, actor))
+    return _tagged(response, found)
 
 
 @router.put("/crm/{entity}/{record_id:path}")
-def put_row(request: Request, entity: str, record_id: str, row: dict[str, Any]) -> dict[str, Any]:
+def put_row(
+    request: Request,
+    response: Response,
+    entity: str,
+    record_id: str,
+    row: dict[str, Any],
+    actor: Administrator,
+) -> dict[str, Any]:
     """Make a row, or change those columns of it that are given."""
     kind = _entity(entity)
     with request.app.state.store.write() as session:
+        _check_change(session, actor, kind, record_id, row)
+        check_unchanged(request, lambda: find_row(session, kind, record_id))
         try:
             save_row(session, kind, record_id, row, _now(request))
         except CrmImportError as error:
@@ -99,15 +140,19 @@ def put_row(request: Request, entity: str, record_id: str, row: dict[str, Any]) 
             raise HTTPException(status.HTTP_422_UNPROCESSABLE_CONTENT, problems) from None
         if kind.name in OF_JOBS:
             announce_absences(session, _now(request))
-        return _known(session, kind, record_id)
+        return _tagged(response, _known(session, kind, record_id))
 
 
 @router.delete("/crm/{entity}/{record_id:path}")
-def delete_row(request: Request, entity: str, record_id: str) -> dict[str, int]:
+def delete_row(
+    request: Request, entity: str, record_id: str, actor: Administrator
+) -> dict[str, int]:
     """Remove a row: a person is inactive from now on, a role ends, other rows are marked."""
     kind = _entity(entity)
     with request.app.state.store.write() as session:
+        _check_change(session, actor, kind, record_id, {})
         found = _known(session, kind, record_id)
+        check_unchanged(request, lambda: found)
         removed = remove_rows(session, kind, [kind.key_of(found)], _now(request))
         if kind.name in OF_JOBS:
             announce_absences(session, _now(request))
@@ -115,8 +160,11 @@ def delete_row(request: Request, entity: str, record_id: str) -> dict[str, int]:
 
 
 @router.put("/technicians/{technician_id}/position")
-def put_position(request: Request, technician_id: str, position: Position) -> dict[str, Any]:
+def put_position(
+    request: Request, technician_id: str, position: Position, actor: OperatorOfAll
+) -> dict[str, Any]:
     """Take note of where a technician is; 422 says why it is not believed."""
+    del actor
     now = _now(request)
     at = position.observed_at or now
     heard = Heard(position.latitude, position.longitude, at, position.accuracy)
@@ -129,8 +177,11 @@ def put_position(request: Request, technician_id: str, position: Position) -> di
 
 
 @router.post("/technicians/{technician_id}/leave", status_code=status.HTTP_201_CREATED)
-def add_leave(request: Request, technician_id: str, absence: Absence) -> dict[str, Any]:
+def add_leave(
+    request: Request, technician_id: str, absence: Absence, actor: OperatorOfAll
+) -> dict[str, Any]:
     """Give a technician leave; their open jobs are given to others."""
+    del actor
     now = _now(request)
     with request.app.state.store.write() as session:
         _require_technician(session, technician_id)
@@ -181,13 +232,15 @@ def take_leave(
     return {**leave.model_dump(), "jobs_told": told}
 
 
-def find_row(session: Session, entity: Entity, record_id: str) -> dict[str, Any] | None:
-    """Return one row as plain values, or None."""
+def find_row(
+    session: Session, entity: Entity, record_id: str, among: ColumnElement[bool] | None = None
+) -> dict[str, Any] | None:
+    """Return one row as plain values, perhaps only `among` some, or None."""
     first = record_id
     if len(entity.match) > 1:
         first = record_id.partition("/")[0]
         record_id = _in_one_form(entity, record_id)
-    rows = find_rows(session, entity, only=first)
+    rows = find_rows(session, entity, only=first, among=among)
     return next((row for row in rows if entity.key_of(row) == record_id), None)
 
 
@@ -217,12 +270,45 @@ def _in_one_form(entity: Entity, record_id: str) -> str:
     )
 
 
-def _known(session: Session, entity: Entity, record_id: str) -> dict[str, Any]:
-    found = find_row(session, entity, record_id)
+def _visible(session: Session, entity: Entity, actor: Actor) -> ColumnElement[bool]:
+    """Return which rows of a kind somebody may see; refuse who may see none."""
+    role = Role.OPERATOR if entity.name in _PERSONAL else Role.VIEWER
+    check_role(actor, role)
+    among = is_row_at(session, entity, actor.sites(role))
+    if among is None:
+        check_role(actor, role, everywhere=True)
+        return true()
+    return among
+
+
+def _check_change(
+    session: Session, actor: Actor, entity: Entity, record_id: str, row: Mapping[str, Any]
+) -> None:
+    """Refuse who may not change a row where it is, or not where it is to be."""
+    if entity.name not in _OF_A_SITE:
+        check_role(actor, Role.ADMINISTRATOR, everywhere=True)
+        return
+    known = find_row(session, entity, record_id)
+    if known is not None:
+        check_site(actor, Role.ADMINISTRATOR, str(known["site"]))
+    site = row.get("site") or (known or {}).get("site") or record_id.rpartition("/")[0]
+    check_site(actor, Role.ADMINISTRATOR, str(site))
+
+
+def _known(
+    session: Session, entity: Entity, record_id: str, among: ColumnElement[bool] | None = None
+) -> dict[str, Any]:
+    found = find_row(session, entity, record_id, among)
     if found is None:
         message = f"there is no {record_id!r} in {entity.name}"
         raise HTTPException(status.HTTP_404_NOT_FOUND, message)
-    return hide_secrets(found)
+    return found
+
+
+def _tagged(response: Response, row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row as it can be shown, with the tag of the whole of it."""
+    response.headers["ETag"] = etag_of(row)
+    return hide_secrets(row)
 
 
 def _require_technician(session: Session, technician_id: str) -> None:

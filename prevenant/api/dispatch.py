@@ -1,23 +1,31 @@
 """What the API and the commands tell of dispatch: why this technician, and not the others."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, HTTPException, Request, status
+from fastapi import APIRouter, HTTPException, Query, Request, status
 from sqlmodel import Session, col, select
 
-from prevenant.api.access import require_token
+from prevenant.api.access import Role, Viewer, check_site
+from prevenant.api.paging import RowId
 from workflows.tables import Candidate, Case, DispatchRound, Offer, WaitingJob, WorkOrder
 
-router = APIRouter(prefix="/api/v1", dependencies=[Depends(require_token)])
+router = APIRouter(prefix="/api/v1")
 
 
 @router.get("/cases/{case_id}/candidates")
-def show_candidates(request: Request, case_id: int, round: int | None = None) -> dict[str, Any]:  # noqa: A002  a query's parameter
+def show_candidates(
+    request: Request,
+    case_id: RowId,
+    actor: Viewer,
+    round: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None,  # noqa: A002  a query's parameter
+) -> dict[str, Any]:
     """Return each round of dispatch with its candidates and counts, the offers and what became of them."""
     with request.app.state.store.read() as session:
+        case = session.get(Case, case_id)
         found = explain_dispatch(session, case_id, round)
-    if found is None:
+    if case is None or found is None:
         raise HTTPException(status.HTTP_404_NOT_FOUND, f"there is no case {case_id}")
+    check_site(actor, Role.VIEWER, case.site_id)
     return found
 
 

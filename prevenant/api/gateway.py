@@ -72,8 +72,9 @@ def _check_token(request: Request, secret: str) -> None:
 
 
 async def _read(request: Request) -> Any:
-    """Return what is told: a JSON body, or the fields of a form or of the address."""
-    if "json" in request.headers.get("content-type", ""):
+    """Return what is told: a JSON body, whatever it is called, or the fields of a form or the address."""
+    is_called_json = "json" in request.headers.get("content-type", "")
+    if is_called_json or (await request.body()).lstrip()[:1] in {b"{", b"["}:
         try:
             return await request.json()
         except ValueError:

@@ -1,31 +1,36 @@
 """What customers answered to surveys, and what that comes to."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Query, Request
-from pydantic import AwareDatetime, BaseModel, Field
+from fastapi import APIRouter, Query, Request
+from pydantic import AwareDatetime, BaseModel
 from sqlmodel import Session, col, select
 
-from prevenant.api.access import require_token
+from prevenant.api.access import Viewer
+from prevenant.api.paging import Paged
+from prevenant.api.within import Sites, is_of_case_at
 from workflows.surveys import KINDS, MEANINGS, score
 from workflows.tables import SentSurvey
 
-router = APIRouter(prefix="/api/v1", dependencies=[Depends(require_token)])
+router = APIRouter(prefix="/api/v1")
 
 
 class Wanted(BaseModel):
     """Which surveys are asked for; what is not named may be anything."""
 
-    kind: str | None = None
+    kind: Literal["csat", "nps", "ces"] | None = None
     since: AwareDatetime | None = None
     answered: bool | None = None
-    limit: int = Field(default=100, ge=1, le=1000)
 
 
 @router.get("/surveys")
-def list_surveys(request: Request, wanted: Annotated[Wanted, Query()]) -> list[dict[str, Any]]:
+def list_surveys(
+    request: Request, wanted: Annotated[Wanted, Query()], page: Paged, actor: Viewer
+) -> list[dict[str, Any]]:
     """Return surveys that were sent, the newest first, with their answers."""
-    query = select(SentSurvey).order_by(col(SentSurvey.id).desc()).limit(wanted.limit)
+    query = select(SentSurvey).order_by(col(SentSurvey.id).desc()).limit(page.fetched)
+    if page.number is not None:
+        query = query.where(col(SentSurvey.id) < page.number)
     if wanted.kind is not None:
         query = query.where(SentSurvey.kind == wanted.kind)
     if wanted.since is not None:
@@ -34,20 +39,25 @@ def list_surveys(request: Request, wanted: Annotated[Wanted, Query()]) -> list[d
         has_rating = col(SentSurvey.rating).is_not(None)
         query = query.where(has_rating if wanted.answered else ~has_rating)
     with request.app.state.store.read() as session:
-        return [
-            one.model_dump(exclude={"contact_id", "message_key"}) for one in session.exec(query)
-        ]
+        query = query.where(is_of_case_at(session, SentSurvey.case_id, actor.sites()))
+        found = page.give(session.exec(query), lambda one: one.id)
+    return [one.model_dump(exclude={"contact_id", "message_key"}) for one in found]
 
 
 @router.get("/surveys/scores")
-def show_scores(request: Request, since: AwareDatetime | None = None) -> dict[str, Any]:
+def show_scores(
+    request: Request, actor: Viewer, since: AwareDatetime | None = None
+) -> dict[str, Any]:
     """Return CSAT, NPS and CES of what was sent since a time, each with its meaning."""
     with request.app.state.store.read() as session:
-        return {kind: _view_score(session, kind, since) for kind in KINDS}
+        return {kind: _view_score(session, kind, since, actor.sites()) for kind in KINDS}
 
 
-def _view_score(session: Session, kind: str, since: AwareDatetime | None) -> dict[str, Any]:
+def _view_score(
+    session: Session, kind: str, since: AwareDatetime | None, sites: Sites
+) -> dict[str, Any]:
     query = select(SentSurvey.rating).where(SentSurvey.kind == kind)
+    query = query.where(is_of_case_at(session, SentSurvey.case_id, sites))
     if since is not None:
         query = query.where(col(SentSurvey.sent_at) >= since)
     found = score(kind, session.exec(query).all())

@@ -79,7 +79,7 @@ async def take_key(request: Request, key: str, form: SignedForm, tries: int = 1)
     digits, call = form.get("Digits", ""), form["CallSid"]
     # Another key in the same call is another answer.
     number = f"{call}-key" if tries == 1 else f"{call}-key{tries}"
-    inbound = Inbound(number, "voice", form["To"], digits)
+    inbound = Inbound(number, "voice", form["To"], digits, is_last=tries >= MOST_TRIES)
     twiml = await run_in_threadpool(_record_key, request, key, inbound, tries)
     return Response(twiml, media_type="application/xml")
 
@@ -118,9 +118,9 @@ def _record_key(request: Request, key: str, inbound: Inbound, tries: int) -> str
             inbound = replace(inbound, text=_PERSON)
         now = request.app.state.clock.now()
         reply = receive(session, request.app.state.templates, inbound, now, question=message)
-        if wants_person:
+        if wants_person or reply.outcome == "handed off":
             return person_twiml(language, settings.desk_phone)
-        if message is None or reply.outcome != "unclear" or tries >= MOST_TRIES:
+        if message is None or reply.outcome != "unclear" or inbound.is_last:
             return thanks_twiml(language)
         again = f"{settings.public_url}/webhooks/twilio/voice?key={key}&tries={tries + 1}"
         return call_twiml(message, again, before="again")

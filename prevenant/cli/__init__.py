@@ -29,6 +29,10 @@ class _Commands(LazyGroup):
             "prevenant.cli.running:demo",
             "Show everything at work, with simulated devices, technicians, customers and carrier.",
         ),
+        "backup": (
+            "prevenant.cli.backup:make_backup",
+            "Copy the journal, then the store, each whole and at one moment; the engine may run.",
+        ),
         "rules": ("prevenant.cli.rules:app", "Check, test and publish rule books."),
         "alarms": ("prevenant.cli.alarms:app", "Alarms, and what people say of them."),
         "cases": ("prevenant.cli.cases:app", "Cases: what is done about alarms."),
@@ -41,15 +45,30 @@ class _Commands(LazyGroup):
         "quarantine": ("prevenant.cli.devices:quarantine_app", "Payloads that could not be read."),
         "dispatch": ("prevenant.cli.dispatch:app", "Whom dispatch sent, and why."),
         "journal": ("prevenant.cli.journal:app", "The durable log of readings."),
+        "kpis": (
+            "prevenant.cli.kpis:show_kpis",
+            "Show how well the service is done: times, shares and surveys, each by its definition.",
+        ),
         "models": ("prevenant.cli.models:app", "Predictive models: train, judge, put in force."),
         "on-call": ("prevenant.cli.on_call:app", "Who is on call."),
         "replies": (
             "prevenant.cli.replies:app",
             "What people answered, and how well that is understood.",
         ),
+        "tasks": ("prevenant.cli.tasks:app", "Long work that was asked for in the console."),
         "templates": (
             "prevenant.cli.templates:app",
             "What is said, by language and channel.",
+        ),
+        "users": ("prevenant.cli.users:app", "People who may sign in, and what they may do."),
+        "tokens": ("prevenant.cli.tokens:app", "What programs ask the API with."),
+        "trail": (
+            "prevenant.cli.trail:show_trail",
+            "Show who did what, on what, from where and how it ended, the newest first.",
+        ),
+        "webhooks": (
+            "prevenant.cli.webhooks:app",
+            "Whom outside programs have told what happens.",
         ),
         "simulate": ("prevenant.cli.simulate:app", "Stand in for devices."),
     }

@@ -7,9 +7,10 @@ from typing import Annotated, Any
 import typer
 
 from prevenant.api.alarms import NewShelf, explain_alarm, find_alarms, find_shelves, put_shelf
-from prevenant.cli.moments import read_time
+from prevenant.cli.noting import note_command
 from prevenant.cli.shown import out, printable, show_json, show_table, shown_time
 from prevenant.domain import Severity
+from prevenant.moments import read_time
 from prevenant.settings import load_settings
 from prevenant.shelving import (
     MAINTENANCE,
@@ -68,7 +69,9 @@ def acknowledge_alarm(alarm: Number, by: By) -> None:
     """Say that you have seen an alarm."""
     current = load_settings()
     with open_store(current) as store, store.write() as session:
-        acknowledge(session, alarm, current.make_clock().now(), by)
+        now = current.make_clock().now()
+        acknowledge(session, alarm, now, by)
+        note_command(session, "alarms acknowledge", alarm, now, by)
     out.print(f"alarm {alarm} is acknowledged")
 
 
@@ -77,7 +80,9 @@ def reset_alarm(alarm: Number, by: By) -> None:
     """End a latched alarm."""
     current = load_settings()
     with open_store(current) as store, store.write() as session:
-        reset(session, alarm, current.make_clock().now(), by)
+        now = current.make_clock().now()
+        reset(session, alarm, now, by)
+        note_command(session, "alarms reset", alarm, now, by)
     out.print(f"alarm {alarm} is reset")
 
 
@@ -156,7 +161,9 @@ def unshelve(shelf: Annotated[int, typer.Argument(help="The shelf's number.")], 
     """End a shelf or maintenance before its time; alarms that are still active are told."""
     current = load_settings()
     with open_store(current) as store, store.write() as session:
-        end_shelf(session, shelf, current.make_clock().now(), by)
+        now = current.make_clock().now()
+        end_shelf(session, shelf, now, by)
+        note_command(session, "alarms unshelve", shelf, now, by)
     out.print(f"shelf {shelf} has ended")
 
 
@@ -198,8 +205,11 @@ def _why(values: dict[str, Any]) -> Iterator[str]:
 def _put(wanted: NewShelf) -> None:
     current = load_settings()
     with open_store(current) as store, store.write() as session:
-        shelf: Shelf = put_shelf(session, wanted, current.make_clock().now())
+        now = current.make_clock().now()
+        shelf: Shelf = put_shelf(session, wanted, now)
         number, scope, until = shelf.id, shelf.scope, shown_time(shelf.ends_at)
+        command = "maintenance" if shelf.kind == MAINTENANCE else "shelve"
+        note_command(session, f"alarms {command}", scope, now, wanted.by)
     out.print(f"shelf {number}: {scope} until {until} UTC", markup=False)
 
 

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from prevenant.api.cases import Wanted, find_cases, view_case, view_row
-from prevenant.cli.moments import read_moment
+from prevenant.api.case_links import revoke_links_of, view_links
+from prevenant.api.cases import CaseState, Wanted, find_cases, view_case, view_row
+from prevenant.cli.noting import note_command
 from prevenant.cli.shown import out, printable, show_json, show_table, shown_time
 from prevenant.clock import from_epoch
 from prevenant.domain import Severity
 from prevenant.labels import find_labels, write_failures
+from prevenant.moments import read_moment
 from prevenant.settings import load_settings
 from prevenant.store import open_store
 from workflows import deskwork
@@ -32,7 +34,7 @@ Note = Annotated[str, typer.Option("--note", help="What there is to say.")]
 @app.command("list")
 def list_cases(  # noqa: PLR0913  a command has as many options as it needs
     *,
-    state: Annotated[str | None, typer.Option(help="open, handed_over or closed.")] = None,
+    state: Annotated[CaseState | None, typer.Option(help="open, handed_over or closed.")] = None,
     site: Annotated[str | None, typer.Option(help="Only at this site.")] = None,
     severity: Annotated[str | None, typer.Option(help="At least this one.")] = None,
     owner: Annotated[str | None, typer.Option(help="Only those of this person.")] = None,
@@ -54,10 +56,9 @@ def list_cases(  # noqa: PLR0913  a command has as many options as it needs
         rule=rule,
         since=from_epoch(read_moment(since, current.make_clock().now())) if since else None,
         parent=storm,
-        limit=limit,
     )
     with open_store(current) as store, store.read() as session:
-        found = find_cases(session, wanted)
+        found = find_cases(session, wanted, limit)
     if as_json:
         show_json([view_row(one) for one in found])
         return
@@ -144,6 +145,42 @@ def finish(
     _say(f"case {case} hears that the job is done")
 
 
+@app.command("links")
+def show_links(
+    case: Number,
+    by: By,
+    *,
+    revoke: Annotated[
+        bool, typer.Option("--revoke", help="Let them all lead nowhere from now on.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show who was given a link to the page of a case, and until when."""
+    current = load_settings()
+    with open_store(current) as store:
+        now = current.make_clock().now()
+        with store.write() as session:
+            deskwork.find_case(session, case)
+            if revoke:
+                revoke_links_of(session, case, by, now)
+                note_command(session, "cases links --revoke", case, now, by)
+            rows = view_links(session, case, now)
+    if as_json:
+        show_json(rows)
+        return
+    shown = (
+        [
+            row["purpose"],
+            row["name"],
+            shown_time(row["created_at"]),
+            shown_time(row["expires_at"]) if row["is_open"] else "over",
+            str(row["uses"]),
+        ]
+        for row in rows
+    )
+    show_table(["for", "given to", "at", "until", "used"], shown)
+
+
 @app.command("labels")
 def export_labels(
     device_type: Annotated[str, typer.Argument(metavar="TYPE", help="A device type.")],
@@ -208,10 +245,20 @@ def _show_retold(case: int, retold: "Retold") -> None:
         _say(f"case {case} takes the same course: {retold.steps} lines of its story")
 
 
+_COMMANDS = {
+    deskwork.ACKNOWLEDGED: "ack",
+    deskwork.TAKEN: "take",
+    deskwork.DONE: "done",
+    deskwork.RESOLVED: "resolve",
+}
+
+
 def _post(kind: str, case: int, by: str, note: str, code: str = "") -> None:
     current = load_settings()
     with open_store(current) as store, store.write() as session:
-        deskwork.post(session, kind, case, current.make_clock().now(), by, note, code)
+        now = current.make_clock().now()
+        deskwork.post(session, kind, case, now, by, note, code)
+        note_command(session, f"cases {_COMMANDS[kind]}", case, now, by)
 
 
 def _say(line: str) -> None:

@@ -10,7 +10,7 @@ import typer
 from sqlmodel import Session
 
 from prevenant.api.crm import find_row, take_leave
-from prevenant.cli.moments import read_time
+from prevenant.cli.noting import note_command
 from prevenant.cli.shown import out, show_json, show_table, shown_time
 from prevenant.crm.ages import forget_unread, view_crm
 from prevenant.crm.entities import find_entity
@@ -23,6 +23,7 @@ from prevenant.crm.writing import Tally
 from prevenant.durations import format_duration
 from prevenant.erasing import erase_person
 from prevenant.errors import ConfigurationError, CrmBusy
+from prevenant.moments import read_time
 from prevenant.person import export_person
 from prevenant.settings import load_settings
 from prevenant.store import open_store
@@ -53,6 +54,7 @@ def import_crm(
     with open_store(current) as store, store.write() as session:
         tallies = import_files(session, path, now, source=source, remove_missing=remove_missing)
         told = announce_absences(session, now)
+        note_command(session, "crm import", source, now)
         if dry_run:
             session.rollback()
     shown = ", ".join(f"{tally.listed} {name}" for name, tally in tallies.items())
@@ -130,6 +132,7 @@ def add_leave(
     starts_at, ends_at = read_time(since) if since else now, read_time(until)
     with open_store(current) as store, store.write() as session:
         taken = take_leave(session, technician, starts_at, ends_at, reason, now)
+        note_command(session, "crm leave", technician, now)
     out.print(f"{technician} is away until {shown_time(ends_at)} UTC")
     if taken["jobs_told"]:
         out.print(f"{taken['jobs_told']} open jobs are given to others")
@@ -196,6 +199,8 @@ def erase(
     now: datetime = current.make_clock().now()
     with open_store(current) as store, store.write() as session:
         erased = erase_person(session, contact, now, by=by or getuser(), force=force)
+        # Whose data it was is not to be found anywhere afterwards.
+        note_command(session, "crm erase", "", now, by)
         if dry_run:
             session.rollback()
     count = sum(erased.rows.values())

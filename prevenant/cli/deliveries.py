@@ -9,7 +9,8 @@ from sqlmodel import col, select
 from notify.bounces import take_bounces
 from notify.dead_letters import LOST, list_dead_letters, resend, resend_all, view_dead_letter
 from notify.email import letters_of
-from notify.message import Delivery, Message
+from notify.message import HOOK, Delivery, Message
+from prevenant.cli.noting import note_command
 from prevenant.cli.shown import out, show_json, show_table, shown_time
 from prevenant.errors import ConfigurationError
 from prevenant.settings import load_settings
@@ -34,7 +35,9 @@ def list_deliveries(
     """Show deliveries, the newest first; addresses stay hidden."""
     query = select(Delivery, Message).where(Delivery.message_id == Message.id)
     query = query.where(col(Delivery.state).in_(LOST)) if failed else query
-    query = query.where(Delivery.channel == channel) if channel else query
+    # What subscribers are told is listed by `prevenant webhooks deliveries`, too.
+    chosen = Delivery.channel == channel if channel else Delivery.channel != HOOK
+    query = query.where(chosen)
     query = query.where(Message.case_id == case) if case is not None else query
     query = query.order_by(col(Delivery.id).desc()).limit(limit)
     with open_store(load_settings()) as store, store.read() as session:
@@ -85,6 +88,7 @@ def resend_dead_letters(
         else:
             letters = [one.id or 0 for one, _ in list_dead_letters(session, _ALL)]
             said = f"{resend_all(session, letters, now, by)} are queued again"
+        note_command(session, "deliveries resend", number or "--all", now, by)
     out.print(f"{said}: a running engine hands it over")
 
 

@@ -15,6 +15,7 @@ from prevenant.api.devices import (
     find_refused,
     view_refused,
 )
+from prevenant.cli.noting import note_command
 from prevenant.cli.shown import out, show_json, show_table, shown_time
 from prevenant.errors import ConfigurationError
 from prevenant.settings import load_settings
@@ -113,6 +114,7 @@ def adopt_devices(
         for name in wanted:
             home = site or str(name).rpartition("/")[0]
             adopt_heard(session, now, str(name), home, label if device else "", place)
+            note_command(session, "devices adopt", name, now)
     out.print(f"adopted {len(wanted)} {'device' if len(wanted) == 1 else 'devices'}")
 
 
@@ -163,7 +165,8 @@ def replay_quarantine(
     every: Annotated[bool, typer.Option("--all", help="All that wait.")] = False,
 ) -> None:
     """Have the engine read refused payloads again, once its book was mended."""
-    _mark_refused(ask_for_replay, numbers, "will be read again by the engine", every=every)
+    count = _mark_refused("replay", ask_for_replay, numbers, every=every)
+    out.print(f"{count} will be read again by the engine")
 
 
 @quarantine_app.command("discard")
@@ -173,25 +176,28 @@ def discard_quarantine(
     every: Annotated[bool, typer.Option("--all", help="All that wait.")] = False,
 ) -> None:
     """Set refused payloads aside for good."""
-    _mark_refused(discard, numbers, "discarded", every=every)
+    count = _mark_refused("discard", discard, numbers, every=every)
+    out.print(f"{count} discarded")
 
 
 def _mark_refused(
+    command: str,
     mark: Callable[[Session, list[int] | None], int],
     numbers: list[int] | None,
-    what: str,
     *,
     every: bool,
-) -> None:
+) -> int:
     if bool(numbers) == every:
         message = "name the ids, or all of them with --all"
         raise ConfigurationError(message)
-    with open_store(load_settings()) as store, store.write() as session:
+    current = load_settings()
+    with open_store(current) as store, store.write() as session:
         for number in numbers or ():
             if session.get(Quarantined, number) is None:
                 raise ConfigurationError(_no_refused(number))
-        count = mark(session, None if every else numbers)
-    out.print(f"{count} {what}")
+        which = ", ".join(map(str, numbers)) if numbers else "--all"
+        note_command(session, f"quarantine {command}", which, current.make_clock().now())
+        return mark(session, None if every else numbers)
 
 
 def _no_refused(number: int) -> str:

@@ -13,11 +13,13 @@ from ingest.export import (
     export_frames,
     export_readings,
 )
+from ingest.journal import Journal
 from prevenant.book import load_book
-from prevenant.cli.moments import read_moment
 from prevenant.cli.shown import out, show_json
 from prevenant.document import suggest
 from prevenant.errors import ConfigurationError
+from prevenant.kafka_address import KafkaAddress
+from prevenant.moments import read_moment
 from prevenant.settings import load_settings
 
 app = typer.Typer(help="The durable log of readings.", no_args_is_help=True)
@@ -94,3 +96,29 @@ def export_journal(  # noqa: PLR0913  a command has as many options as it needs
         exported = export_readings(source, types, to, selection, form)
     for line in describe_export(exported):
         out.print(line, markup=False)
+
+
+@app.command("fetch")
+def fetch_journal(
+    to: Annotated[Path, typer.Option("--to", help="A new journal's file.")],
+) -> None:
+    """Bring what Kafka holds into a journal, which replay, export and training can read."""
+    current = load_settings()
+    if not current.kafka_url:
+        message = "there is no Kafka to fetch from: set PREVENANT_KAFKA_URL"
+        raise ConfigurationError(message)
+    try:
+        # Few have the extra.
+        from ingest.topic import Topic  # noqa: PLC0415
+        from prevenant.stream.fetching import fetch_topic  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        message = f"PREVENANT_KAFKA_URL needs {error.name}: pip install 'prevenant[kafka]'"
+        raise ConfigurationError(message) from None
+    topic = Topic(KafkaAddress.parse(current.kafka_url), current.kafka_topic)
+    partitions, journal, count = topic.count_partitions(), Journal(to), 0
+    try:
+        for count in fetch_topic(topic, partitions, journal):  # noqa: B007  the last is shown
+            pass
+    finally:
+        journal.close()
+    out.print(f"{to}: {count} messages of {partitions} partitions", markup=False)

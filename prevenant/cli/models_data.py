@@ -15,20 +15,20 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from sqlalchemy.engine import make_url
 
 from ingest.export import Selection, export_readings
-from models.base import ANOMALY, Target
 from models.history import Loaded, Visit, read_history
 from models.registry import Registry, Which
 from models.training import Model
 from prevenant.book import Book, load_book
-from prevenant.cli.moments import read_moment
 from prevenant.cli.shown import out, printable
 from prevenant.clock import from_epoch
 from prevenant.document import suggest
 from prevenant.domain import DeviceType
 from prevenant.errors import ConfigurationError
 from prevenant.labels import find_labels
+from prevenant.moments import read_moment
 from prevenant.settings import Settings, load_settings
 from prevenant.store import open_store
+from prevenant.target import ANOMALY, Target
 from rules.models import BookModel
 
 JOURNAL = "journal"
@@ -134,6 +134,11 @@ def ask_book(name: str, on: str, book: Path | None) -> Asked:
             message = "--on names a device type, and there is no rule book: name it with --book"
             raise ConfigurationError(message)
         return Asked()
+    return find_asked(found, name, on)
+
+
+def find_asked(found: Book, name: str, on: str) -> Asked:
+    """Return what a rule book says of a model. Raises ConfigurationError."""
     types = found.rules.devices
     model = found.rules.models.get(name)
     wanted = on or (model.on if model else "")

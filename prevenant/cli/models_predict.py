@@ -7,7 +7,6 @@ from typing import Annotated
 import pandas as pd
 import typer
 
-from models.base import CYCLES
 from models.scoring import predict
 from prevenant.cli.models_data import (
     BookFile,
@@ -24,6 +23,7 @@ from prevenant.cli.models_data import (
     read_version,
 )
 from prevenant.errors import ConfigurationError
+from prevenant.target import CYCLES
 
 _PARQUET = {".parquet", ".pq"}
 
@@ -60,7 +60,7 @@ def predict_file(
     for note in loaded.notes:
         err.print(str(note), markup=False)
     found = predict(model, loaded.history, at=at)
-    _write(_with_places(found, loaded.history.unit), to)
+    write_predictions(with_places(found, loaded.history.unit), to)
     if to is not None:
         said = int(found["prediction"].notna().sum())
         err.print(
@@ -70,7 +70,7 @@ def predict_file(
         )
 
 
-def _with_places(found: pd.DataFrame, unit: str) -> pd.DataFrame:
+def with_places(found: pd.DataFrame, unit: str) -> pd.DataFrame:
     """Return the predictions with `at` as the data has it: a time, or a whole cycle where it is one."""
     at = found["at"]
     if unit == CYCLES:
@@ -79,7 +79,7 @@ def _with_places(found: pd.DataFrame, unit: str) -> pd.DataFrame:
     return found.assign(at=pd.to_datetime((at * 1e6).round().astype("int64"), unit="us", utc=True))
 
 
-def _write(found: pd.DataFrame, to: Path | None) -> None:
+def write_predictions(found: pd.DataFrame, to: Path | None) -> None:
     """Write a table whole or not at all."""
     if to is not None and to.suffix.lower() in _PARQUET:
         partial = to.with_name(f".{to.name}.partial")

@@ -1,17 +1,19 @@
 """`prevenant models train`: from a file of readings to a model that can be put in force."""
 
 import time
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
 
-from models.base import CYCLES, Target
 from models.figures import describe_figures
 from models.history import Loaded
 from models.judging import Costs, judge_training
+from models.registry import Registry
 from models.report import write_report
-from models.target import deduce_target, describe_target, parse_target
-from models.training import train
+from models.rows import Progress
+from models.target import deduce_target, describe_target
+from models.training import Model, train
 from prevenant.cli.models_data import (
     Asked,
     BookFile,
@@ -31,6 +33,7 @@ from prevenant.cli.models_data import (
     shown_progress,
 )
 from prevenant.cli.shown import out
+from prevenant.target import CYCLES, Target, parse_target
 
 Predicts = Annotated[
     str,
@@ -66,7 +69,7 @@ def train_model(  # noqa: PLR0913  a command has as many options as it needs
     registry = open_registry()
     registry.versions(name)
     asked = ask_book(name, on, book)
-    wanted = _target(asked, predicts)
+    wanted = read_target(asked, predicts)
     begins = read_since(since)
     visits = find_visits(name, asked, begins) if since else []
     if visits:
@@ -77,21 +80,17 @@ def train_model(  # noqa: PLR0913  a command has as many options as it needs
     out.print(f"predicts {describe_target(target)}", markup=False)
     started = time.monotonic()
     with shown_progress("training") as progress:
-        model = train(
-            loaded.history,
-            name=name,
-            target=target,
-            inputs=_inputs(features, asked),
-            seed=seed,
-            progress=progress,
+        stored, is_active = learn_version(
+            registry,
+            loaded,
+            Lesson(name, target, read_inputs(features, asked), seed),
+            Costs(cost_visit, cost_failure),
+            progress,
         )
-    seconds, unit = time.monotonic() - started, model.card.judged_by
+    seconds, unit = time.monotonic() - started, stored.card.judged_by
     out.print(f"trained in {seconds:.0f} s; cross-validated by {unit}:", markup=False)
-    for line in describe_figures(model.card.metrics, target):
+    for line in describe_figures(stored.card.metrics, target):
         out.print(f"  {line}", markup=False)
-    notes = [str(note) for note in loaded.notes]
-    judged = judge_training(model, loaded.history, Costs(cost_visit, cost_failure), notes)
-    stored, is_active = registry.save(model, lambda card: write_report(card, judged))
     version = stored.card.version
     out.print(f"report: {registry.report(name, version)}", markup=False)
     if is_active:
@@ -105,7 +104,35 @@ def train_model(  # noqa: PLR0913  a command has as many options as it needs
         )
 
 
-def _target(asked: Asked, predicts: str) -> Target | None:
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What a model is to learn."""
+
+    name: str
+    target: Target
+    inputs: list[str] | None = None
+    """What it listens to; None leaves it to training."""
+    seed: int = 0
+
+
+def learn_version(
+    registry: Registry, loaded: Loaded, lesson: Lesson, costs: Costs, progress: Progress
+) -> tuple[Model, bool]:
+    """Train a model, judge it, and keep it as the next version; True where it is active."""
+    model = train(
+        loaded.history,
+        name=lesson.name,
+        target=lesson.target,
+        inputs=lesson.inputs,
+        seed=lesson.seed,
+        progress=progress,
+    )
+    notes = [str(note) for note in loaded.notes]
+    judged = judge_training(model, loaded.history, costs, notes)
+    return registry.save(model, lambda card: write_report(card, judged))
+
+
+def read_target(asked: Asked, predicts: str) -> Target | None:
     """Return what was typed, else what the rule book says; None where nobody does."""
     if predicts:
         return parse_target(predicts)
@@ -121,7 +148,7 @@ def _deduce(loaded: Loaded) -> Target:
     return target
 
 
-def _inputs(features: list[str] | None, asked: Asked) -> list[str] | None:
+def read_inputs(features: list[str] | None, asked: Asked) -> list[str] | None:
     """Return what the model is to listen to; None leaves it to training."""
     if features:
         return [one.strip() for text in features for one in text.split(",") if one.strip()]

@@ -13,8 +13,9 @@ from prevenant.api.on_call import (
     schedules_in_force,
 )
 from prevenant.cli.alarms import AsJson, By
-from prevenant.cli.moments import read_time
+from prevenant.cli.noting import note_command
 from prevenant.cli.shown import out, show_json, show_table, shown_time
+from prevenant.moments import read_time
 from prevenant.settings import load_settings
 from prevenant.store import open_store
 from workflows.on_call import end_override
@@ -84,7 +85,9 @@ def override(
         reason=reason,
     )
     with open_store(current) as store, store.write() as session:
-        given = put_override(session, wanted, current.make_clock().now())
+        now = current.make_clock().now()
+        given = put_override(session, wanted, now)
+        note_command(session, "on-call override", schedule, now, by)
         until = shown_time(given.ends_at)
         text = f"override {given.id}: {contact} stands in for {schedule} until {until} UTC"
     out.print(text, markup=False)
@@ -95,5 +98,7 @@ def end(number: Annotated[int, typer.Argument(help="The override's number.")], b
     """End an override before its time."""
     current = load_settings()
     with open_store(current) as store, store.write() as session:
-        end_override(session, number, current.make_clock().now(), by)
+        now = current.make_clock().now()
+        end_override(session, number, now, by)
+        note_command(session, "on-call end", number, now, by)
     out.print(f"override {number} has ended")

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from prevenant.book_texts import describe_differences
+from prevenant.cli.noting import note_command
 from prevenant.cli.shown import out, printable, show_json, show_table, shown_time
 from prevenant.publishing import (
     BookVersion,
@@ -41,6 +42,7 @@ def publish_rules(
     with open_store(current) as store, store.write() as session:
         origin = origin_of(path)
         done = publish_edition(session, edition, now, by=user_name(), origin=origin, note=note)
+        note_command(session, "rules publish", origin, now)
     _tell(done, str(path))
 
 
@@ -86,6 +88,7 @@ def roll_rules_back(version: Number, *, note: Note = "") -> None:
     now = current.make_clock().now()
     with open_store(current) as store, store.write() as session:
         done = roll_back(session, version, now, by=user_name(), note=note)
+        note_command(session, "rules rollback", version, now)
     _tell(done, f"version {version}")
 
 

@@ -11,26 +11,16 @@ import typer
 from sqlmodel import Session
 
 from prevenant.book import Book, load_book
-from prevenant.cli.moments import read_moment
 from prevenant.cli.shown import out, show_json, show_table, shown_time
 from prevenant.clock import from_epoch
-from prevenant.crm.directory import SiteZones
 from prevenant.crm.importing import import_folder
 from prevenant.errors import ConfigurationError
 from prevenant.garbage import collect_seldom
 from prevenant.model_voices import RegistryVoices
+from prevenant.moments import read_moment
 from prevenant.publishing import find_active, find_version
-from prevenant.rehearsal import Answering, Nobody, Obliging, people_of, rehearse
-from prevenant.replay import (
-    FIRST_CASE,
-    Difference,
-    History,
-    Outcome,
-    alarms_alone,
-    compare,
-    decide_again,
-    follow,
-)
+from prevenant.replay import Difference, History, Outcome
+from prevenant.replay_books import Questions, replay_books
 from prevenant.settings import load_settings
 from prevenant.store import Store, open_store
 
@@ -78,25 +68,27 @@ def replay_rules(  # noqa: PLR0913  a command has as many options as it needs
     collect_seldom()
     current = load_settings()
     now = current.make_clock().now()
-    span = read_moment(since, now) if since else 0.0, read_moment(until, now) if until else inf
+    begin, end = (read_moment(one, now) if one else None for one in (since, until))
     path = book or current.book
     after = load_book(path)
-    source, voices = journal or current.journal, RegistryVoices(current.models)
-    answering: Answering = Nobody() if nobody_answers else Obliging()
+    questions = Questions(
+        begin or 0.0,
+        inf if end is None else end,
+        alarms_only=alarms_only,
+        nobody_answers=nobody_answers,
+    )
     with open_store(current) as store:
         before, name = _find_other(store, against)
-        people: People = people_of(store) if crm is None else _importer(crm)
-        results = []
-        for one in (before, after):
-            if alarms_only:
-                zone_of = SiteZones(store).zone_of
-                history = decide_again(one.rules, source, span[1], zone_of, voices=voices)
-                results.append((history, alarms_alone(history, span[0])))
-                continue
-            with rehearse(one, people, answering, FIRST_CASE) as rehearsal:
-                history = decide_again(one.rules, source, span[1], rehearsal.zone_of, voices=voices)
-                results.append((history, follow(rehearsal, history, span[0])))
-    differences = compare(results[0][1], results[1][1])
+        done = replay_books(
+            before,
+            after,
+            journal or current.journal,
+            store,
+            RegistryVoices(current.models),
+            questions,
+            None if crm is None else _importer(crm),
+        )
+    results, differences = (done.before, done.after), done.differences
     if as_json:
         show_json(_as_json(name, str(path), results, differences))
     else:

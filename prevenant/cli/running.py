@@ -23,7 +23,7 @@ def run(
 ) -> None:
     """Run the engine, or one process of several: broker, store and providers as the settings say."""
     settings = load_settings()
-    process = make_process(settings, read_roles(role, settings.database_url))
+    process = make_process(settings, read_roles(role, settings.database_url, settings.kafka_url))
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda *_: process.ended.set())
     _announce(process)
@@ -61,7 +61,11 @@ def _announce(process: Engine | Worker) -> None:
         out.print(f"One of several processes: {show_roles(process.roles)}")
     missing = [name for name in ("sms", "voice", "email") if name not in process.channels]
     if missing and ENGAGE in process.roles:
-        out.print(f"No credentials for {', '.join(missing)}: such messages stay on the outbox page")
+        out.print(
+            f"No credentials for {', '.join(missing)}: such messages stay on the page of deliveries"
+        )
+    if process.probes is not None:
+        out.print(f"Probes and metrics: {process.probes.address}", markup=False)
     website = process.website
     if website is None:
         return

@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import ColumnElement
 from sqlmodel import Session, select
 
 from prevenant.crm.entities import ENTITIES, Entity
@@ -46,9 +47,18 @@ def export_files(session: Session, path: Path) -> dict[str, int]:
 
 
 def find_rows(
-    session: Session, entity: Entity, *, offset: int = 0, limit: int | None = None, only: str = ""
+    session: Session,
+    entity: Entity,
+    *,
+    offset: int = 0,
+    limit: int | None = None,
+    only: str = "",
+    among: ColumnElement[bool] | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """Yield rows as the file has their columns, in the order of their ids; `only` is one of them."""
+    """Yield rows as the file has their columns, in the order of their ids.
+
+    `only` is one of the ids, `among` a condition on the rows.
+    """
     table: Any = entity.table
     keys = [getattr(table, name) for name in entity.match]
     query = select(table).order_by(*keys).where(~keys[0].startswith(ERASED))
@@ -56,6 +66,8 @@ def find_rows(
         query = query.where(table.position_at.is_not(None))
     if only:
         query = query.where(keys[0] == only)
+    if among is not None:
+        query = query.where(among)
     roles = _roles_by_contact(session, only) if entity.name == "contacts" else {}
     for one in session.exec(query.offset(offset).limit(limit)):
         yield view_row(entity, one, roles)

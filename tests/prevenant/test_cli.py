@@ -15,32 +15,29 @@ import requests
 
 from prevenant import __version__
 from simulators.broker import free_port
+from tests.nursery import ROOT, nursery
 from tests.servers import Broker, running_broker, wait_until
-
-ROOT = Path(__file__).parents[2]
 
 
 def prevenant(
     *arguments: str, folder: Path = ROOT, status: int = 0, settings: Mapping[str, str] | None = None
 ) -> tuple[str, str]:
     """Run a command and return what it printed; make sure of its status and of no traceback."""
+    environment = {**os.environ, "COLUMNS": "200", **(settings or {})}
+    found, said, complained = nursery().run(*arguments, folder=folder, environment=environment)
+    assert "Traceback" not in complained, complained
+    assert found == status, said + complained
+    return said, complained
+
+
+@pytest.mark.parametrize("typed", ["--version", "version"])
+def test_it_says_its_version(tmp_path: Path, typed: str) -> None:
+    command = [sys.executable, "-m", "prevenant", typed]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        [sys.executable, "-m", "prevenant", *arguments],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200", **(settings or {})},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
     )
-    assert "Traceback" not in done.stderr, done.stderr
-    assert done.returncode == status, done.stdout + done.stderr
-    return done.stdout, done.stderr
-
-
-def test_it_says_its_version() -> None:
-    assert prevenant("--version")[0] == f"prevenant {__version__}\n"
-    assert prevenant("version")[0] == f"prevenant {__version__}\n"
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"prevenant {__version__}\n", "")
 
 
 def test_the_shipped_book_is_good_and_passes_its_tests() -> None:
@@ -243,9 +240,11 @@ def test_the_token_is_shown_although_the_first_start_failed(tmp_path: Path) -> N
     _, errors = prevenant("run", folder=tmp_path, status=1, settings=usual)
     assert "check ?ca=" in errors
     with running_engine(tmp_path, {**usual, "PREVENANT_MQTT_URL": "mqtt://127.0.0.1:1"}) as log:
-        wait_until(lambda: "token, shown only now" in log.read_text(), "token")
-        found = re.search(r"Sign in: (http://\[::1\]:\d+)/\?token=(\S+)", log.read_text())
+        sign_in = re.compile(r"token, shown only now.*Sign in: (\S+)/\?token=(\S+)\n", re.DOTALL)
+        wait_until(lambda: sign_in.search(log.read_text()), "token")
+        found = sign_in.search(log.read_text())
         assert found is not None
+        assert found[1].startswith("http://[::1]:")
         header = {"Authorization": f"Bearer {found[2]}"}
         wait_until(lambda: answers(f"{found[1]}/healthz"), "console")
         assert requests.get(f"{found[1]}/api/v1/cases", headers=header, timeout=5).json() == []

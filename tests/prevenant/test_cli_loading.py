@@ -35,6 +35,31 @@ def test_what_is_loaded(typed: list[str], needed: set[str]) -> None:
     assert set(done.stdout.splitlines()[-1].split()) == {"loaded", *needed}
 
 
+ALONE = """
+import os, sys
+from importlib import import_module
+import alembic.command, babel, fastapi, holidays, pandas, phonenumbers, sklearn.neighbors, twilio.rest
+import prevenant.settings, prevenant.store, prevenant.tables
+for name in sys.argv[1:]:
+    if os.fork() == 0:
+        import_module(name)
+        os._exit(0)
+    if os.wait()[1]:
+        print(name)
+"""
+"""Prints the modules that cannot be loaded before any other, but for those that import none of ours."""
+
+
+def test_every_command_is_loaded_without_the_others() -> None:
+    whole = typer.main.get_command(app)
+    assert isinstance(whole, LazyGroup)
+    names = {where.partition(":")[0] for where, _ in whole.parts.values()}
+    done = subprocess.run(
+        [sys.executable, "-c", ALONE, *sorted(names)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "", done.stderr
+
+
 def groups(group: LazyGroup) -> list[LazyGroup]:
     """Return a group and those within it."""
     inner = [one for one in group.commands.values() if isinstance(one, LazyGroup)]

@@ -292,12 +292,12 @@ def test_the_api_judges_rows_as_files_are_judged(world: World) -> None:
     row = {"name": "Zoé", "phone": "12", "timezone": "Mars", "colour": 1}
     wrong = ask(world, "PUT", "/crm/contacts/zoe", json=row)
     assert wrong.status_code == 422
-    assert wrong.json()["detail"] == [
+    assert wrong.json()["problems"] == [
         {"place": "contacts/zoe: colour", "message": "this column is not known"}
     ]
     del row["colour"]
     messages = [
-        x["message"] for x in ask(world, "PUT", "/crm/contacts/zoe", json=row).json()["detail"]
+        x["message"] for x in ask(world, "PUT", "/crm/contacts/zoe", json=row).json()["problems"]
     ]
     assert [message.split(":")[0] for message in messages] == ["phone", "timezone"]
     row |= {"phone": "+33639980999", "timezone": "UTC", "roles": ["guard@t1"]}

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy import event
+from sqlalchemy.exc import OperationalError
 from sqlmodel import Session, col, select
 
 from notify import claims
@@ -17,7 +18,7 @@ from prevenant.clock import SystemClock
 from prevenant.crm.tables import Contact, RoleHolder
 from prevenant.domain import Severity, Transition
 from prevenant.store import Store, at_the_end
-from prevenant.stream.alarms import write_transition
+from prevenant.stream.alarms import write_transitions
 from prevenant.stream.writing import AlarmWriter
 from prevenant.tables import CASE_EVENTS, Alarm, CaseEvent
 from tests.servers import wait_until
@@ -266,17 +267,17 @@ def test_nothing_is_begun_while_somebody_has_more_urgent_work(
 def test_an_alarm_is_not_heard_before_an_earlier_one(store: Store, runtime: Runtime) -> None:
     store.attend(CASE_EVENTS, runtime._hear_at_once)
     with store.write() as session:
-        write_transition(session, _change("u1", _MAJOR))
+        write_transitions(session, [_change("u1", _MAJOR)])
     with store.write() as session:
-        write_transition(session, _change("u2", _MAJOR))
+        write_transitions(session, [_change("u2", _MAJOR)])
         store.go_on(session, CASE_EVENTS, _MAJOR)
     with store.write() as session:
-        write_transition(session, _change("u3", Severity.MINOR))
+        write_transitions(session, [_change("u3", Severity.MINOR)])
         store.go_on(session, CASE_EVENTS, Severity.MINOR)
     with store.read() as session:
         assert session.exec(select(Case)).all() == []
     with store.write() as session:
-        write_transition(session, _change("u4", _LIFE))
+        write_transitions(session, [_change("u4", _LIFE)])
         store.go_on(session, CASE_EVENTS, _LIFE)
     with store.read() as session:
         assert session.exec(select(Case.device_id)).all() == ["u4"]
@@ -287,11 +288,15 @@ def test_an_alarm_is_not_heard_before_an_earlier_one(store: Store, runtime: Runt
     assert opened == ["u4", "u1", "u2", "u3"]
 
 
-def test_an_alarm_is_written_though_its_case_fails(store: Store, runtime: Runtime) -> None:
+@pytest.mark.parametrize(
+    "error", [KeyError("no case"), OperationalError("SELECT", {}, Exception("too complex"))]
+)
+def test_an_alarm_is_written_though_its_case_fails(
+    store: Store, runtime: Runtime, error: Exception
+) -> None:
     def fails(session: Session, urgency: int) -> None:
         del session, urgency
-        message = "no case"
-        raise KeyError(message)
+        raise error
 
     store.attend(CASE_EVENTS, fails)
     writer = _writer(store)

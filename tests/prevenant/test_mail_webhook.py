@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from email.message import EmailMessage
 from email.message import Message as Mail
 from email.mime.message import MIMEMessage
@@ -29,7 +30,7 @@ from prevenant.consent import WITHDRAWN, find_consent
 from prevenant.settings import Settings
 from prevenant.store import Store
 from prevenant.tables import TimelineEntry
-from prevenant.website import Website, bind
+from prevenant.website import Website, bind_pages
 from tests.moved_clock import MovedClock
 from tests.servers import wait_until
 
@@ -50,7 +51,7 @@ class Desk:
 
     def __init__(self, store: Store, clock: MovedClock) -> None:
         self.store, self.clock = store, clock
-        self.website = Website(SETTINGS, bind(SETTINGS), store, clock, TEMPLATES)
+        self.website = Website(SETTINGS, bind_pages(SETTINGS), store, clock, TEMPLATES)
         recipient = Recipient(
             "camille",
             "Camille Roux",
@@ -225,11 +226,82 @@ def test_an_ordinary_mail_is_a_reply_and_no_receipt(desk: Desk) -> None:
         assert [one.text for one in session.exec(select(Reply))] == ["Merci !"]
 
 
+EXCHANGE = """\
+Content-Type: multipart/report; boundary="b"
+In-Reply-To: {ours}
+References: <case-7@prevenant.example> {ours}
+From: Microsoft Outlook <MicrosoftExchange329e71@home.example>
+
+--b
+Content-Type: text/html
+
+<p>Your message couldn't be delivered.</p>
+--b
+Content-Type: message/delivery-status
+
+Reporting-MTA: dns;mail.home.example
+
+Final-Recipient: rfc822;camille@home.example
+Action: failed (bounced)
+Status: 5.1.10
+Diagnostic-Code: smtp;550 5.1.10 RESOLVER.ADR.RecipientNotFound; user unknown
+--b--
+"""
+EXIM = """\
+X-Failed-Recipients: camille@home.example
+Auto-Submitted: auto-replied
+From: Mail Delivery System <Mailer-Daemon@mx.example>
+Subject: Mail delivery failed: returning message to sender
+
+This message was created automatically by mail delivery software.
+
+  camille@home.example
+    host mx.home.example [192.0.2.1]
+    SMTP error from remote mail server after RCPT TO:<camille@home.example>:
+    550 5.1.10 user unknown
+
+------ This is a copy of the message, including all the headers. ------
+
+From: service@prevenant.example
+Message-ID: {ours}
+Subject: ours
+"""
+QMAIL = """\
+From: MAILER-DAEMON@mx.example
+Subject: failure notice
+
+Hi. This is the qmail-send program at mx.example.
+I'm afraid I wasn't able to deliver your message to the following addresses.
+
+<camille@home.example>:
+550 5.1.10 user unknown
+
+--- Below this line is a copy of the message.
+
+Message-Id: {ours}
+"""
+
+
+@pytest.mark.parametrize("words", [EXCHANGE, EXIM, QMAIL], ids=["Exchange", "Exim", "qmail"])
+def test_a_failure_is_known_as_each_server_writes_it(words: str) -> None:
+    ours = f"<m1-email.{'0' * 24}@prevenant.example>"
+    raw = words.replace("{ours}", ours).encode()
+    assert is_report(raw)
+    (bounce,) = read_bounces(raw)
+    assert (bounce.message_id, bounce.action, bounce.status) == (ours, "failed", "5.1.10")
+    assert bounce.diagnostic.startswith("550 5.1.10 ")
+    assert bounce.diagnostic.endswith("user unknown")
+    assert read_bounces(words.replace("{ours}", "<a@elsewhere.example>").encode()) in (
+        [],
+        [replace(bounce, message_id="<a@elsewhere.example>")],
+    )
+
+
 @given(st.binary(max_size=2_000))
 def test_no_bytes_break_the_reader(junk: bytes) -> None:
     head = b"Content-Type: multipart/report; report-type=delivery-status; boundary=b\r\n\r\n"
     parts = b"--b\r\nContent-Type: message/delivery-status\r\n\r\n" + junk + b"\r\n--b--"
-    for raw in (junk, head + junk, head + parts):
+    for raw in (junk, head + junk, head + parts, b"X-Failed-Recipients: a\r\n\r\n" + junk):
         is_report(raw)
         assert isinstance(read_bounces(raw), list)
 

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from models.base import ANOMALY, SECONDS, History, Target
+from models.base import History
 from models.registry import Registry
 from models.scoring import predict
 from models.training import train
@@ -22,6 +22,7 @@ from prevenant.stream.predicting import Predictions
 from prevenant.stream.speaker import Speaker
 from prevenant.stream.voices import Scoring, Voice
 from prevenant.tables import ModelState
+from prevenant.target import ANOMALY, SECONDS, Target
 from rules.models import BookModel
 from rules.rule import RuleBook
 from tests.trained import FAILS, FAN, SOON, WEARS, fans, readings_of, train_on_fans

@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 from typer.testing import CliRunner
 
 from ingest.journal import Journal
-from models import estimators, training
+from models import estimators, task
 from prevenant.cli import app
 from prevenant.errors import ConfigurationError, HistoryError
 from tests.models.made_data import START, made_engines, made_fridges, made_parts
@@ -35,7 +35,7 @@ def _small_estimators() -> Iterator[None]:
         return made.set_params(**{rounds: 15})
 
     with pytest.MonkeyPatch.context() as patch, threadpool_limits(1):
-        patch.setattr(training, "make_estimator", make)
+        patch.setattr(task, "make_estimator", make)
         yield
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.prevenant.test_cli import ROOT, prevenant
+from tests.nursery import ROOT
+from tests.prevenant.test_cli import prevenant
 from tests.world import World
 
 SCHEDULES = """on_call:

@@ -6,6 +6,7 @@ from prevenant.errors import ConfigurationError
 from prevenant.roles import ALL, ROLES, read_roles, show_roles
 
 SQLITE, POSTGRES = "sqlite:///var/prevenant.db", "postgresql+psycopg://a@b/c"
+KAFKA = "kafka://k:9092"
 
 
 @pytest.mark.parametrize(
@@ -24,6 +25,16 @@ def test_roles_that_can_be_had_apart(text: str, shown: str) -> None:
 
 def test_on_sqlite_one_process_has_them_all() -> None:
     assert read_roles(",".join(ROLES), SQLITE) == ALL
+
+
+@pytest.mark.parametrize("text", ["listen", "decide", "decide,route", ",".join(ROLES)])
+def test_on_kafka_every_role_can_be_had_apart(text: str) -> None:
+    assert read_roles(text, POSTGRES, KAFKA) == frozenset(text.split(","))
+
+
+def test_kafka_needs_a_store_that_several_share() -> None:
+    with pytest.raises(ConfigurationError, match="set PREVENANT_DATABASE_URL to a PostgreSQL"):
+        read_roles(",".join(ROLES), SQLITE, KAFKA)
 
 
 @pytest.mark.parametrize(

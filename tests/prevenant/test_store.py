@@ -13,14 +13,16 @@ import ingest.quarantine
 import notify.consent
 import notify.message
 import notify.replies
+import prevenant.access.tables
 import prevenant.consent
 import prevenant.crm.tables
 import prevenant.publishing
 import workflows.tables
+from prevenant.access.tables import ApiToken
 from prevenant.clock import SystemClock
 from prevenant.errors import StoreUnavailable
 from prevenant.store import Store, wake
-from prevenant.tables import ApiToken, TimelineEntry, add_timeline
+from prevenant.tables import TimelineEntry, add_timeline
 from tests.servers import wait_until
 
 ALL_TABLES = [
@@ -28,6 +30,7 @@ ALL_TABLES = [
     notify.consent,
     notify.message,
     notify.replies,
+    prevenant.access.tables,
     prevenant.consent,
     prevenant.crm.tables,
     prevenant.publishing,
@@ -38,7 +41,7 @@ AT = datetime(2026, 5, 4, 12, 0, 0, 123456, tzinfo=UTC)
 
 def token(name: str, at: datetime = AT) -> ApiToken:
     """Return a row to write."""
-    return ApiToken(name=name, digest="d", created_at=at)
+    return ApiToken(name=name, digest=name, created_at=at)
 
 
 def test_the_migrations_make_the_tables_that_the_code_declares(store: Store) -> None:
