@@ -5,9 +5,11 @@ route    alarms, replies, timers → cases   engage   cases → people
 console  API, webhooks and pages         audit    what would be lost → alarms
 """
 
+import socket
 import threading
 import time
-from datetime import timedelta
+from collections.abc import Iterator
+from functools import partial
 
 from ingest.journal import Journal
 from ingest.listener import Listeners
@@ -15,8 +17,11 @@ from notify.command import Command
 from notify.delivery import Channel
 from notify.following import Follower
 from notify.gateway_file import load_gateway
-from notify.message import CHANNELS, COMMAND, OUTBOX, WEBHOOK
+from notify.message import CHANNELS, COMMAND, HOOK, OUTBOX, WEBHOOK
 from notify.outbox import Outbox
+from notify.subscription import SUBSCRIPTIONS
+from prevenant.api.intake import Intake
+from prevenant.auditing import make_auditor
 from prevenant.book import Book
 from prevenant.book_switch import BookSwitch
 from prevenant.clock import Clock
@@ -27,25 +32,25 @@ from prevenant.crm.syncing import Syncer
 from prevenant.crm.tables import CRM
 from prevenant.errors import ConfigurationError, SettingsError
 from prevenant.garbage import collect_seldom
-from prevenant.heartbeat import Heartbeat
+from prevenant.health import Deciding, Health, size_of
 from prevenant.model_switch import ModelSwitch
 from prevenant.model_voices import RegistryVoices
 from prevenant.neighbours import Neighbours
 from prevenant.parts import PATIENCE, Parts
+from prevenant.probes import Probes, bind_for
 from prevenant.publishing import settle_book
-from prevenant.roles import ALL, CONSOLE, ENGAGE, LISTEN, ROUTE
+from prevenant.roles import ALL, CONSOLE, ENGAGE, LISTEN, ROUTE, show_roles
 from prevenant.settings import Settings
 from prevenant.store import Store
 from prevenant.stream.embedded import EmbeddedHost
 from prevenant.stream.positions import Positions, position_urls
-from prevenant.stream.replaying import QuarantineReplay
+from prevenant.stream.replaying import QuarantineReplay, find_frame
 from prevenant.switching import switch_soon
 from prevenant.tables import CASE_EVENTS, TIMELINE
-from prevenant.website import Website, bind
+from prevenant.telling import Telling
+from prevenant.website import Website
 from prevenant.worker import Worker, make_channels, make_house_rules, make_worker, open_office
 from workflows.absence import announce_absences
-from workflows.audit import LATE
-from workflows.auditor import Auditor
 from workflows.runtime import Runtime
 
 _CLAIM_EVERY_S = 0.1
@@ -60,7 +65,7 @@ class Engine:
         self.settings, self.roles = settings, roles
         sources = load_sources(settings.crm_sources)
         load_gateway(settings.sms_gateway)
-        self._socket = bind(settings) if CONSOLE in roles else None
+        self._socket = bind_for(settings, roles)
         self._journal = _claim_journal(settings)
         self.clock = clock or settings.make_clock(self._journal.left_off_at)
         self.store = Store(settings.database_url)
@@ -105,7 +110,11 @@ class Engine:
             Syncer(self.store, self.clock, source, announce_absences) for source in sources
         ]
         self._replay = QuarantineReplay(
-            settings, self.store, self.clock, self.book.rules, self.host.accept
+            self.store,
+            self.clock,
+            self.book.rules,
+            self.host.accept,
+            partial(find_frame, settings.journal),
         )
         self._runtime = Runtime(
             self.store,
@@ -117,25 +126,32 @@ class Engine:
         )
         self._office = open_office(settings, self.store, self.clock)
         self.auditor = make_auditor(settings, self.store, self.clock)
-        self._neighbours = Neighbours(self.store, (CASE_EVENTS, OUTBOX, TIMELINE, CRM))
+        self._neighbours = Neighbours(
+            self.store, (CASE_EVENTS, OUTBOX, SUBSCRIPTIONS, TIMELINE, CRM)
+        )
         self.channels: dict[str, Channel] = {COMMAND: Command(self._listeners.hand_over)}
         # Without the role, commands alone: they go out where the brokers are.
-        left = frozenset({*CHANNELS, WEBHOOK})
+        left = frozenset({HOOK} if ENGAGE in roles else {*CHANNELS, WEBHOOK, HOOK})
         if ENGAGE in roles:
             self.channels |= make_channels(settings, self.clock, self.store)
-            left = frozenset()
         rules = make_house_rules(settings, book.templates)
         self._outbox = Outbox(self.store, self.clock, self.channels, left=left, rules=rules)
         self._follower = Follower(self.store, self.clock, self.channels)
+        tells = ENGAGE in roles
+        self._telling = Telling(settings, self.store, self.clock) if tells else None
         self._parts = Parts()
+        self._started_at = self.clock.now()
         self.ended = self._parts.ended
         """Set when the engine has been told to stop, or when a part of it has failed."""
         self.website: Website | None = None
+        self.probes: Probes | None = None
         if self._socket is not None:
-            texts = self.book.templates
-            self.website = Website(settings, self._socket, self.store, self.clock, texts)
-            self.website.tell_of(self._listeners.missing, self._count_lost)
-        self.address = self.website.address if self.website else ""
+            self._answer_at(self._socket)
+
+    @property
+    def address(self) -> str:
+        """Where API and console answer; empty without the role."""
+        return self.website.address if self.website else ""
 
     @property
     def failed(self) -> bool:
@@ -147,8 +163,52 @@ class Engine:
         """Set while every broker has confirmed our subscriptions."""
         return self._listeners.connected
 
+    def describe(self) -> Health:
+        """Return how the engine is."""
+        last = self.auditor.last
+        deciding = Deciding(
+            decided=self.host.frames,
+            behind=self.host.behind,
+            unwritten=self.host.unwritten,
+            is_refused=self.host.is_refused(),
+            journal_bytes=size_of(self.settings.journal),
+        )
+        return Health(
+            show_roles(self.roles),
+            self._started_at,
+            self._parts.alive,
+            tuple(self.channels),
+            self._listeners.heard(),
+            deciding,
+            last.at if last else None,
+            last.lost if last else None,
+            self._parts.state,
+        )
+
+    def find_troubles(self) -> Iterator[str]:
+        """Yield why the engine cannot do its work at present."""
+        if self.host.is_refused():
+            yield (
+                "the journal cannot be written, so the brokers keep what devices say: "
+                f"see to the disk of {self.settings.journal}"
+            )
+
+    def _answer_at(self, listener: socket.socket) -> None:
+        """Serve the console at an address, or without that role the probes alone."""
+        if CONSOLE not in self.roles:
+            self.probes = Probes(listener, self.store, self.clock, self)
+            return
+        book, host = self.book, self.host
+        self.website = Website(
+            self.settings, listener, self.store, self.clock, book.templates, book.rules
+        )
+        self.website.take_readings(Intake(host.accept, host.is_refused))
+        self.website.show(self)
+
     def start(self) -> None:
-        """Recover what an earlier process left, then start every part."""
+        """Recover what an earlier process left, then start every part; probes are answered meanwhile."""
+        if self.probes is not None:
+            self._parts.start("probes", self.probes.run)
         self.books.keep_words_of_open_cases()
         self._listeners.change_subscriptions(self.books.earlier_subscriptions())
         self._listeners.change_subscriptions(self.host.subscriptions)
@@ -170,6 +230,8 @@ class Engine:
         self._parts.start("engage" if ENGAGE in self.roles else "commands", self._outbox.run)
         if ENGAGE in self.roles:
             self._parts.start("receipts", self._follower.run)
+        if self._telling is not None:
+            self._telling.start(self._parts)
         self._parts.start("audit", self.auditor.run)
         self._parts.start("neighbours", self._neighbours.run)
         if self.website is not None:
@@ -181,6 +243,7 @@ class Engine:
             self._parts.start(name, run)
         for name, run in self._phones.runs().items():
             self._parts.start(f"{name} for positions", run)
+        self._parts.all_started()
 
     def stop(self) -> None:
         """Stop every part and wait for it: first what comes in, last what goes out."""
@@ -198,10 +261,13 @@ class Engine:
         self._office.close()
         self._outbox.stop()
         self._follower.stop()
+        if self._telling is not None:
+            self._telling.stop()
         self.auditor.stop()
         self._neighbours.stop()
-        if self.website is not None:
-            self.website.stop()
+        for server in (self.website, self.probes):
+            if server is not None:
+                server.stop()
         if self._parts.join():
             self._give_back()
 
@@ -219,10 +285,7 @@ class Engine:
         self._replay.change_book(book.rules)
         self.models.change_book(book.rules)
         if self.website is not None:
-            self.website.change_book(book.templates)
-
-    def _count_lost(self) -> int | None:
-        return self.auditor.last.lost if self.auditor.last else None
+            self.website.change_book(book.templates, book.rules)
 
 
 def _claim_journal(settings: Settings) -> Journal:
@@ -241,14 +304,17 @@ def _claim_journal(settings: Settings) -> Journal:
     return journal
 
 
-def make_auditor(settings: Settings, store: Store, clock: Clock) -> Auditor:
-    """Return the auditor, with the heartbeat that the settings ask for."""
-    every = timedelta(seconds=settings.heartbeat_every_s)
-    heartbeat = Heartbeat(settings.heartbeat_url.get_secret_value(), every)
-    # On a faster clock the machine is as slow as ever: what is late there is later.
-    return Auditor(store, clock, heartbeat.beat, LATE * max(1.0, settings.clock_speed))
-
-
 def make_process(settings: Settings, roles: frozenset[str]) -> Engine | Worker:
     """Return what does these roles. Raises ConfigurationError before anything is started."""
+    if settings.kafka_url:
+        return _make_on_kafka(settings, roles)
     return Engine(settings, roles=roles) if LISTEN in roles else make_worker(settings, roles)
+
+
+def _make_on_kafka(settings: Settings, roles: frozenset[str]) -> Worker:
+    try:
+        from prevenant.on_kafka import make_process_on_kafka  # noqa: PLC0415  few have the extra
+    except ModuleNotFoundError as error:
+        message = f"PREVENANT_KAFKA_URL needs {error.name}: pip install 'prevenant[kafka]'"
+        raise SettingsError(message) from None
+    return make_process_on_kafka(settings, roles)

@@ -89,9 +89,14 @@ def people_in_store(url: str) -> People | None:
             with store.read() as session:
                 if not inspect(session.connection()).has_table(str(Technician.__tablename__)):
                     return None
-                people = _read(session)
+                return known_people(session)
         except StoreUnavailable:
             return None
+
+
+def known_people(session: Session) -> People | None:
+    """Return who stands in the store; None where nobody does."""
+    people = _read(session)
     return people if people.contacts else None
 
 

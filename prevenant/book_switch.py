@@ -37,15 +37,19 @@ class BookSwitch:
         version: BookVersion,
         book: Book,
         follow: Callable[[Book], None],
+        judge: Callable[[Version, RuleBook], None] = lambda _version, _rules: None,
     ) -> None:
+        """Prepare; `judge` raises ConfigurationError where we cannot go by a version."""
         self._store, self._clock = store, clock
         self.version = version_of(version)
+        """The version that was given to the host last, or refused."""
+        self.in_force = self.version
         """The version that was given to the host last."""
         self.published = version
         """The version with which the engine began."""
         self._compiled = {self.version: book}
         self._compiling = threading.Lock()
-        self._follow = follow
+        self._follow, self._judge = follow, judge
         self._bell = store.listen(BOOK)
         self._stopping = False
 
@@ -135,12 +139,14 @@ class BookSwitch:
         version = Version(active[0] or 0, active[1])
         try:
             rules = self._find(version).rules
+            self._judge(version, rules)
         except ConfigurationError as error:
             log.error("the version before stays in force", refused=active[0], reason=str(error))
             with self._store.write() as session:
                 _note_refused(session, version.number, self._clock.now(), str(error))
         else:
             change(version, rules)
+            self.in_force = version
         self.version = version
 
     def _find(self, version: Version) -> Book:

@@ -44,29 +44,39 @@ _DEMO = Path(crm.__file__).parent / "demo"
 _CLOSE_S = 0.5
 
 
-def run_book_tests(path: Path, book: Path | None = None, pattern: str = "") -> list[RuleTestResult]:
+def run_book_tests(
+    path: Path,
+    book: Path | Book | None = None,
+    pattern: str = "",
+    people: Path | None = None,
+) -> list[RuleTestResult]:
     """Run the tests of a file whose names hold `pattern`, against its book or another.
 
-    Raises BookError with everything that is wrong in the file itself, or in the book.
+    Folders of people are looked for below `people`, or else beside the file. Raises BookError with
+    everything that is wrong in the file itself, or in the book.
     """
-    tests = _BookTests(book)
+    tests = _BookTests(book, people)
     return run_rule_tests(path, tests.load, pattern, _KEYS, tests.follow)
 
 
 class _BookTests:
     """The book and the people of one file of tests."""
 
-    def __init__(self, book: Path | None) -> None:
-        self._named = book
+    def __init__(self, book: Path | Book | None, beside: Path | None) -> None:
+        self._named, self._beside = book, beside
         self._book: Book | None = None
         self._people: Callable[[Session], None] = lambda _session: None
 
     def load(self, path: Path, pairs: Pairs) -> RuleBook:
         """Read the book, and where the people are."""
-        self._book = load_book(self._named or path.parent / pairs.text("book", "rules.yaml"))
+        named = pairs.text("book", "rules.yaml")
+        if isinstance(self._named, Book):
+            self._book = self._named
+        else:
+            self._book = load_book(self._named or path.parent / named)
         folder = pairs.get("crm")
         if folder is not None:
-            place = path.parent / (folder.text() or "")
+            place = (self._beside or path.parent) / (folder.text() or "")
             if folder.text() == "demo" and not place.is_dir():
                 place = _DEMO
             if place.is_dir():

@@ -213,6 +213,7 @@ def sample_variables(
         "alarms": [{"rule": "sample", "device": "Door 14", "severity": "major"}],
         "others": 0,
         "answer": {name: _Answered("sample") for name in answers},
+        "link": "https://service.example.com/v/AbCdEfGhIjKlMnOpQrStUvWx",
         **{name: value for name, value in later.items() if name in names},
     }
 

@@ -158,6 +158,11 @@ class DeviceType:
             and all(field.is_plain for field in self.fields)
         )
 
+    @property
+    def names_in_payload(self) -> bool:
+        """Whether a payload names its device, or holds several readings."""
+        return bool(self.identity) or self.readings_path is not None
+
     def field(self, name: str) -> FieldType | None:
         """Return the field called `name` that devices send, or None."""
         return next((field for field in self.fields if field.name == name), None)

@@ -34,6 +34,7 @@ from prevenant.crm.tables import (
     Technician,
 )
 from prevenant.errors import ConfigurationError
+from prevenant.idempotency import forget_answers
 from prevenant.person import (
     APART,
     Subject,
@@ -45,7 +46,7 @@ from prevenant.person import (
 )
 from prevenant.store import wake
 from prevenant.tables import add_timeline, wake_cases
-from workflows.tables import ACTIVE_JOBS, HANDED_OVER, OPEN, Case, Offer, WorkOrder
+from workflows.tables import ACTIVE_JOBS, HANDED_OVER, OPEN, Case, Offer, Photo, WorkOrder
 
 GONE = "(erased)"
 _CHANNELS = ("sms", "voice", "email", "whatsapp", "chat")
@@ -88,9 +89,11 @@ def erase_person(
         erased.handed_over.append(case.id or 0)
     _keep_stops(session, subject)
     session.execute(delete(Link).where(col(Link.contact_id) == subject.contact_id))
+    _forget_pictures(session, subject)
     _forget_homes(session, subject)
     _say_nothing_more(session, subject, now)
     _forget_callbacks(session, subject)
+    forget_answers(session)
     session.flush()
     traces = list(find_traces(session, subject))
     _Scrubber(session, subject, erased).scrub(traces, now)
@@ -165,6 +168,13 @@ def _hand_over(session: Session, case: Case, subject: Subject, now: datetime, by
         session, now, "case.handed_over", f"case {case.id}: {case.outcome}", case_id=case.id
     )
     wake_cases(session)
+
+
+def _forget_pictures(session: Session, subject: Subject) -> None:
+    """Forget what was photographed at the person's home."""
+    homes = [site.id for site in private_sites(session, subject.contact_id)]
+    cases = select(Case.id).where(col(Case.site_id).in_(homes))
+    session.execute(delete(Photo).where(col(Photo.case_id).in_(cases)))
 
 
 def _say_nothing_more(session: Session, subject: Subject, now: datetime) -> None:

@@ -11,9 +11,13 @@
     │   └── ModelRefused        a stored model is damaged, foreign, or too new for this version
     ├── Undecodable             one payload could not become a reading; it goes to quarantine
     ├── JournalError            the journal could not be written or read; nothing is acknowledged
+    │   └── RecordTooLarge      what was to be written is larger than the journal ever takes
     ├── StoreUnavailable        the database does not answer; try again
+    ├── KeyTaken                another request with the same key was first; nothing was done twice
+    ├── PartitionLost           another process decides this part of the stream now; stop
     ├── CrmUnavailable          an outside CRM does not answer; what was read before serves on
     ├── CrmBusy                 another process reads this outside CRM just now; look again later
+    ├── NotVouched              an OpenID provider does not say who somebody is; nobody is let in
     └── DeliveryError           a provider did not take a message
         ├── Refused             for good: this address or this content will never be taken
         │   ├── WrongAddress    nobody can be reached under this address
@@ -26,7 +30,7 @@
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 
@@ -98,8 +102,24 @@ class JournalError(PrevenantError):
     """The journal cannot be written or read. Nothing that it did not take is acknowledged."""
 
 
+class RecordTooLarge(JournalError):
+    """Records of these partitions are larger than a topic takes, however often they are published."""
+
+    def __init__(self, message: str, partitions: Iterable[int]) -> None:
+        super().__init__(message)
+        self.partitions = frozenset(partitions)
+
+
 class StoreUnavailable(PrevenantError):
     """The database does not answer. Trying again may help."""
+
+
+class KeyTaken(PrevenantError):
+    """What was asked for under a key is done, or being done, for another request with that key."""
+
+
+class PartitionLost(PrevenantError):
+    """Another process decides this part of the stream now. Whoever decided it before stops."""
 
 
 class CrmUnavailable(PrevenantError):
@@ -116,6 +136,10 @@ class CrmUnavailable(PrevenantError):
 
 class CrmBusy(PrevenantError):
     """Another process reads this outside CRM just now. Looking again later is enough."""
+
+
+class NotVouched(PrevenantError):
+    """An OpenID provider has not said, in a way that can be believed, who somebody is."""
 
 
 class DeliveryError(PrevenantError):

@@ -43,11 +43,12 @@ def parse_limits(text: str) -> Limits:
         if not limits or known[word] in found:
             message = f"{part!r} is no list of limits, or stands twice: {_FORM}"
             raise ValueError(message)
-        found[known[word]] = tuple(_limit(one) for one in limits)
+        found[known[word]] = tuple(parse_limit(one) for one in limits)
     return found
 
 
-def _limit(text: str) -> Limit:
+def parse_limit(text: str) -> Limit:
+    """Return the limit that a text such as `6000/1m` names. Raises ValueError with the form."""
     match = _ONE.fullmatch(text)
     if match is None:
         message = f"{text!r} is no limit: {_FORM}"

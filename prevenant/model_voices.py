@@ -4,12 +4,14 @@ What scores is imported with the first model that is read: an engine without any
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prevenant.errors import ConfigurationError, PrevenantError
-from prevenant.stream.voices import Voice, Voices
-from rules.models import ANOMALY, BookModel
+from prevenant.stream.voices import Voice, Voices, untrained
+from prevenant.target import ANOMALY
+from rules.models import BookModel
 from rules.rule import RuleBook
 
 if TYPE_CHECKING:
@@ -38,7 +40,7 @@ class RegistryVoices:
     def fingerprint(self, model: BookModel, version: int) -> str:
         """Return the seal of a version whose files are whole. Raises PrevenantError where they are not."""
         if self._is_untrained(model):
-            return f"detector: {', '.join(model.inputs)}"
+            return untrained(model.inputs)
         from models.model_folder import read_files, read_manifest  # noqa: PLC0415  see above
 
         folder = self._folder / model.name / f"v{version}"
@@ -47,11 +49,11 @@ class RegistryVoices:
 
     def load(self, model: BookModel, version: int) -> Voice:
         """Return a version. Raises PrevenantError where it cannot be used for `model`."""
-        from prevenant.scoring_voices import DetectorVoice, make_voice  # noqa: PLC0415  see above
+        from prevenant.scoring_voices import make_detector, make_voice  # noqa: PLC0415  see above
 
         fingerprint = self.fingerprint(model, version)
         if self._is_untrained(model):
-            return DetectorVoice(model, model.inputs, version, fingerprint)
+            return make_detector(model, version, fingerprint)
         trained = self._registry().load(model.name, version)
         target = trained.card.target
         asked = (model.kind, model.unit, model.horizon)
@@ -110,10 +112,9 @@ def describe_models(book: RuleBook, voices: Voices) -> Iterator[str]:
 def _stamps(folder: Path) -> list[tuple[str, int, int]]:
     found = []
     for path in folder.glob("*/*"):
-        for one in path.iterdir() if path.is_dir() else (path,):
-            try:
+        # What is retired meanwhile is not there any more.
+        with suppress(FileNotFoundError):
+            for one in path.iterdir() if path.is_dir() else (path,):
                 stat = one.stat()
-            except FileNotFoundError:
-                continue
-            found.append((str(one), stat.st_mtime_ns, stat.st_size))
+                found.append((str(one), stat.st_mtime_ns, stat.st_size))
     return found

@@ -6,6 +6,8 @@ from datetime import timedelta
 
 import structlog
 
+from prevenant.health import ENDING, RUNNING, STARTING
+
 log = structlog.get_logger()
 
 PATIENCE = timedelta(seconds=3)
@@ -20,6 +22,7 @@ class Parts:
         self.ended = threading.Event()
         """Set when the process has been told to stop, or when a part of it has failed."""
         self.failed = False
+        self._are_all_started = False
 
     def start(self, name: str, work: Callable[[], None]) -> None:
         """Run a part."""
@@ -37,6 +40,22 @@ class Parts:
         thread = threading.Thread(target=guarded, name=name, daemon=True)
         self._threads.append(thread)
         thread.start()
+
+    @property
+    def alive(self) -> dict[str, bool]:
+        """Which parts there are, by name, and whether each runs."""
+        return {thread.name: thread.is_alive() for thread in self._threads}
+
+    def all_started(self) -> None:
+        """Take note that no part is still to be started."""
+        self._are_all_started = True
+
+    @property
+    def state(self) -> str:
+        """Whether the process is `starting`, `running` or `ending`."""
+        if self.ended.is_set():
+            return ENDING
+        return RUNNING if self._are_all_started else STARTING
 
     def join(self) -> bool:
         """Wait for every part a while; return whether all have ended."""

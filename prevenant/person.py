@@ -23,7 +23,7 @@ from prevenant.crm.erased_rows import digest_of, digests_of
 from prevenant.crm.tables import Contact, Customer, Site, Technician
 from prevenant.errors import ConfigurationError
 from prevenant.store import in_chunks
-from workflows.tables import Case, Offer, WorkOrder
+from workflows.tables import PICTURE, Case, Offer, WorkOrder
 
 APART = ("book_version", "workflow_version")
 """Tables whose texts are sealed by a digest: a rule book that names a person has to be published anew."""
@@ -262,7 +262,7 @@ def judge_row(
 def holds_text(column: Any) -> bool:
     """Return whether a column can hold words."""
     kind = getattr(column.type, "impl_instance", column.type)
-    return isinstance(kind, String | JSON | LargeBinary)
+    return PICTURE not in column.info and isinstance(kind, String | JSON | LargeBinary)
 
 
 def _mentions(

@@ -187,9 +187,12 @@ def find_version(session: Session, number: int) -> BookVersion:
     return version
 
 
-def list_versions(session: Session, limit: int) -> list[BookVersion]:
-    """Return the versions, the newest first."""
-    return list(session.exec(select(BookVersion).order_by(col(BookVersion.id).desc()).limit(limit)))
+def list_versions(session: Session, limit: int, before: int | None = None) -> list[BookVersion]:
+    """Return the versions, the newest first, perhaps from behind one on."""
+    query = select(BookVersion).order_by(col(BookVersion.id).desc()).limit(limit)
+    if before is not None:
+        query = query.where(col(BookVersion.id) < before)
+    return list(session.exec(query))
 
 
 def view_version(version: BookVersion) -> dict[str, Any]:

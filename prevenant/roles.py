@@ -11,7 +11,7 @@ _BOUND = frozenset({LISTEN, DECIDE})
 """What comes in and what is decided on meet in the journal, a file that one process has."""
 
 
-def read_roles(text: str, database_url: str) -> frozenset[str]:
+def read_roles(text: str, database_url: str, kafka_url: str = "") -> frozenset[str]:
     """Return the roles that a text such as `route,engage` names.
 
     Raises ConfigurationError for one that there is not, and for roles that cannot be had apart.
@@ -22,8 +22,17 @@ def read_roles(text: str, database_url: str) -> frozenset[str]:
             message = f"there is no role {name!r}: {suggest(name, ROLES)}"
             raise ConfigurationError(message)
     roles = frozenset(names)
-    if len(roles & _BOUND) == 1:
-        message = "listen and decide share the journal: give one process both, or neither"
+    if len(roles & _BOUND) == 1 and not kafka_url:
+        message = (
+            "listen and decide share the journal: give one process both, or neither, "
+            "or set PREVENANT_KAFKA_URL"
+        )
+        raise ConfigurationError(message)
+    if kafka_url and database_url.startswith("sqlite"):
+        message = (
+            "on Kafka several processes share the store: "
+            "set PREVENANT_DATABASE_URL to a PostgreSQL, or leave PREVENANT_KAFKA_URL out"
+        )
         raise ConfigurationError(message)
     if roles != ALL and database_url.startswith("sqlite"):
         message = (

@@ -1,43 +1,42 @@
 """Versions of models that score in the stream: what was trained, and detectors that learn as they go."""
 
 from collections.abc import Callable, Mapping, Sequence
-from math import isfinite, nan
 from typing import Any
 
-import numpy as np
-
-from models.anomaly import Anomaly, Detector
-from models.base import ANOMALY, FAILURE, Card, Prediction
+from models.base import Prediction
 from models.detecting import DetectorScorer
 from models.estimators import Oracle
 from models.explanation import explain
-from models.inputs import compute_input, fields_of
+from models.features import Definition, Input, listen_to
 from models.scoring import Scorer
 from models.training import Model
 from prevenant.domain import Reading
 from prevenant.stream.voices import Because, Scoring, Voice
+from prevenant.target import ANOMALY, FAILURE, SECONDS
 from rules.models import BookModel
 
 _LANGUAGES = ("en", "fr")
 _EXPLAINED = 3
 _DETECTING_S = 5e-5
 """What a detector takes for one field of a reading, in seconds."""
-_OUTSIDE = {
-    "en": "{field} is unusual: {low:.4g} to {high:.4g} was to be expected",
-    "fr": "{field} est inhabituel : {low:.4g} à {high:.4g} était attendu",
-}
 _UNUSUAL = {
-    "en": "{field} is unusual: {value:.4g}, where {low:.4g} to {high:.4g} was to be expected",
-    "fr": "{field} est inhabituel : {value:.4g}, au lieu de {low:.4g} à {high:.4g}",
+    "en": "{name} is unusual: {value:.4g}, where {low:.4g} to {high:.4g} was to be expected",
+    "fr": "{name} est inhabituel : {value:.4g}, au lieu de {low:.4g} à {high:.4g}",
 }
 
 
 def make_voice(model: BookModel, trained: Model, version: int, fingerprint: str) -> Voice:
     """Return a version of the registry that scores for `model`."""
     if trained.card.target.kind == ANOMALY:
-        inputs = [one.name for one in trained.card.definition.channels]
-        return DetectorVoice(model, inputs, version, fingerprint, trained.card)
+        card = trained.card
+        return DetectorVoice(model, card.definition, card.target.unit, version, fingerprint)
     return TrainedVoice(model, trained, version, fingerprint)
+
+
+def make_detector(model: BookModel, version: int, fingerprint: str) -> Voice:
+    """Return a detector that listens to what the book names, and was never trained."""
+    definition = listen_to([Input(text) for text in model.inputs])
+    return DetectorVoice(model, definition, SECONDS, version, fingerprint)
 
 
 class TrainedVoice:
@@ -107,128 +106,24 @@ class DetectorVoice:
     """It never grows stale."""
 
     def __init__(
-        self,
-        model: BookModel,
-        inputs: Sequence[str],
-        version: int,
-        fingerprint: str,
-        card: Card | None = None,
+        self, model: BookModel, definition: Definition, unit: str, version: int, fingerprint: str
     ) -> None:
-        """Prepare; `card` is that of a training, which has chosen what to listen to."""
+        """Prepare to listen to the channels of a definition, on an axis in `unit`."""
         self.model, self.version, self.fingerprint = model, version, fingerprint
-        self.cost_s = _DETECTING_S * len(inputs)
-        self._inputs, self._card = inputs, card
+        self.cost_s = _DETECTING_S * len(definition.channels)
+        self._definition, self._unit = definition, unit
 
     def make_scorer(self) -> Scoring:
         """Return one that has heard of no device yet."""
-        return _DetectingScorer(self._inputs) if self._card is None else _Chosen(self._card)
+        return _DetectingScorer(self._definition, self._unit)
 
 
-class _DetectingScorer:
-    """Scores how rare a reading is for its device."""
-
-    def __init__(self, inputs: Sequence[str]) -> None:
-        self.score_every = 0.0
-        self._inputs = list(inputs)
-        self._fields = list(dict.fromkeys(name for text in inputs for name in fields_of(text)))
-        self._detector = Detector(self._inputs)
-        self._latest: dict[str, tuple[float, float]] = {}
-        """By device: when it was scored last, and with what."""
-        self._stands_out: dict[str, tuple[str, float, float, float]] = {}
-        """By device: what stood out, its value, and where it was expected."""
-
-    def score(self, readings: Sequence[Reading]) -> Sequence[Prediction | None]:
-        columns = self._read(readings)
-        return [self._score(one, columns, place) for place, one in enumerate(readings)]
-
-    def _read(self, readings: Sequence[Reading]) -> dict[str, list[float]]:
-        found = {
-            name: np.array(
-                [nan if (v := getattr(one.values, name)) is None else float(v) for one in readings]
-            )
-            for name in self._fields
-        }
-        return {
-            text: (found[text] if text in found else compute_input(text, found)).tolist()
-            for text in self._inputs
-        }
-
-    def _score(
-        self, reading: Reading, columns: Mapping[str, Sequence[float]], place: int
-    ) -> Prediction:
-        device, at = reading.device_id, reading.observed_at
-        latest = self._latest.get(device)
-        if latest is not None and at - latest[0] < self.score_every:
-            return Prediction(latest[1], latest[1], latest[1], latest[0])
-        values = {text: column[place] for text, column in columns.items()}
-        found = self._detector.score(device, at, values)
-        if latest is None or at > latest[0]:
-            latest = self._latest[device] = (at, found.score)
-            self._note(device, found, values)
-        return Prediction(latest[1], latest[1], latest[1], latest[0])
-
-    def _note(self, device: str, found: Anomaly, values: Mapping[str, float]) -> None:
-        value = values.get(found.field, nan)
-        if found.low is None or found.high is None or not isfinite(value):
-            self._stands_out.pop(device, None)
-        else:
-            self._stands_out[device] = (found.field, value, found.low, found.high)
+class _DetectingScorer(DetectorScorer):
+    """The detector of `models`, which also says why."""
 
     def explain(self, device_id: str) -> Sequence[Because]:
-        found = self._stands_out.get(device_id)
+        found = self.stands_out(device_id)
         if found is None:
             return ()
-        field, value, low, high = found
-        words = {
-            language: text.format(field=field, value=value, low=low, high=high)
-            for language, text in _UNUSUAL.items()
-        }
-        return [Because(field, words)]
-
-    def snapshot(self) -> Any:
-        return {
-            "detector": self._detector.snapshot(),
-            "latest": self._latest,
-            "stands_out": self._stands_out,
-        }
-
-    def restore(self, state: Any) -> None:
-        self._detector.restore(state["detector"])
-        self._latest = {name: (one[0], one[1]) for name, one in state["latest"].items()}
-        self._stands_out = {
-            name: (one[0], one[1], one[2], one[3]) for name, one in state["stands_out"].items()
-        }
-
-
-class _Chosen:
-    """A detector that listens to what a training has chosen; it says what `predict` says."""
-
-    def __init__(self, card: Card) -> None:
-        self.score_every = 0.0
-        self._scorer = DetectorScorer(card)
-
-    def score(self, readings: Sequence[Reading]) -> Sequence[Prediction | None]:
-        if not self.score_every:
-            return self._scorer.score(readings)
-        said = []
-        for one in readings:
-            last = self._scorer.last(one.device_id)
-            is_due = last is None or one.observed_at - last.at >= self.score_every
-            said.append(self._scorer.score([one])[0] if is_due else last)
-        return said
-
-    def explain(self, device_id: str) -> Sequence[Because]:
-        found = self._scorer.found(device_id)
-        if found is None or found.low is None or found.high is None:
-            return ()
-        words = {
-            language: text.format(field=found.field, low=found.low, high=found.high)
-            for language, text in _OUTSIDE.items()
-        }
-        return [Because(found.field, words)]
-
-    def snapshot(self) -> Any:
-        return self._scorer.snapshot()
-
-    def restore(self, state: Any) -> None:
-        self._scorer.restore(state)
+        words = {language: text.format(**found._asdict()) for language, text in _UNUSUAL.items()}
+        return [Because(found.name, words)]

@@ -3,12 +3,10 @@
 import difflib
 import io
 import os
-import re
 import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import parse_qs, urlsplit
 
 from dotenv.parser import parse_stream
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
@@ -20,210 +18,48 @@ from pydantic_settings import (
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
-from sqlalchemy import make_url
-from sqlalchemy.exc import ArgumentError
 
 from prevenant.clock import Clock, ScaledClock, SystemClock
-from prevenant.daily import parse_daily
-from prevenant.document import suggest
 from prevenant.domain import Severity
 from prevenant.durations import parse_duration
 from prevenant.errors import SettingsError
-from prevenant.limits import Limits, parse_limits
-from prevenant.senders import Senders
+from prevenant.limits import Limit, Limits, parse_limit, parse_limits
+from prevenant.setting_forms import (
+    PASSWORD_IN_URL,
+    check_clock,
+    check_content_sid,
+    check_daily,
+    check_database_url,
+    check_duration,
+    check_file,
+    check_folder,
+    check_groups,
+    check_http_address,
+    check_issuer,
+    check_kafka_member,
+    check_kafka_partitions,
+    check_kafka_topic,
+    check_kafka_url,
+    check_limits,
+    check_mqtt_urls,
+    check_networks,
+    check_phone,
+    check_position_topic,
+    check_probes,
+    check_rate,
+    check_required_consent,
+    check_secret_web_url,
+    check_senders,
+    check_session,
+    check_size,
+    check_smtp_url,
+    check_tiles,
+    check_web_url,
+    parse_size,
+)
 
 PREFIX = "PREVENANT_"
 ENV_FILE, TOML_FILE = ".env", "prevenant.toml"
-
-_MQTT_SCHEMES = ("mqtt", "mqtts", "ws", "wss")
-_MQTT_OPTIONS = {
-    "client_id": r"[^/+#\s]{1,200}",
-    "protocol": r"5|5\.0|3|3\.1\.1",
-    "qos": r"[012]",
-    "share": r"[^/+#\s]+",
-    "keepalive": r"[1-9][0-9]{0,3}",
-    "session_expiry": r".+",
-    "will": r"[^+#]+",
-    "ca": r".+",
-    "cert": r".+",
-    "key": r".+",
-}
-"""What a broker's address may say behind its question mark, and in which form."""
-_LONGEST_SESSION_S = 36_500 * 86_400
-_PASSWORD = re.compile(r"(://[^\s,:/@]*:)[^\s,/]*@")
-_SPACES = re.compile(r"[\s,]+")
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kKmMgGtT])B?")
-_PHONE = re.compile(r"\+[1-9]\d{6,14}")
-_CONSENT = re.compile(r"[a-z]+(:[A-Z]{2}(\+[A-Z]{2})*)?")
-_BY_NUMBER = frozenset({"sms", "voice", "whatsapp"})
-_CHANNELS = _BY_NUMBER | {"email", "chat"}
-_SMTP_SCHEMES = ("smtp", "smtps", "smtp+starttls")
-
-
-def _mqtt_urls(text: str) -> str:
-    urls = _SPACES.split(text.strip())
-    for url in urls:
-        _url(url, _MQTT_SCHEMES, "mqtt://127.0.0.1:1883")
-        _check_mqtt_options(url)
-    return ",".join(urls)
-
-
-def _check_mqtt_options(url: str) -> None:
-    for name, values in parse_qs(urlsplit(url).query, keep_blank_values=True).items():
-        value = values[-1]
-        if name not in _MQTT_OPTIONS:
-            message = f"?{name}= is not known in a broker's address: {suggest(name, _MQTT_OPTIONS)}"
-            raise ValueError(message)
-        if not re.fullmatch(_MQTT_OPTIONS[name], value):
-            message = f"?{name}={value} cannot be used in a broker's address"
-            raise ValueError(message)
-        if name == "session_expiry" and not 1 <= parse_duration(value) <= _LONGEST_SESSION_S:
-            message = "?session_expiry= in a broker's address is from 1s to 36500d"
-            raise ValueError(message)
-
-
-def _database_url(text: str) -> str:
-    try:
-        url = make_url(text)
-        is_file = url.drivername == "sqlite" and url.database not in {None, "", ":memory:"}
-        is_good = is_file or url.drivername == "postgresql+psycopg"
-    except (ArgumentError, ValueError):
-        is_good = False
-    if not is_good:
-        message = "write sqlite:///path/to/file.db or postgresql+psycopg://user:password@host/name"
-        raise ValueError(message)
-    return text
-
-
-def _file(path: Path) -> Path:
-    if not path.name or path.is_dir():
-        message = f"{path} is a folder: name a file, as in var/journal.db"
-        raise ValueError(message)
-    return path
-
-
-def _folder(path: Path) -> Path:
-    if path.is_file():
-        message = f"{path} is a file: name a folder, as in var/models"
-        raise ValueError(message)
-    return path
-
-
-def _http_address(text: str) -> str:
-    host, _, port = text.rpartition(":")
-    if not host or not port.isdigit() or int(port) > 65535:  # noqa: PLR2004  the largest port
-        message = "write HOST:PORT, as in 127.0.0.1:8080"
-        raise ValueError(message)
-    return text
-
-
-def _web_url(text: str) -> str:
-    return (
-        _url(text, ("http", "https"), "https://prevenant.example.org").rstrip("/") if text else ""
-    )
-
-
-def _secret_web_url(text: SecretStr) -> SecretStr:
-    if text.get_secret_value():
-        _url(text.get_secret_value(), ("http", "https"), "https://watch.example.org/ping/KEY")
-    return text
-
-
-def _phone(text: str) -> str:
-    if text and not _PHONE.fullmatch(text):
-        message = "write a number in the form +33139980000"
-        raise ValueError(message)
-    return text
-
-
-def _smtp_url(text: SecretStr) -> SecretStr:
-    if text.get_secret_value():
-        _url(text.get_secret_value(), _SMTP_SCHEMES, "smtp+starttls://user:password@host:587")
-    return text
-
-
-def _senders(text: str) -> str:
-    Senders.parse("", text)
-    return text
-
-
-def _content_sid(text: str) -> str:
-    if text and not re.fullmatch(r"HX[0-9a-f]{32}", text):
-        message = "write the template's SID as Twilio's console shows it: HX and 32 digits"
-        raise ValueError(message)
-    return text
-
-
-def _position_topic(text: str) -> str:
-    levels = text.split("/")
-    if text and (levels.count("{technician}") != 1 or "#" in text):
-        message = "write a topic with the level {technician}, as in phones/{technician}/position"
-        raise ValueError(message)
-    return text
-
-
-def _duration(text: str) -> str:
-    if text:
-        parse_duration(text)
-    return text
-
-
-def _daily(text: str) -> str:
-    if text:
-        parse_daily(text)
-    return text
-
-
-def _required_consent(text: str) -> str:
-    for one in filter(None, (part.strip() for part in text.split(","))):
-        channel, _, countries = one.partition(":")
-        known = _BY_NUMBER if countries else _CHANNELS
-        if not _CONSENT.fullmatch(one) or channel not in known:
-            message = (
-                f"{one!r} is no channel: write sms, voice, whatsapp, email or chat, or sms:DE+AT "
-                "for numbers of these countries"
-            )
-            raise ValueError(message)
-    return text
-
-
-def _limits(text: str) -> str:
-    parse_limits(text)
-    return text
-
-
-def _size(text: str) -> str:
-    if text:
-        parse_size(text)
-    return text
-
-
-def parse_size(text: str) -> int:
-    """Return the number of bytes that a text such as `10GB` names. Raises ValueError with the form."""
-    match = _SIZE.fullmatch(text.strip())
-    if match is None:
-        message = f"{text!r} is no size: write one such as 500MB or 10GB"
-        raise ValueError(message)
-    factor = {"k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12}[match[2].lower()]
-    return round(float(match[1]) * factor)
-
-
-def _clock(text: str) -> str:
-    if text:
-        ScaledClock.parse(text)
-    return text
-
-
-def _url(text: str, schemes: tuple[str, ...], example: str) -> str:
-    try:
-        parts = urlsplit(text)
-        is_good = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        is_good = False
-    if not is_good:
-        message = f"write an address such as {example} ({', '.join(s + '://' for s in schemes)})"
-        raise ValueError(message)
-    return text
 
 
 def shipped_book() -> Path:
@@ -244,29 +80,56 @@ class Settings(BaseSettings):
         default_factory=shipped_book,
         description="the rule book; where there is no rules.yaml, the one that is shipped",
     )
-    mqtt_url: Annotated[str, AfterValidator(_mqtt_urls)] = Field(
+    mqtt_url: Annotated[str, AfterValidator(check_mqtt_urls)] = Field(
         default="mqtt://127.0.0.1:1883",
         description="the broker, or several: mqtt://, mqtts://, ws:// or wss://, with user and password",
     )
-    database_url: Annotated[str, AfterValidator(_database_url)] = Field(
+    database_url: Annotated[str, AfterValidator(check_database_url)] = Field(
         default="sqlite:///var/prevenant.db", description="the store, or postgresql+psycopg://…"
     )
-    journal: Annotated[Path, AfterValidator(_file)] = Field(
+    journal: Annotated[Path, AfterValidator(check_file)] = Field(
         default=Path("var/journal.db"), description="durable log of readings"
     )
-    journal_keep: Annotated[str, AfterValidator(_duration)] = Field(
+    journal_keep: Annotated[str, AfterValidator(check_duration)] = Field(
         default="30d", description="how long the journal keeps readings; empty: for ever"
     )
-    journal_max_size: Annotated[str, AfterValidator(_size)] = Field(
+    journal_max_size: Annotated[str, AfterValidator(check_size)] = Field(
         default="10GB", description="how much the journal may take on the disk; empty: any size"
     )
-    models: Annotated[Path, AfterValidator(_folder)] = Field(
+    kafka_url: Annotated[str, AfterValidator(check_kafka_url)] = Field(
+        default="",
+        description="Kafka in place of the journal: kafka://host:9092,host:9092, or kafkas:// with TLS",
+    )
+    kafka_topic: Annotated[str, AfterValidator(check_kafka_topic)] = Field(
+        default="prevenant", description="the topic of the stream"
+    )
+    kafka_partitions: Annotated[str, AfterValidator(check_kafka_partitions)] = Field(
+        default="12", description="how many partitions it is made with; it keeps them"
+    )
+    kafka_member: Annotated[str, AfterValidator(check_kafka_member)] = Field(
+        default="",
+        description="a lasting name of this process among those that decide; empty: a new one each time",
+    )
+    models: Annotated[Path, AfterValidator(check_folder)] = Field(
         default=Path("var/models"), description="the folder of predictive models"
     )
-    http: Annotated[str, AfterValidator(_http_address)] = Field(
+    tasks: Annotated[Path, AfterValidator(check_folder)] = Field(
+        default=Path("var/tasks"), description="the folder of long work asked for in the console"
+    )
+    task_memory: Annotated[str, AfterValidator(check_size)] = Field(
+        default="2GB", description="how much memory such work may take; empty: any"
+    )
+    http: Annotated[str, AfterValidator(check_http_address)] = Field(
         default="127.0.0.1:8080", description="where API and console listen"
     )
-    position_topic: Annotated[str, AfterValidator(_position_topic)] = Field(
+    probes: Annotated[str, AfterValidator(check_probes)] = Field(
+        default="",
+        description="where a process without the console answers probes and Prometheus; empty: nowhere",
+    )
+    operators: int = Field(
+        default=1, ge=1, le=1000, description="how many people watch the board at the same time"
+    )
+    position_topic: Annotated[str, AfterValidator(check_position_topic)] = Field(
         default="technicians/{technician}/position",
         description="where technicians' phones say where they are; empty: nowhere",
     )
@@ -274,22 +137,29 @@ class Settings(BaseSettings):
         default=Path("crm.yaml"),
         description="outside CRMs to be read; where there is no such file, none",
     )
-    public_url: Annotated[str, AfterValidator(_web_url)] = Field(
+    public_url: Annotated[str, AfterValidator(check_web_url)] = Field(
         default="", description="where receipts, replies and customers' links come in"
+    )
+    map_tiles: Annotated[str, AfterValidator(check_tiles)] = Field(
+        default="",
+        description="the pictures below the map, as https://…/{z}/{x}/{y}.png; empty: none",
+    )
+    map_credit: str = Field(
+        default="", description="whose the map is, as its owner asks to be named below it"
     )
     twilio_account_sid: str = Field(default="", description="Twilio account, for SMS and voice")
     twilio_auth_token: SecretStr = Field(default=SecretStr(""), description="Twilio secret")
     twilio_from: str = Field(default="", description="the number that sends, in the form +33…")
-    twilio_senders: Annotated[str, AfterValidator(_senders)] = Field(
+    twilio_senders: Annotated[str, AfterValidator(check_senders)] = Field(
         default="", description="other senders by country: FR=+33939980000, GB=Prevenant"
     )
-    twilio_base_url: Annotated[str, AfterValidator(_web_url)] = Field(
+    twilio_base_url: Annotated[str, AfterValidator(check_web_url)] = Field(
         default="", description="another address for Twilio's API, for tests and proxies"
     )
     twilio_whatsapp_from: str = Field(
         default="", description="the number that sends by WhatsApp, in the form +33…"
     )
-    twilio_whatsapp_template: Annotated[str, AfterValidator(_content_sid)] = Field(
+    twilio_whatsapp_template: Annotated[str, AfterValidator(check_content_sid)] = Field(
         default="", description="the approved template HX… whose variable 1 is the text"
     )
     sms_gateway: Path = Field(
@@ -299,11 +169,11 @@ class Settings(BaseSettings):
     sms_first: Literal["twilio", "gateway"] = Field(
         default="twilio", description="who is asked first for SMS where both are set"
     )
-    desk_phone: Annotated[str, AfterValidator(_phone)] = Field(
+    desk_phone: Annotated[str, AfterValidator(check_phone)] = Field(
         default="",
         description="the number, +33…, with which key 9 in a call connects; empty: a person calls back",
     )
-    smtp_url: Annotated[SecretStr, AfterValidator(_smtp_url)] = Field(
+    smtp_url: Annotated[SecretStr, AfterValidator(check_smtp_url)] = Field(
         default=SecretStr(""),
         description="e-mail: smtp://, smtps:// or smtp+starttls://user:password@host:port",
     )
@@ -312,7 +182,11 @@ class Settings(BaseSettings):
         default=SecretStr(""),
         description="signs e-mail that is handed in: Mailgun's signing key, or your own secret",
     )
-    quiet_hours: Annotated[str, AfterValidator(_daily)] = Field(
+    readings_webhook_secret: SecretStr = Field(
+        default=SecretStr(""),
+        description="signs readings that are handed in at /webhooks/readings; empty: none is taken",
+    )
+    quiet_hours: Annotated[str, AfterValidator(check_daily)] = Field(
         default="",
         description="quiet hours of customers who have none of their own, as 21:00-08:00; empty: none",
     )
@@ -320,25 +194,25 @@ class Settings(BaseSettings):
         default="critical",
         description="what is at least so severe goes in quiet hours, too; life_safety always does",
     )
-    consent_required: Annotated[str, AfterValidator(_required_consent)] = Field(
+    consent_required: Annotated[str, AfterValidator(check_required_consent)] = Field(
         default="",
         description="channels on which customers have to have agreed, as sms:DE+AT, voice; empty: none",
     )
-    message_limits: Annotated[str, AfterValidator(_limits)] = Field(
+    message_limits: Annotated[str, AfterValidator(check_limits)] = Field(
         default="info 3/1d, minor 6/1d, major 12/1h",
         description="how many messages of a severity a contact gets; the rest is gathered into one",
     )
-    routing_url: Annotated[str, AfterValidator(_web_url)] = Field(
+    routing_url: Annotated[str, AfterValidator(check_web_url)] = Field(
         default="",
         description="an OSRM or Valhalla server that knows travel times by road; empty: great circles",
     )
     routing_engine: Literal["osrm", "valhalla"] = Field(
         default="osrm", description="what answers there: osrm or valhalla"
     )
-    routing_timeout: Annotated[str, AfterValidator(_duration)] = Field(
+    routing_timeout: Annotated[str, AfterValidator(check_duration)] = Field(
         default="1s", description="how long that server is waited for; great circles serve then"
     )
-    dispatch_gather: Annotated[str, AfterValidator(_duration)] = Field(
+    dispatch_gather: Annotated[str, AfterValidator(check_duration)] = Field(
         default="3s",
         description="how long jobs wait in a rush, to be assigned together; empty: not at all",
     )
@@ -346,18 +220,51 @@ class Settings(BaseSettings):
         default=SecretStr(""),
         description="signs what workflows call; without it no webhook is called",
     )
+    webhook_networks: Annotated[str, AfterValidator(check_networks)] = Field(
+        default="",
+        description="private networks to which subscribed webhooks may go, as 10.0.0.0/8; empty: none",
+    )
     admin_token: SecretStr = Field(
         default=SecretStr(""),
         description="the first administrator's token; made on the first run and printed once if empty",
     )
-    heartbeat_url: Annotated[SecretStr, AfterValidator(_secret_web_url)] = Field(
+    openid_issuer: Annotated[str, AfterValidator(check_issuer)] = Field(
+        default="",
+        description="an OpenID provider through which people may sign in: https://id.example.org",
+    )
+    openid_client_id: str = Field(default="", description="what that provider calls us")
+    openid_client_secret: SecretStr = Field(
+        default=SecretStr(""), description="our secret there; empty for a public client"
+    )
+    openid_name: str = Field(default="OpenID", description="how the sign-in page calls it")
+    openid_groups_claim: str = Field(
+        default="groups", description="the claim that lists somebody's groups there"
+    )
+    openid_groups: Annotated[str, AfterValidator(check_groups)] = Field(
+        default="",
+        description="what groups may here: admins=administrator, desk=operator@area:north",
+    )
+    session_lasts: Annotated[str, AfterValidator(check_session)] = Field(
+        default="7d", description="how long somebody stays signed in at the console at most"
+    )
+    session_idle: Annotated[str, AfterValidator(check_session)] = Field(
+        default="12h", description="after how long without use somebody is signed out"
+    )
+    api_rate: Annotated[str, AfterValidator(check_rate)] = Field(
+        default="6000/1m",
+        description="how often a token, or a browser, may ask in how long; empty: as often as it likes",
+    )
+    trail_keep: Annotated[str, AfterValidator(check_session)] = Field(
+        default="400d", description="how long the trail of what people did is kept"
+    )
+    heartbeat_url: Annotated[SecretStr, AfterValidator(check_secret_web_url)] = Field(
         default=SecretStr(""),
         description="an outside watch, called while the self-audit completes its rounds",
     )
-    heartbeat_every: Annotated[str, AfterValidator(_duration)] = Field(
+    heartbeat_every: Annotated[str, AfterValidator(check_duration)] = Field(
         default="1m", description="how often the outside watch is called"
     )
-    clock: Annotated[str, AfterValidator(_clock)] = Field(
+    clock: Annotated[str, AfterValidator(check_clock)] = Field(
         default="",
         description="a faster clock, ORIGIN/REAL_ORIGIN/SPEED, for the demo and rehearsals",
     )
@@ -374,16 +281,6 @@ class Settings(BaseSettings):
         del file_secret_settings
         toml = TomlConfigSettingsSource(settings_cls)
         return (init_settings, env_settings, dotenv_settings, toml)
-
-    @property
-    def http_host(self) -> str:
-        """The host part of `http`."""
-        return self.http.rpartition(":")[0]
-
-    @property
-    def http_port(self) -> int:
-        """The port part of `http`; 0 lets the machine choose."""
-        return int(self.http.rpartition(":")[2])
 
     @property
     def bypass_severity(self) -> Severity:
@@ -411,6 +308,26 @@ class Settings(BaseSettings):
         return self.mqtt_url.split(",")
 
     @property
+    def session_lasts_s(self) -> float:
+        """`session_lasts` in seconds."""
+        return parse_duration(self.session_lasts)
+
+    @property
+    def session_idle_s(self) -> float:
+        """`session_idle` in seconds."""
+        return parse_duration(self.session_idle)
+
+    @property
+    def api_limit(self) -> Limit | None:
+        """`api_rate` as a limit; None for none."""
+        return parse_limit(self.api_rate) if self.api_rate else None
+
+    @property
+    def trail_keep_s(self) -> float:
+        """`trail_keep` in seconds."""
+        return parse_duration(self.trail_keep)
+
+    @property
     def journal_keep_s(self) -> float:
         """`journal_keep` in seconds; 0 for ever."""
         return parse_duration(self.journal_keep) if self.journal_keep else 0.0
@@ -429,6 +346,11 @@ class Settings(BaseSettings):
     def journal_max_bytes(self) -> int:
         """`journal_max_size` in bytes; 0 for any."""
         return parse_size(self.journal_max_size) if self.journal_max_size else 0
+
+    @property
+    def task_memory_bytes(self) -> int:
+        """`task_memory` in bytes; 0 for any."""
+        return parse_size(self.task_memory) if self.task_memory else 0
 
     def make_clock(self, not_before: float = 0.0) -> Clock:
         """Return the clock that the engine runs on, which goes on from `not_before`."""
@@ -472,6 +394,10 @@ def _missing_of_providers(settings: Settings) -> Iterator[str]:
         )
     if settings.twilio_whatsapp_from and missing:
         yield "PREVENANT_TWILIO_WHATSAPP_FROM needs a Twilio account: set its SID, token and FROM too"
+    if settings.openid_issuer and not (settings.openid_client_id and settings.public_url):
+        yield (
+            "PREVENANT_OPENID_ISSUER is set: set PREVENANT_OPENID_CLIENT_ID and PREVENANT_PUBLIC_URL too"
+        )
     if settings.smtp_url.get_secret_value() and "@" not in settings.email_from:
         yield "PREVENANT_SMTP_URL is set: name the sender with PREVENANT_EMAIL_FROM, as in us@example.org"
 
@@ -505,7 +431,7 @@ def describe_settings(settings: Settings) -> Iterator[tuple[str, str, str, str]]
 def _shown(value: Any) -> str:
     if isinstance(value, SecretStr):
         return "********" if value.get_secret_value() else ""
-    return _PASSWORD.sub(r"\1********@", str(value))
+    return PASSWORD_IN_URL.sub(r"\1********@", str(value))
 
 
 _FIELDS = Settings.model_fields

@@ -5,10 +5,11 @@ Who put it there, until when and why is stored. An alarm that is raised under a 
 the last shelf over it ends is told then.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import literal_column
-from sqlmodel import Field, Session, SQLModel, col, or_, select
+from sqlalchemy import bindparam, literal_column
+from sqlmodel import Field, Session, SQLModel, col, select
 
 from prevenant.domain import Severity
 from prevenant.errors import ConfigurationError
@@ -95,25 +96,39 @@ def end_shelf(session: Session, shelf_id: int, now: datetime, owner: str) -> She
     return shelf
 
 
-def shelf_over(
-    session: Session, alarm: Alarm, at: datetime, kinds: tuple[str, ...]
-) -> Shelf | None:
-    """Return the shelf over an alarm at a moment that ends last, or None.
+def shelves_over(session: Session, alarms: Sequence[tuple[Alarm, datetime]]) -> list[Shelf | None]:
+    """Return the shelf that people have put over each alarm at a moment, the one that ends last, or None.
 
     One over an alarm of life-safety has to name its rule and its device.
     """
-    query = (
-        select(Shelf)
-        .where(col(Shelf.kind).in_(kinds), Shelf.starts_at <= at, Shelf.ends_at > at)
-        .where(col(Shelf.ended_at).is_(None))
-        .where(or_(Shelf.rule == "", Shelf.rule == alarm.rule))
-        .where(or_(Shelf.device_id == "", Shelf.device_id == alarm.device_id))
-        .where(or_(Shelf.site_id == "", Shelf.site_id == alarm.site_id))
-        .order_by(col(Shelf.ends_at).desc())
-    )
-    if alarm.severity == Severity.LIFE_SAFETY:
-        query = query.where(Shelf.rule != "", Shelf.device_id != "")
-    return session.exec(query).first()
+    if not alarms:
+        return []
+    params = {
+        "first": min(at for _, at in alarms),
+        "last": max(at for _, at in alarms),
+        "rules": ["", *{alarm.rule for alarm, _ in alarms}],
+        "devices": ["", *{alarm.device_id for alarm, _ in alarms}],
+        "sites": ["", *{alarm.site_id for alarm, _ in alarms}],
+    }
+    shelves = session.exec(_BY_PEOPLE, params=params).all()
+    return [next((one for one in shelves if _lies_over(one, *each)), None) for each in alarms]
+
+
+def _lies_over(shelf: Shelf, alarm: Alarm, at: datetime) -> bool:
+    names_it = bool(shelf.rule and shelf.device_id) or alarm.severity < Severity.LIFE_SAFETY
+    return names_it and shelf.starts_at <= at < shelf.ends_at and _covers(shelf, alarm)
+
+
+_FIRST, _LAST = (bindparam(name, type_=UtcDateTime()) for name in ("first", "last"))
+_BY_PEOPLE = (
+    select(Shelf)
+    .where(col(Shelf.kind).in_(BY_PEOPLE), col(Shelf.ended_at).is_(None))
+    .where(Shelf.starts_at <= _LAST, Shelf.ends_at > _FIRST)
+    .where(col(Shelf.rule).in_(bindparam("rules", expanding=True)))
+    .where(col(Shelf.device_id).in_(bindparam("devices", expanding=True)))
+    .where(col(Shelf.site_id).in_(bindparam("sites", expanding=True)))
+    .order_by(col(Shelf.ends_at).desc())
+)
 
 
 NEXT_RELEASE = (
@@ -138,7 +153,7 @@ def release_next(session: Session, now: datetime) -> bool:
     alarm = session.exec(query).first()
     if alarm is None:
         return False
-    shelf = shelf_over(session, alarm, now, BY_PEOPLE)
+    (shelf,) = shelves_over(session, [(alarm, now)])
     if shelf is None:
         release(session, alarm, now, f"no longer {_WORDS[alarm.held_by]}")
     else:

@@ -12,7 +12,8 @@ more urgent.
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -61,6 +62,9 @@ STALLED_S = 15.0
 """After so long without a word a process has lost its transaction on PostgreSQL."""
 _WAKES = "wakes"
 _LAST, _ENDINGS = "last", "endings"
+
+Beside = Callable[[Session], None]
+_BESIDE: ContextVar[Beside | None] = ContextVar("beside", default=None)
 
 Attendant = Callable[[Session, int], None]
 """Goes on with what a transaction has written, within it, at its urgency."""
@@ -182,6 +186,8 @@ class Store:
         with _unavailable_named(), session, self._order.taken(urgency):
             try:
                 with session.begin():
+                    if (beside := _BESIDE.get()) is not None:
+                        before_commit(session, beside)
                     yield session
                     # One that its block has rolled back, as a dry run does, has nothing to tell.
                     if session.in_transaction():
@@ -316,6 +322,24 @@ def wake(session: Session, name: str) -> None:
 def before_commit(session: Session, last: Callable[[Session], None]) -> None:
     """Call `last` once when all else of the transaction is done, to write what it has gathered."""
     session.info.setdefault(_LAST, {})[last] = True
+
+
+@contextmanager
+def written_beside(beside: Beside) -> Iterator[None]:
+    """Have `beside` called last in each transaction that is written in this block.
+
+    Threads of a pool that a request waits for are in its block, others are not.
+    """
+    token = _BESIDE.set(beside)
+    try:
+        yield
+    finally:
+        _BESIDE.reset(token)
+
+
+def written_apart() -> AbstractContextManager[None]:
+    """Let what is written in this block be no part of what is done: who asks, for one, and when."""
+    return written_beside(lambda _session: None)
 
 
 def at_the_end(

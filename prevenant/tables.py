@@ -3,7 +3,16 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, Column, Index, UniqueConstraint, insert, text
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    Index,
+    LargeBinary,
+    UniqueConstraint,
+    insert,
+    text,
+)
 from sqlmodel import Field, Session, SQLModel, col, select
 
 from prevenant.clock import epoch_seconds
@@ -16,8 +25,14 @@ CASE_EVENTS = "case-events"
 """The bell that rings when a case has something to hear."""
 QUARANTINE = "quarantine"
 """The bell that rings when refused payloads are to be tried again."""
+READINGS = "readings"
+"""The bell that rings in the process that listens when readings were decided on."""
 TIMELINE = "timeline"
 """The bell that rings when the story goes on."""
+
+
+NOTHING_DECIDED = -1
+"""The offset of a partition of which nothing is decided yet."""
 
 
 def utc_column(*, nullable: bool = False) -> Any:
@@ -46,6 +61,7 @@ class Alarm(SQLModel, table=True):
 
     __table_args__ = (
         UniqueConstraint("rule", "device_id", "onset_at"),
+        Index("ix_alarm_raised", "raised_at"),
         Index(
             "ix_alarm_told",
             "id",
@@ -83,6 +99,35 @@ class Alarm(SQLModel, table=True):
     reason: str
     trace: list[dict[str, Any]] = list_column()
     """Each comparison of the conditions: `condition`, `value`, `truth`."""
+
+
+class Stream(SQLModel, table=True):
+    """How the topic of a stream is divided. It stays so, since all that is known stands by it."""
+
+    __tablename__ = "stream"
+
+    topic: str = Field(primary_key=True)
+    partitions: int
+    keyed_by: str
+    """`site` or `device`: what stays together in one partition."""
+
+
+class PartitionState(SQLModel, table=True):
+    """What a partition has decided up to an offset, and who goes on with it."""
+
+    __tablename__ = "partition_state"
+
+    topic: str = Field(primary_key=True)
+    number: int = Field(primary_key=True)
+    token: int = Field(default=0, sa_type=BigInteger)
+    """Grows whenever somebody takes the partition over."""
+    owner: str = ""
+    """The name of that process's store."""
+    offset: int = Field(default=NOTHING_DECIDED, sa_type=BigInteger)
+    """Up to which record the state is true."""
+    taken_at: float = 0.0
+    """When its newest record arrived, in seconds since 1970."""
+    state: bytes = Field(default=b"", sa_type=LargeBinary)
 
 
 class CaseEvent(SQLModel, table=True):
@@ -207,16 +252,6 @@ class ShadowScore(SQLModel, table=True):
     """At how many readings both have said something."""
     difference: float = 0.0
     """The sum of the distances between them."""
-
-
-class ApiToken(SQLModel, table=True):
-    """A token that opens the API and the console; only its SHA-256 is kept."""
-
-    __tablename__ = "api_token"
-
-    name: str = Field(primary_key=True)
-    digest: str
-    created_at: datetime = utc_column()
 
 
 _INSERT_TIMELINE = insert(SQLModel.metadata.tables["timeline"])

@@ -1,10 +1,12 @@
 """A worker: cases, messages or pages alone, on a store that others fill; any number on one PostgreSQL."""
 
-from collections.abc import Mapping
-from typing import Any
+import socket
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
 
 import structlog
 
+from ingest.past import Past
 from notify.chat import Chat
 from notify.consent import read_required
 from notify.delivery import Channel
@@ -13,7 +15,7 @@ from notify.failover import Provider, Providers
 from notify.following import Follower
 from notify.gateway import GatewaySms
 from notify.gateway_file import load_gateway
-from notify.message import COMMAND, SMS, WEBHOOK
+from notify.message import CHANNELS, COMMAND, HOOK, SMS, WEBHOOK
 from notify.outbox import Outbox
 from notify.permission import NO_RULES, HouseRules
 from notify.sms import Sms, TwilioAccount
@@ -28,19 +30,48 @@ from prevenant.clock import Clock
 from prevenant.crm.directory import find_quiet_hours
 from prevenant.errors import ConfigurationError, StoreUnavailable
 from prevenant.garbage import collect_seldom
+from prevenant.health import Health
 from prevenant.parts import Parts
-from prevenant.publishing import find_active
-from prevenant.roles import CONSOLE, ENGAGE, ROUTE
+from prevenant.probes import Probes, bind_for
+from prevenant.publishing import BookVersion, find_active
+from prevenant.roles import CONSOLE, ENGAGE, ROUTE, show_roles
 from prevenant.settings import Settings
 from prevenant.store import Store
+from prevenant.stream.changing import Version
 from prevenant.switching import switch_soon
 from prevenant.tables import add_timeline, last_told_at
-from prevenant.website import Website, bind
+from prevenant.telling import Telling
+from prevenant.website import Website
+from rules.book import RuleBook
 from workflows.office import Office, office_of
 from workflows.roads import Roads
 from workflows.runtime import Runtime
 
 log = structlog.get_logger()
+
+_Kind = TypeVar("_Kind")
+
+
+class Beside(Protocol):
+    """What a process does beside cases, messages and pages: it tells subscribers, listens, or decides."""
+
+    def start(self, parts: Parts) -> None:
+        """Start its parts."""
+
+    def stop(self) -> None:
+        """Have its parts end; `close` comes once they have."""
+
+    def close(self) -> None:
+        """Give back what it holds."""
+
+    def change_book(self, version: Version, book: Book) -> None:
+        """Go by another version. Raises PrevenantError where it has to be tried again."""
+
+    def describe(self, health: Health) -> Health:
+        """Return how the process is, with what is known here."""
+
+    def find_troubles(self) -> Iterator[str]:
+        """Yield why it cannot do its work at present; others may be asked for that."""
 
 
 class Worker:
@@ -53,30 +84,35 @@ class Worker:
         channels: Mapping[str, Channel],
         roles: frozenset[str] = frozenset({ROUTE, ENGAGE}),
         rules: HouseRules = NO_RULES,
+        beside: Sequence[Beside] = (),
+        begin: tuple[BookVersion, Book] | None = None,
+        judge: Callable[[Version, RuleBook], None] = lambda _version, _rules: None,
     ) -> None:
-        """Prepare. Raises ConfigurationError where the store has no rule book yet."""
+        """Prepare; `begin` is the book to begin with, else the active one; `judge` refuses others.
+
+        Raises ConfigurationError where the store has no rule book yet.
+        """
         self.store, self.roles, self.channels = store, roles, channels
+        self._beside = beside
         self.website: Website | None = None
+        self.probes: Probes | None = None
         with store.read() as session:
-            active = find_active(session)
             self._office = office_of(session)
-        if active is None:
-            message = (
-                "the store has no rule book: `prevenant rules publish` one, or start an engine"
-            )
-            raise ConfigurationError(message)
-        self.book: Book = active.load()
-        self.books = BookSwitch(store, clock, active, self.book, self._follow_book)
+        active, self.book = begin or _find_book(store)
+        self.books = BookSwitch(store, clock, active, self.book, self._follow_book, judge)
         book = self.book
         self._runtime = Runtime(
             store, clock, book.workflows, book.routes, book.templates, book.schedules
         )
         # Commands go out where there is a broker, which is where devices are listened to.
-        left = frozenset({COMMAND}) - channels.keys()
+        left = frozenset({COMMAND, HOOK}) - channels.keys()
+        if COMMAND in channels and ENGAGE not in roles:
+            left = frozenset({*CHANNELS, WEBHOOK, HOOK})
         self._outbox = Outbox(store, clock, channels, left=left, rules=rules)
         self._outbox.change_words(book.templates)
         self._follower = Follower(store, clock, channels)
         self._parts = Parts()
+        self._started_at = clock.now()
         self.ended = self._parts.ended
         """Set when the worker has been told to stop, or when a part of it has failed."""
 
@@ -85,8 +121,52 @@ class Worker:
         """Whether a part has ended by itself."""
         return self._parts.failed
 
+    def describe(self) -> Health:
+        """Return how the worker is."""
+        health = Health(
+            show_roles(self.roles),
+            self._started_at,
+            self._parts.alive,
+            tuple(self.channels),
+            state=self._parts.state,
+        )
+        for one in self._beside:
+            health = one.describe(health)
+        return health
+
+    def find_troubles(self) -> Iterator[str]:
+        """Yield why the worker cannot do its work at present."""
+        for one in self._beside:
+            yield from one.find_troubles()
+
+    def answer_at(
+        self,
+        listener: socket.socket,
+        settings: Settings,
+        clock: Clock,
+        past: Past | None = None,
+    ) -> None:
+        """Serve the console at an address, or without that role the probes alone.
+
+        What devices have sent is found in `past`, else in the journal.
+        """
+        if CONSOLE in self.roles:
+            book = self.book
+            self.website = Website(
+                settings, listener, self.store, clock, book.templates, book.rules, past
+            )
+            self.website.show(self)
+        else:
+            self.probes = Probes(listener, self.store, clock, self)
+
+    def find(self, kind: type[_Kind]) -> _Kind | None:
+        """Return what of this kind the process does beside, or None."""
+        return next((one for one in self._beside if isinstance(one, kind)), None)
+
     def start(self) -> None:
-        """Start every part."""
+        """Start every part; probes are answered while others are made ready."""
+        if self.probes is not None:
+            self._parts.start("probes", self.probes.run)
         self.books.keep_words_of_open_cases()
         if ROUTE in self.roles:
             with self.store.read() as session:
@@ -98,47 +178,72 @@ class Worker:
         if ENGAGE in self.roles:
             self._parts.start("engage", self._outbox.run)
             self._parts.start("receipts", self._follower.run)
+        elif COMMAND in self.channels:
+            self._parts.start("commands", self._outbox.run)
         if self.website is not None:
             self._parts.start("console", self.website.run)
-        self._parts.start("book", lambda: self.books.run(lambda one, _: self.books.follow(one)))
+        for one in self._beside:
+            one.start(self._parts)
+        self._parts.start("book", lambda: self.books.run(self._change_book))
+        self._parts.all_started()
 
     def stop(self) -> None:
         """Stop every part and wait for it; the store stays open."""
         self.ended.set()
         self.books.stop()
+        for one in self._beside:
+            one.stop()
         self._runtime.stop()
         self._office.close()
         self._outbox.stop()
         self._follower.stop()
-        if self.website is not None:
-            self.website.stop()
-        self._parts.join()
+        for server in (self.website, self.probes):
+            if server is not None:
+                server.stop()
+        if self._parts.join():
+            for one in self._beside:
+                one.close()
+
+    def _change_book(self, version: Version, _rules: RuleBook) -> None:
+        self.books.follow(version)
+        for one in self._beside:
+            one.change_book(version, self.book)
 
     def _follow_book(self, book: Book) -> None:
         self.book = book
         self._runtime.change_book(book.workflows, book.routes, book.templates, book.schedules)
         self._outbox.change_words(book.templates)
         if self.website is not None:
-            self.website.change_book(book.templates)
+            self.website.change_book(book.templates, book.rules)
 
 
-def make_worker(settings: Settings, roles: frozenset[str]) -> Worker:
+def _find_book(store: Store) -> tuple[BookVersion, Book]:
+    with store.read() as session:
+        active = find_active(session)
+    if active is None:
+        message = "the store has no rule book: `prevenant rules publish` one, or start an engine"
+        raise ConfigurationError(message)
+    return active, active.load()
+
+
+def make_worker(settings: Settings, roles: frozenset[str], clock: Clock | None = None) -> Worker:
     """Return a worker on the store of `settings`, whose clock goes on from what was told last.
 
     Raises ConfigurationError before anything is started.
     """
     load_gateway(settings.sms_gateway)
-    listener = bind(settings) if CONSOLE in roles else None
+    listener = bind_for(settings, roles)
     store = Store(settings.database_url)
     try:
         store.upgrade()
         with store.read() as session:
-            clock = settings.make_clock(last_told_at(session))
+            clock = clock or settings.make_clock(last_told_at(session))
         open_office(settings, store, clock)
         channels, rules = make_channels(settings, clock, store), make_house_rules(settings)
-        worker = Worker(store, clock, channels, roles, rules)
+        beside = [Telling(settings, store, clock)] if ENGAGE in roles else []
+        worker = Worker(store, clock, channels, roles, rules, beside)
         if listener is not None:
-            worker.website = Website(settings, listener, store, clock, worker.book.templates)
+            worker.answer_at(listener, settings, clock)
     except BaseException:
         store.close()
         if listener is not None:
@@ -148,9 +253,10 @@ def make_worker(settings: Settings, roles: frozenset[str]) -> Worker:
 
 
 def open_office(settings: Settings, store: Store, clock: Clock) -> Office:
-    """Say how dispatch goes about its work in this process."""
+    """Say how dispatch goes about its work in this process, and where people's links lead."""
     with store.read() as session:
         office = office_of(session)
+    office.public_url = settings.public_url
     office.gather_s = settings.dispatch_gather_s
     if settings.routing_url:
         timeout_s = settings.routing_timeout_s
