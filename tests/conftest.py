@@ -12,10 +12,10 @@ import structlog
 from hypothesis import settings
 from pydantic import SecretStr
 
-from prevenant import app as wiring
+from prevenant import auditing
 from prevenant.settings import Settings
 from prevenant.store import Store, _make_engine
-from prevenant.stream import embedded
+from prevenant.stream import hearing
 from simulators.broker import free_port
 from simulators.carrier import Carrier
 from simulators.mailbox import Mailbox
@@ -32,6 +32,10 @@ from tests.servers import (
 )
 from tests.world import World
 
+ROOT = Path(__file__).parents[1]
+TRACED = {"rules", "workflows"}
+"""The folders of tests that count for the coverage of `rules/` and `workflows/`."""
+
 # Where a change is judged, by the same examples each time; elsewhere by new ones.
 settings.register_profile("untimed", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("untimed")
@@ -42,6 +46,13 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Return how many processes share the suite: its tests wait for servers a third of the time."""
     del config
     return (os.cpu_count() or 1) + 1
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Trace the tests of what is measured alone: elsewhere it takes a quarter of their time."""
+    for item in items:
+        if item.path.relative_to(ROOT / "tests").parts[0] not in TRACED:
+            item.add_marker("no_cover")
 
 
 _NAMES = (f"prevenant_{number}" for number in itertools.count())
@@ -74,6 +85,18 @@ def _own_garbage() -> Iterator[None]:
 def clock() -> MovedClock:
     """Return a clock that shows Monday, 10 o'clock in Paris."""
     return MovedClock()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_proxies() -> Iterator[None]:
+    """Let no thread look for proxies in the environment, where commands and pytest write beside it.
+
+    Whoever goes through the variables while another takes one away fails: tests call this machine alone.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("requests.sessions", "requests.utils"):
+            patch.setattr(f"{module}.get_environ_proxies", lambda *_a, **_k: {})
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -179,15 +202,16 @@ def world(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[World]:
     """Run an engine with the shipped rule book, among the people and places of the demo."""
-    monkeypatch.setattr(embedded, "_BACKLOG_S", 0.0)
+    monkeypatch.setattr(hearing, "_BACKLOG_S", 0.0)
     # A clock that leaps past a deadline makes nothing late that the audit should call lost.
-    monkeypatch.setattr(wiring, "LATE", timedelta(days=1))
+    monkeypatch.setattr(auditing, "LATE", timedelta(days=1))
     address = f"127.0.0.1:{free_port()}"
     settings = Settings(
         mqtt_url=broker.url,
         database_url=database_url,
         journal=tmp_path / "journal.db",
         models=tmp_path / "models",
+        tasks=tmp_path / "tasks",
         http=address,
         public_url=f"http://{address}",
         twilio_account_sid=carrier.account,
@@ -197,7 +221,11 @@ def world(
         smtp_url=SecretStr(f"smtp://127.0.0.1:{mailbox.port}"),
         email_from="service@prevenant.example",
         email_webhook_secret=SecretStr("mail-secret"),
+        readings_webhook_secret=SecretStr("readings-secret"),
+        webhook_networks="127.0.0.0/8",
         admin_token=SecretStr("admin"),
+        session_lasts="3650d",
+        session_idle="3650d",
     )
     carrier.inbound_url = f"http://{address}/webhooks/twilio/sms"
     world = World(settings, clock, broker, carrier, mailbox)

@@ -223,7 +223,7 @@ class Databases:
 _EMPTY = """
 DO $$ DECLARE name text; has_rows bool; filled text[] := '{}';
 BEGIN
-  PERFORM pg_terminate_backend(pid) FROM pg_stat_activity
+  PERFORM pg_terminate_backend(pid, 10000) FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid();
   FOR name IN SELECT quote_ident(tablename) FROM pg_tables
     WHERE schemaname = 'public' AND tablename <> 'alembic_version' LOOP

@@ -12,25 +12,12 @@ import yaml
 from fastapi.routing import APIRoute
 
 from models.figures import FIGURES
-from prevenant.api import (
-    alarms,
-    book,
-    cases,
-    crm,
-    dead_letters,
-    devices,
-    dispatch,
-    gateway,
-    inbound_mail,
-    links,
-    on_call,
-    resources,
-    surveys,
-    webhooks,
-)
+from prevenant.api.server import ROUTERS
 from prevenant.book import load_book
 from prevenant.book_tests import run_book_tests
 from prevenant.cli import app
+from prevenant.console import job_page, visit_page
+from prevenant.kpis import KPIS
 from prevenant.settings import describe_settings, load_settings
 
 ROOT = Path(__file__).parent.parent
@@ -86,11 +73,21 @@ def test_every_figure_of_a_model_is_defined() -> None:
     assert [row for row in rows if row not in text] == []
 
 
+def test_every_kpi_is_defined() -> None:
+    text = (DOCS / "measures.md").read_text("utf-8")
+    said = {one.name: one.said_in("en") for one in KPIS}
+    rows = [
+        f"| {one.title} (`{name}`) | {one.counts} | {one.times} | {one.left_out} |"
+        for name, one in said.items()
+    ]
+    assert [row for row in rows if row not in text] == []
+
+
 def test_every_route_is_documented() -> None:
     text = (DOCS / "api.md").read_text("utf-8")
-    console = (alarms, cases, resources, devices, crm, dispatch, book, on_call, dead_letters)
-    parts = (*console, surveys, webhooks, gateway, inbound_mail, links)
-    paths = [r.path for part in parts for r in part.router.routes if isinstance(r, APIRoute)]
+    by_link = (visit_page.router, job_page.router)
+    routers = (*(one for _, one in ROUTERS), *by_link)
+    paths = [r.path for one in routers for r in one.routes if isinstance(r, APIRoute)]
     assert "/api/v1/alarms" in paths
     assert [path for path in paths if path.replace(":path", "") not in text] == []
 

@@ -10,10 +10,11 @@ import pandas as pd
 import pytest
 from threadpoolctl import threadpool_limits
 
-from models import training
-from models.base import CYCLES, FAILURE, REMAINING_LIFE, History, Target
+from models import task, training
+from models.base import History
 from models.estimators import make_estimator
 from prevenant.domain import DeviceType, FieldType, Reading
+from prevenant.target import CYCLES, FAILURE, REMAINING_LIFE, Target
 from rules.models import BookModel
 
 LIFE = Target(REMAINING_LIFE, CYCLES)
@@ -53,8 +54,8 @@ def small_training(trees: int) -> Iterator[None]:
         return estimator.set_params(**{name: trees})
 
     with pytest.MonkeyPatch.context() as patch, threadpool_limits(1):
-        patch.setattr(training, "FOLDS", 2)
-        patch.setattr(training, "make_estimator", make_small)
+        patch.setattr(task, "FOLDS", 2)
+        patch.setattr(task, "make_estimator", make_small)
         yield
 
 

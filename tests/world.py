@@ -3,20 +3,25 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
 import paho.mqtt.client as paho
 import pytest
+import requests
 from sqlmodel import Session, col, select
 
+from prevenant.access.sign_ins import TOKEN, From, Lasting, begin_sign_in
+from prevenant.access.tables import ApiToken
+from prevenant.api.access import COOKIE, CSRF_HEADER, csrf_proof
 from prevenant.app import Engine
 from prevenant.crm.importing import import_folder
 from prevenant.settings import Settings
 from prevenant.tables import TimelineEntry
 from simulators.carrier import Carrier, Sent
-from simulators.fleet import connect
+from simulators.fleet import connect, take_leave
 from simulators.mailbox import Mailbox
 from tests.moved_clock import MovedClock
 from tests.servers import Broker, wait_until
@@ -24,6 +29,7 @@ from workflows.tables import Case
 
 DEMO_DATA = Path("prevenant/crm/demo")
 PATIENCE_S = 60.0
+_FOR_LONG = Lasting(timedelta(days=3_650), timedelta(days=3_650))
 
 
 @dataclass
@@ -70,6 +76,13 @@ class Phone:
         return [one for one in sent if all(word in one.body for word in words)]
 
 
+def sign_in(browser: requests.Session, world: "World") -> None:
+    """Let a browser without scripts be the administrator, with the proof that its forms carry."""
+    cookie = world.make_cookie()
+    browser.cookies.set(COOKIE, cookie)
+    browser.headers[CSRF_HEADER] = csrf_proof(cookie)
+
+
 class World:
     """Everything around one engine that runs in this process."""
 
@@ -99,9 +112,14 @@ class World:
 
     def stop(self) -> None:
         """Stop the engine and the devices."""
-        self._client.disconnect()
-        self._client.loop_stop()
+        take_leave(self._client)
         self.engine.stop()
+
+    def make_cookie(self, token: str = "administrator") -> str:
+        """Sign a browser in by the name of a token, for as long as a story lasts; return its cookie."""
+        with self.engine.store.write() as session:
+            who, now = session.get_one(ApiToken, token), self.clock.now()
+            return begin_sign_in(session, who, TOKEN, now, _FOR_LONG, From())
 
     def publish(self, topic: str, /, *payload: bytes, **values: Any) -> None:
         """Publish fields (or raw bytes), and wait until the engine has decided on them."""

@@ -34,12 +34,13 @@ class Started:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, *options: str) -> None:
-        """Start it."""
+        """Start it, where a proxy leads to the outside."""
+        away = {"http_proxy": "http://127.0.0.1:9"}
         with self._said.open("wb") as out:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "prevenant", "demo", "--headless", *options],
                 cwd=self.folder,
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                env={**os.environ, **away, "PYTHONPATH": str(ROOT)},
                 stdout=out,
                 stderr=out,
             )

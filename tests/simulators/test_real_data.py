@@ -11,7 +11,7 @@ from sqlmodel import Session, select
 from ingest.quarantine import Quarantined
 from prevenant.book import load_book
 from prevenant.tables import Alarm
-from simulators.fleet import connect
+from simulators.fleet import connect, take_leave
 from simulators.replay import replay_csv
 from tests.servers import Broker, wait_until
 from tests.world import World
@@ -111,8 +111,7 @@ def test_every_row_is_published_as_it_was_recorded(
     assert replay_csv(broker.url, file, types[kind], device, fields, None, 1e9, 300) == 300
 
     wait_until(lambda: len(heard) == 300, "every row")
-    listener.disconnect()
-    listener.loop_stop()
+    take_leave(listener)
     rows = pd.read_csv(file).head(300)
     if kind == "server":
         assert [one["value"] for one in heard] == rows["value"].tolist()
