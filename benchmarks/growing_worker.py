@@ -4,7 +4,8 @@ python -m benchmarks.growing_worker decide KAFKA_URL DATABASE_URL TOPIC PARTITIO
 python -m benchmarks.growing_worker plain KAFKA_URL TOPIC RULES      plain Faust, one event a reading
 
 It says `ready N` with the number of its partitions whenever that changes, starts at a line on its input,
-and says `TIME FRAMES SECONDS` ten times a second: what it has decided on, and the processor time it took.
+and says `TIME DECIDED WRITTEN SECONDS` ten times a second: how many readings it has decided on, of how
+many the alarms are written as well, and the processor time it took.
 """
 
 import asyncio
@@ -84,11 +85,11 @@ def decide(kafka_url: str, database_url: str, rules: RuleBook, topic: str, parti
     host = GatedHost(address, around, Publisher(address, topic), lambda: (UNPUBLISHED, rules))
     collect_seldom()
 
-    def written() -> int:
-        """Return how many readings are decided on, the last of them once its alarms are written."""
-        return host.frames - (0.0 in host.decided_until.values())
+    def done() -> tuple[int, int]:
+        """Return how many readings are decided on; and that again, but one less until all is written."""
+        return host.frames, host.frames - (0.0 in host.decided_until.values())
 
-    _tell(host.run, lambda: len(host.decided_until), written, host.gate)
+    _tell(host.run, lambda: len(host.decided_until), done, host.gate)
 
 
 def decide_plainly(kafka_url: str, topic: str, rules: RuleBook) -> None:
@@ -129,10 +130,10 @@ def decide_plainly(kafka_url: str, topic: str, rules: RuleBook) -> None:
                 await asyncio.sleep(0.1)
 
     collect_seldom()
-    _tell(lambda: asyncio.run(serve()), lambda: assigned, lambda: count, gate)
+    _tell(lambda: asyncio.run(serve()), lambda: assigned, lambda: (count, count), gate)
 
 
-def _tell(run: Any, ready: Any, frames: Any, gate: threading.Event) -> None:
+def _tell(run: Any, ready: Any, done: Any, gate: threading.Event) -> None:
     threading.Thread(target=run, daemon=True).start()
 
     def wait_for_gate() -> None:
@@ -147,7 +148,7 @@ def _tell(run: Any, ready: Any, frames: Any, gate: threading.Event) -> None:
             say("ready", before)
         time.sleep(_TELL_EVERY_S)
     while True:
-        say(time.time(), frames(), time.process_time())
+        say(time.time(), *done(), time.process_time())
         time.sleep(_TELL_EVERY_S)
 
 
