@@ -6,17 +6,18 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import cast
 
 import psycopg
 import pytest
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from prevenant.crm.patience import Hanging, Patience
-from prevenant.crm.source_database import _said
+from prevenant.crm.source_database import DatabaseSource, _said
 from prevenant.crm.syncing import sync_source
 from prevenant.store import Store
 from tests.moved_clock import MovedClock
-from tests.servers import make_database
+from tests.servers import make_database, wait_until
 from tests.their_database import TABLES, close_sources, sources_of, sync
 
 MAPPING = """
@@ -92,21 +93,27 @@ def test_a_database_that_falls_silent_holds_up_nobody(
             "INSERT INTO clients SELECT n, 'N' FROM generate_series(100, 2000) AS one(n)"
         )
     with line_to(url) as (line, address):
-        text = MAPPING.format(timeout="500ms", place="table: clients")
+        text = MAPPING.format(timeout="60s", place="table: clients")
         (source,) = sources_of(tmp_path, text, ERP=address)
+        patience = cast("DatabaseSource", source)._patience
 
         def silence(seconds: float) -> bool:
             del seconds
             line.is_silent.set()
+            patience._seconds = 0.5
             return True
 
         outcomes = sync_source(store, clock, source, lambda *_: None, silence)
         assert outcomes["customers"].tally.new == 500
-        assert "did not answer within 0.5 s" in outcomes["customers"].error
+        assert "did not answer within 60 s" in outcomes["customers"].error
         # Nor does one that says nothing from the first word on.
-        outcomes = sync_source(store, clock, source, lambda *_: None)
+        text = MAPPING.format(timeout="500ms", place="table: clients")
+        (other,) = sources_of(tmp_path, text, ERP=address)
+        outcomes = sync_source(store, clock, other, lambda *_: None)
         assert "not answer" in outcomes["customers"].error
         line.is_silent.clear()
+        wait_until(lambda: not patience.is_hanging, "the end of what hung")
+        patience._seconds = 60.0
         sync(store, clock, source)
 
 
@@ -137,15 +144,16 @@ def test_what_cannot_be_broken_off_is_not_called_twice_at_once() -> None:
 
     def hang() -> None:
         calls.append(1)
-        done.wait(30)
+        done.wait(60)
 
     for _ in range(3):
         with pytest.raises(Hanging):
             patience.call(hang, done.is_set)
+    wait_until(lambda: calls, "the call")
     assert len(calls) == 1
     done.set()
-    while patience.is_hanging:
-        patience._thread.join(1) if patience._thread else None
+    wait_until(lambda: not patience.is_hanging, "the end of what hung")
+    patience._seconds = 60.0
     assert patience.call(lambda: 7) == 7
 
 
@@ -167,7 +175,7 @@ def test_wrong_credentials_are_said_once_and_without_the_secret(
     url = make_database(postgres, "erp_closed")
     address = re.sub("//[^/]*@", "//stranger:hush@", url)
     assert address != url
-    text = MAPPING.format(timeout="5s", place="table: clients")
+    text = MAPPING.format(timeout="60s", place="table: clients")
     (source,) = sources_of(tmp_path, text, ERP=address)
     outcomes = sync_source(store, clock, source, lambda *_: None)
     assert "stranger" in outcomes["customers"].error
