@@ -19,9 +19,13 @@ def test_a_row_is_gone_with_its_last_reference(table: type[SQLModel]) -> None:
     table()
     gc.disable()
     try:
-        gc.collect(YOUNGEST)
-        table()
-        left = gc.collect(YOUNGEST)
+        # What is left by a row is left by each; another thread leaves something now and then.
+        assert 0 in (left_by_a_row(table) for _ in range(5))
     finally:
         gc.enable()
-    assert left == 0
+
+
+def left_by_a_row(table: type[SQLModel]) -> int:
+    gc.collect(YOUNGEST)
+    table()
+    return gc.collect(YOUNGEST)
