@@ -202,7 +202,8 @@ def test_the_last_of_many_positions_is_written_once(store: Store, clock: MovedCl
         add_technician(session, "t2")
     rings: list[int] = []
     store.call(CRM, lambda: rings.append(1))
-    wait_until(lambda: store.hears_others or not store.is_shared, "the bells of other processes")
+    # What rings once others are heard is what may have been missed before.
+    wait_until(lambda: rings or not store.is_shared, "the bells of other processes")
     rings.clear()
     positions = Positions(store, clock, "phones/{technician}/+")
     assert positions.subscription == "phones/+/+"
@@ -240,7 +241,7 @@ def test_positions_have_a_session_of_their_own() -> None:
 def test_a_phone_on_the_broker_moves_its_technician(world: World) -> None:
     wait_until(world.engine._phones.connected.is_set, "the phones' session")
     body = b'{"_type":"location","lat":47.33,"lon":5.05}'
-    world._client.publish("technicians/lea-moreau/position", body, qos=1).wait_for_publish(10)
+    world._client.publish("technicians/lea-moreau/position", body, qos=1).wait_for_publish(60)
     wait_until(lambda: world.engine._positions._latest, "the position")
     frames = world.engine.host.frames
     world.clock.advance(seconds=6)
@@ -256,7 +257,7 @@ def ask(world: World, method: str, path: str, **options: Any) -> requests.Respon
     """Ask the engine."""
     headers = {"Authorization": "Bearer admin"}
     url = f"{world.engine.address}/api/v1{path}"
-    return requests.request(method, url, headers=headers, timeout=10, **options)
+    return requests.request(method, url, headers=headers, timeout=60, **options)
 
 
 def test_an_illness_frees_the_jobs_and_each_case_hears_it_once(world: World) -> None:
@@ -426,4 +427,4 @@ def test_a_position_put_as_a_row_is_judged_as_one_that_was_heard(world: World) -
 @pytest.mark.parametrize("path", ["/crm", "/crm/contacts", "/crm/contacts/camille-roux"])
 def test_the_crm_tells_nobody_without_the_token(world: World, path: str) -> None:
     url = f"{world.engine.address}/api/v1{path}"
-    assert requests.get(url, timeout=10).status_code == 401
+    assert requests.get(url, timeout=60).status_code == 401
