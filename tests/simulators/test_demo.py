@@ -53,12 +53,12 @@ class Started:
         """Press Ctrl-C; return the exit status."""
         assert self._process is not None
         self._process.send_signal(signal.SIGINT)
-        return self._process.wait(30)
+        return self._process.wait(90)
 
     def wait(self) -> int:
         """Wait for its end; return the exit status."""
         assert self._process is not None
-        return self._process.wait(60)
+        return self._process.wait(120)
 
     def end(self) -> None:
         """End it, whatever it does."""
