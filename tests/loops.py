@@ -7,6 +7,6 @@ from typing import Any
 
 
 def run(work: Coroutine[Any, Any, None]) -> None:
-    """Run something to its end, for half a minute at most."""
+    """Run something to its end, for two minutes at most."""
     with ThreadPoolExecutor(1) as thread:
-        thread.submit(asyncio.run, asyncio.wait_for(work, 30)).result()
+        thread.submit(asyncio.run, asyncio.wait_for(work, 120)).result()

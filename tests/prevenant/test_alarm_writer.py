@@ -71,13 +71,13 @@ def test_life_safety_overtakes_what_waits(store: Store) -> None:
 
     def held() -> None:
         begin.set()
-        assert go_on.wait(10)
+        assert go_on.wait(60)
         write()
 
     writer._write_some = held  # type: ignore[method-assign]
     writer.start()
     writer.write([_change(f"u{number}", number, Severity.MINOR) for number in range(300)])
-    assert begin.wait(10)
+    assert begin.wait(60)
     writer.write([_change("u-aed", 1, Severity.LIFE_SAFETY)])
     go_on.set()
     writer.wait_until_written()
@@ -128,7 +128,7 @@ def test_what_waits_is_bounded(store: Store, monkeypatch: pytest.MonkeyPatch) ->
 
     def retrying(work: object, urgency: object) -> None:
         del urgency
-        assert go_on.wait(10)
+        assert go_on.wait(60)
         with store.write() as session:
             assert isinstance(session, Session)
             work(session)  # type: ignore[operator]
@@ -141,7 +141,7 @@ def test_what_waits_is_bounded(store: Store, monkeypatch: pytest.MonkeyPatch) ->
     late.join(0.2)
     assert late.is_alive()
     go_on.set()
-    late.join(10)
+    late.join(60)
     writer.wait_until_written()
     assert writer.close()
     with store.read() as session:

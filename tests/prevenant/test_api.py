@@ -21,7 +21,7 @@ NADIA = "+33639980001"
 def get(world: World, path: str, token: str = "admin", **options: Any) -> requests.Response:
     """Ask the engine."""
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    return requests.get(f"{world.engine.address}{path}", headers=headers, timeout=10, **options)
+    return requests.get(f"{world.engine.address}{path}", headers=headers, timeout=60, **options)
 
 
 @pytest.fixture
@@ -92,7 +92,7 @@ def test_a_book_is_published_and_what_is_wrong_with_it_told(world: World) -> Non
     def post(**body: Any) -> requests.Response:
         headers = {"Authorization": "Bearer admin"}
         address = f"{world.engine.address}/api/v1/book"
-        return requests.post(address, json=body, headers=headers, timeout=10)
+        return requests.post(address, json=body, headers=headers, timeout=60)
 
     types = "devices:\n  door: {topic: 'a/{device}', fields: {open: bool}}\n"
     text = "include: types.yaml\nrules:\n  shut: {on: door, when: not open}\n"
@@ -126,7 +126,7 @@ def test_the_story_streams_from_where_one_left_off(alarmed: World) -> None:
         headers = {"Authorization": "Bearer admin", "Last-Event-ID": str(after)}
         address = f"{alarmed.engine.address}/api/v1/live"
         found = []
-        with requests.get(address, headers=headers, stream=True, timeout=30) as answer:
+        with requests.get(address, headers=headers, stream=True, timeout=60) as answer:
             for line in answer.iter_lines(chunk_size=1):
                 if line.startswith(b"data: "):
                     found.append(json.loads(line[6:]))
@@ -184,7 +184,7 @@ def webhook(world: World, path: str, fields: dict[str, str], **changes: str) -> 
     signed = changes.get("signed", url)
     signature = RequestValidator(secret).compute_signature(signed, fields)
     headers = {"X-Twilio-Signature": changes.get("signature", signature)}
-    return requests.post(url, data=fields, headers=headers, timeout=10).status_code
+    return requests.post(url, data=fields, headers=headers, timeout=60).status_code
 
 
 INBOUND = {"MessageSid": "SM1", "From": NADIA, "To": "+33939980000", "Body": "1"}
@@ -258,7 +258,7 @@ def test_dead_letters_are_told_and_given_again(alarmed: World) -> None:
     def resend(number: int) -> int:
         url = f"{alarmed.engine.address}/api/v1/dead-letters/{number}/resend"
         headers = {"Authorization": "Bearer admin"}
-        return requests.post(url, json={"by": "Camille"}, headers=headers, timeout=10).status_code
+        return requests.post(url, json={"by": "Camille"}, headers=headers, timeout=60).status_code
 
     assert resend(letter["id"]) == 202
     alarmed.expect_story("message.resent", "says Camille")
@@ -267,33 +267,33 @@ def test_dead_letters_are_told_and_given_again(alarmed: World) -> None:
 
 def test_the_console_shows_the_board_to_who_has_the_token(alarmed: World) -> None:
     browser = requests.Session()
-    login = browser.get(f"{alarmed.engine.address}/", timeout=10)
+    login = browser.get(f"{alarmed.engine.address}/", timeout=60)
     assert login.url.endswith("/login")
-    wrong = browser.post(login.url, data={"token": "wrong"}, timeout=10)
+    wrong = browser.post(login.url, data={"token": "wrong"}, timeout=60)
     assert wrong.status_code == 403
     assert "That token opens nothing here" in wrong.text
-    board = browser.get(f"{alarmed.engine.address}/?token=admin", timeout=10)
+    board = browser.get(f"{alarmed.engine.address}/?token=admin", timeout=60)
     assert board.status_code == 200
     assert board.url == f"{alarmed.engine.address}/"
     assert "Defibrillator 2" in board.text
     assert "life-safety" in board.text
     assert "default-src 'self'" in board.headers["Content-Security-Policy"]
-    case = browser.get(f"{alarmed.engine.address}/cases/1", timeout=10)
+    case = browser.get(f"{alarmed.engine.address}/cases/1", timeout=60)
     assert "Who was considered, and why" in case.text
     assert "has not learned first-aid" in case.text
-    outbox = browser.get(f"{alarmed.engine.address}/outbox", timeout=10)
+    outbox = browser.get(f"{alarmed.engine.address}/outbox", timeout=60)
     assert "URGENCE" in outbox.text
     assert "+336" not in outbox.text + case.text + board.text
     for nowhere in ("/cases/999", "/cases/abc", "/nowhere", "/devices/x"):
-        lost = browser.get(f"{alarmed.engine.address}{nowhere}", timeout=10)
+        lost = browser.get(f"{alarmed.engine.address}{nowhere}", timeout=60)
         assert lost.status_code == 404
         assert "There is nothing here" in lost.text
-    program = browser.get(f"{alarmed.engine.address}/api/v1/nowhere", timeout=10)
+    program = browser.get(f"{alarmed.engine.address}/api/v1/nowhere", timeout=60)
     assert (program.status_code, program.json()["title"]) == (404, "Not Found")
-    program = browser.get(f"{alarmed.engine.address}/api/v1/cases/abc", timeout=10)
+    program = browser.get(f"{alarmed.engine.address}/api/v1/cases/abc", timeout=60)
     assert program.status_code == 422
     for path in ("/static/board.js", "/static/console.css", "/partials/board"):
-        assert browser.get(f"{alarmed.engine.address}{path}", timeout=10).ok
+        assert browser.get(f"{alarmed.engine.address}{path}", timeout=60).ok
 
 
 def test_what_a_device_says_cannot_script_the_console(world: World) -> None:
@@ -305,7 +305,7 @@ def test_what_a_device_says_cannot_script_the_console(world: World) -> None:
     with world.engine.store.write() as session:
         add_timeline(session, world.clock.now(), "reply", f"Nadia says {hostile}", case_id=1)
     browser = requests.Session()
-    board = browser.get(f"{world.engine.address}/?token=admin", timeout=10).text
-    case = browser.get(f"{world.engine.address}/cases/1", timeout=10).text
+    board = browser.get(f"{world.engine.address}/?token=admin", timeout=60).text
+    case = browser.get(f"{world.engine.address}/cases/1", timeout=60).text
     assert hostile not in board + case
     assert "&lt;script&gt;" in case

@@ -60,7 +60,7 @@ class Halting:
         with closing(self._source.read(feed, cursor)) as pages:
             for page in pages:
                 self.halted.set()
-                self.go_on.wait(30)
+                self.go_on.wait(60)
                 yield page
 
     def close(self) -> None:
@@ -92,7 +92,7 @@ def test_of_two_processes_one_reads_and_the_other_looks_later(
     (source,) = sources_of(tmp_path, DATABASE, ERP=theirs.url)
     first = Halting(source)
     thread, results = in_thread(lambda: sync_source(store, clock, first, announce_nothing))
-    assert first.halted.wait(30)
+    assert first.halted.wait(60)
     with pytest.raises(
         CrmBusy, match="erp is read by another process just now: it is free by 08:01:20"
     ):
@@ -100,7 +100,7 @@ def test_of_two_processes_one_reads_and_the_other_looks_later(
     second = Syncer(other, clock, source, announce_nothing)
     assert (second.sync_once() - clock.now()).total_seconds() == 30.0
     first.go_on.set()
-    thread.join(30)
+    thread.join(60)
     assert results[0]["customers"].tally.new == 2
     # What one has read is not read again by the other before it is time.
     assert (second._first_due() - clock.now()).total_seconds() == 300.0
@@ -162,7 +162,7 @@ def test_one_that_stood_still_too_long_writes_nothing_more(
     (source,) = sources_of(tmp_path, DATABASE, ERP=theirs.url)
     stood = Halting(source)
     thread, results = in_thread(lambda: sync_source(store, clock, stood, announce_nothing))
-    assert stood.halted.wait(30)
+    assert stood.halted.wait(60)
     clock.advance(minutes=10)
     sync(other, clock, source)
     theirs.run(
@@ -170,7 +170,7 @@ def test_one_that_stood_still_too_long_writes_nothing_more(
     )
     sync(other, clock, source)
     stood.go_on.set()
-    thread.join(30)
+    thread.join(60)
     assert isinstance(results[0], CrmBusy)
     with store.read() as session:
         assert session.get_one(Customer, "1").name == "Newer"
@@ -202,10 +202,10 @@ def test_an_engine_that_stops_waits_for_a_page_alone(
     syncer = Syncer(store, clock, halting, announce_nothing)
     thread = threading.Thread(target=syncer.run)
     thread.start()
-    assert halting.halted.wait(30)
+    assert halting.halted.wait(60)
     syncer.stop()
     halting.go_on.set()
-    thread.join(30)
+    thread.join(60)
     assert not thread.is_alive()
     with store.read() as session:
         assert session.get(CrmSync, ("erp", "technicians")) is None
@@ -240,7 +240,7 @@ def test_two_engines_read_it_as_often_as_one(
     for one in syncers:
         one.stop()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     assert not any(thread.is_alive() for thread in threads)
 
 

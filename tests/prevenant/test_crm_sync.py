@@ -344,7 +344,7 @@ def test_the_engine_reads_again_when_it_is_time_and_waits_longer_after_a_failure
     clock.advance(minutes=1)
     wait_until(lambda: read_at() == clock.now(), "second reading")
     syncer.stop()
-    thread.join(10)
+    thread.join(60)
     assert not thread.is_alive()
     # After a restart it is not read at once: five minutes from the last time.
     later = Syncer(store, clock, source, lambda _session, _now: None)
@@ -440,7 +440,7 @@ def test_the_engine_reads_it_and_its_api_says_how_old_it_is(
         def read() -> Any:
             with suppress(requests.ConnectionError):
                 url = f"{engine.address}/api/v1/crm"
-                found = requests.get(url, headers=headers, timeout=10).json()
+                found = requests.get(url, headers=headers, timeout=60).json()
                 ages = [one["age_s"] for one in found["sources"]]
                 return found if len(ages) == 3 and None not in ages else None
             return None

@@ -28,7 +28,9 @@ def test_a_service_that_has_not_begun_has_no_figures(folder: Path) -> None:
     assert lines[1:] == [f"{kpi.said_in('en').title} \u2013 0" for kpi in KPIS]
     found = json.loads(prevenant("kpis", "--json", "--kpi", "csat", folder=folder)[0])
     assert [one["name"] for one in found] == ["csat"]
-    typed = ("kpis", "--csv", "--every", "day", "--since", "2d", "--language", "fr")
+    # Named days: two days back from now can reach into a fourth, where one of them has 23 hours.
+    span = ("--since", "2026-05-04T12:00+02:00", "--until", "2026-05-06T12:00+02:00")
+    typed = ("kpis", "--csv", "--every", "day", *span, "--language", "fr")
     rows = list(csv.DictReader(io.StringIO(prevenant(*typed, folder=folder)[0])))
     assert len(rows) == len(KPIS) * 4
     assert rows[0]["title"] == "Délai de détection"

@@ -80,10 +80,10 @@ class Desk:
         self, path: str, data: bytes | dict[str, str] = b"", headers: dict[str, str] | None = None
     ) -> requests.Response:
         url = f"{self.website.address}{path}"
-        return requests.post(url, data, headers=headers, timeout=10, allow_redirects=False)
+        return requests.post(url, data, headers=headers, timeout=60, allow_redirects=False)
 
     def get(self, path: str) -> requests.Response:
-        return requests.get(f"{self.website.address}{path}", timeout=10)
+        return requests.get(f"{self.website.address}{path}", timeout=60)
 
     def delivery(self, channel: str = "email") -> Delivery | None:
         with self.store.read() as session:
@@ -107,7 +107,7 @@ def desk(store: Store, clock: MovedClock) -> Iterator[Desk]:
     wait_until(lambda: desk.website.started, "web server")
     yield desk
     desk.website.stop()
-    thread.join(10)
+    thread.join(60)
 
 
 def report(

@@ -76,7 +76,7 @@ def test_the_api_shows_schedules_and_lets_somebody_stand_in(world: World) -> Non
     def call(method: str, path: str, **body: str) -> requests.Response:
         headers = {"Authorization": "Bearer admin"}
         url = f"{world.engine.address}/api/v1/{path}"
-        return requests.request(method, url, json=body or None, headers=headers, timeout=10)
+        return requests.request(method, url, json=body or None, headers=headers, timeout=60)
 
     book = BOOK
     assert call("POST", "book", text=book).status_code == 200

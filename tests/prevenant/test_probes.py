@@ -58,21 +58,21 @@ def probed(store: Store, process: Process) -> Iterator[str]:
 
 
 def ready(address: str) -> tuple[int, dict[str, Any]]:
-    answer = requests.get(f"{address}/readyz", timeout=10)
+    answer = requests.get(f"{address}/readyz", timeout=60)
     return answer.status_code, answer.json()
 
 
 def test_three_paths_are_answered_and_no_other(store: Store) -> None:
     with probed(store, Process()) as address:
         for path in ("/healthz", "/readyz", "/metrics"):
-            assert requests.get(address + path, timeout=10).status_code == 200
-            assert requests.post(address + path, timeout=10).status_code == 405
+            assert requests.get(address + path, timeout=60).status_code == 200
+            assert requests.post(address + path, timeout=60).status_code == 405
         for path in ("/healthz", "/readyz"):
-            head = requests.head(address + path, timeout=10)
+            head = requests.head(address + path, timeout=60)
             assert (head.status_code, head.content) == (200, b"")
         others = ("/", "/login", "/docs", "/openapi.json", "/api/v1/openapi.json", "/api/v1/alarms")
         for path in (*others, "/webhooks/twilio/sms", "/static/console.css", "/metrics/x"):
-            assert requests.get(address + path, timeout=10).status_code == 404
+            assert requests.get(address + path, timeout=60).status_code == 404
 
 
 def test_a_process_that_can_do_its_work_is_ready(store: Store) -> None:
@@ -114,8 +114,8 @@ def test_without_its_store_it_lives_and_is_measured_and_is_not_ready(database_ur
         status, said = ready(address)
         assert (status, said["store"]) == (503, False)
         assert said["why_not"] == ["the store does not answer: check PREVENANT_DATABASE_URL"]
-        assert requests.get(f"{address}/healthz", timeout=10).json() == {"status": "alive"}
-        answer = requests.get(f"{address}/metrics", timeout=10)
+        assert requests.get(f"{address}/healthz", timeout=60).json() == {"status": "alive"}
+        answer = requests.get(f"{address}/metrics", timeout=60)
         found = {
             sample.name: sample.value
             for family in text_string_to_metric_families(answer.text)
