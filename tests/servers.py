@@ -179,6 +179,8 @@ def postgres_server(*, is_durable: bool = False) -> Iterator[Postgres]:
         _run([*as_user, *initdb])
         fsync = "on" if is_durable else "off"
         options = f"-h 127.0.0.1 -p {port} -k {folder} -c fsync={fsync} -c max_connections=200"
+        # Its transactions are under way in every database, and so what ours has seen whole is older.
+        options += " -c autovacuum=off"
         control = [*as_user, str(bin_folder / "pg_ctl"), "-D", str(data), "-w"]
         url = f"postgresql+psycopg://postgres@127.0.0.1:{port}"
         server = Postgres(url, control, ["-l", str(folder / "log"), "-o", options])
