@@ -4,13 +4,16 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
+from simulators.demo import _PORT
 from tests.servers import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -20,8 +23,22 @@ ROOT = Path(__file__).parents[2]
 def demo(tmp_path: Path) -> Iterator["Started"]:
     """Start demos in a folder of their own."""
     started = Started(tmp_path)
-    yield started
-    started.end()
+    with usual_port_taken():
+        yield started
+        started.end()
+
+
+@contextmanager
+def usual_port_taken() -> Iterator[None]:
+    """Let nobody find the usual port free, of whom another test's demo may take it a moment later."""
+    with socket.socket() as taken:
+        # Each such test holds it, so that there is no moment between two of them.
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        # Where a program that is no test has it, it is taken as well.
+        with suppress(OSError):
+            taken.bind(("127.0.0.1", _PORT))
+            taken.listen()
+        yield
 
 
 class Started:
@@ -32,6 +49,7 @@ class Started:
         self.kept = folder / "var" / "demo"
         self._said = folder / "said"
         self._process: subprocess.Popen[bytes] | None = None
+        self.environment: dict[str, str] = {}
 
     def start(self, *options: str) -> None:
         """Start it, where a proxy leads to the outside."""
@@ -40,7 +58,7 @@ class Started:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "prevenant", "demo", "--headless", *options],
                 cwd=self.folder,
-                env={**os.environ, **away, "PYTHONPATH": str(ROOT)},
+                env={**os.environ, **away, "PYTHONPATH": str(ROOT), **self.environment},
                 stdout=out,
                 stderr=out,
             )
@@ -68,6 +86,12 @@ class Started:
 
 
 def test_ctrl_c_ends_it_while_it_still_starts(demo: Started) -> None:
+    # A broker that never listens, or the start could be over on a machine that is slow to tell us of it.
+    program = demo.folder / "bin" / "mosquitto"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\nexec sleep 600\n")
+    program.chmod(0o755)
+    demo.environment["PATH"] = f"{program.parent}{os.pathsep}{os.environ['PATH']}"
     demo.start()
     wait_until((demo.kept / "broker" / "mosquitto.conf").exists, "start", 60)
     assert demo.interrupt() == 0
