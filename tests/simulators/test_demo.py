@@ -93,19 +93,19 @@ def test_ctrl_c_ends_it_while_it_still_starts(demo: Started) -> None:
     program.chmod(0o755)
     demo.environment["PATH"] = f"{program.parent}{os.pathsep}{os.environ['PATH']}"
     demo.start()
-    wait_until((demo.kept / "broker" / "mosquitto.conf").exists, "start", 60)
+    wait_until((demo.kept / "broker" / "mosquitto.conf").exists, "start", 150)
     assert demo.interrupt() == 0
     assert demo.said() == ""
 
 
 def test_started_again_it_goes_on_and_repeats_nothing(demo: Started) -> None:
     demo.start()
-    wait_until(lambda: "case.opened" in demo.said(), "first case", 90)
+    wait_until(lambda: "case.opened" in demo.said(), "first case", 120)
     assert demo.interrupt() == 0
     first = [line for line in demo.said().splitlines() if re.match(r"\d\d:\d\d:\d\d", line)]
 
     demo.start()
-    wait_until(lambda: "message.delivered" in demo.said(), "rest of the story", 90)
+    wait_until(lambda: "message.delivered" in demo.said(), "rest of the story", 120)
     assert demo.interrupt() == 0
     again = [line for line in demo.said().splitlines() if re.match(r"\d\d:\d\d:\d\d", line)]
     assert again
@@ -116,7 +116,7 @@ def test_started_again_it_goes_on_and_repeats_nothing(demo: Started) -> None:
 
 def test_only_one_runs_in_a_folder(demo: Started, tmp_path: Path) -> None:
     demo.start()
-    wait_until((demo.kept / "broker" / "mosquitto.conf").exists, "start", 60)
+    wait_until((demo.kept / "broker" / "mosquitto.conf").exists, "start", 150)
     second = Started(tmp_path)
     second._said = tmp_path / "said too"
     second.start()
