@@ -25,6 +25,7 @@ from workflows.runtime import Route, Runtime
 from workflows.tables import Case
 
 _ALARMS = 60
+_STALLED = "idle_in_transaction_session_timeout"
 _STEPS = """
 - parallel:
     - [{tell: guard, template: told, channels: sms}]
@@ -153,7 +154,7 @@ def test_a_commit_wakes_another_process(shared: str) -> None:
     rung.clear()
     with one.write() as session:
         _raise_alarm(session, 1, MovedClock())
-    assert rung.wait(5.0)
+    assert rung.wait(30.0)
     one.close()
     other.close()
 
@@ -161,7 +162,7 @@ def test_a_commit_wakes_another_process(shared: str) -> None:
 def test_whoever_stands_still_loses_the_row_and_cannot_commit(
     shared: str, clock: MovedClock
 ) -> None:
-    stalled, brisk = Store(shared, stalled_s=0.2), Store(shared)
+    stalled, brisk = Store(shared, stalled_s=60.0), Store(shared)
     with brisk.write() as session:
         _raise_alarm(session, 1, clock)
     _, runtime, _ = _worker(shared, clock, {})
@@ -171,6 +172,9 @@ def test_whoever_stands_still_loses_the_row_and_cannot_commit(
         with stalled.write() as session:
             event = session.exec(query).one()
             assert not runtime.work_once(clock.now())
+            # What the store has asked for, but sooner: so far this one may have been slow.
+            assert session.execute(text(f"SHOW {_STALLED}")).scalar() == "1min"
+            session.execute(text(f"SET LOCAL {_STALLED} = 200"))
             wait_until(lambda: runtime.work_once(clock.now()), "the other to take over")
             event.error = "written late"
             session.add(event)
