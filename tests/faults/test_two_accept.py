@@ -43,7 +43,7 @@ def test_two_runtimes_give_the_job_to_one(desk: DispatchDesk) -> None:
             runtime: Runtime, ready: threading.Barrier = ready, errors: list[BaseException] = errors
         ) -> None:
             try:
-                ready.wait(10)
+                ready.wait(60)
                 while runtime.work_once(desk.clock.now()):
                     pass
             except BaseException as error:  # noqa: BLE001  the test tells it
@@ -89,7 +89,7 @@ def test_two_transactions_at_once_cannot_both_give_the_job(desk: DispatchDesk) -
     ready = threading.Barrier(2)
 
     def give(name: str) -> None:
-        ready.wait(10)
+        ready.wait(60)
         try:
             with desk.store.write() as session:
                 session.add(_order_like(first, name))
@@ -120,7 +120,7 @@ def test_two_cases_at_once_do_not_offer_to_somebody_who_has_room_for_one(
 
     def second() -> None:
         with store.write() as session:
-            order.wait(10)
+            order.wait(60)
             hold_technicians(session, ["only"])
             seen.append(open_jobs(session, ["only"]).get("only", 0))
 
