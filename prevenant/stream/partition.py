@@ -96,6 +96,8 @@ class Partition:
         self.decider.batches_in_order = False
         if kept.state:
             self._restore(kept)
+        self._until = self._marks.until
+        """Up to when timers have run; what follows is with whoever writes alarms by then."""
         self.decider.tell_health(is_other_book=True)
         self._writer.start()
 
@@ -136,6 +138,7 @@ class Partition:
             return 0
         count = self._decide(offset, record)
         self.offset = offset
+        self._until = self._marks.until
         return count
 
     def _decide(self, offset: int, record: Record) -> int:
@@ -276,7 +279,8 @@ class Partition:
     @property
     def decided_until(self) -> float:
         """Up to when timers have run and all that follows is written, in seconds since 1970."""
-        return self._marks.until if self._writer.is_idle() else 0.0
+        until = self._until
+        return until if self._writer.is_idle() else 0.0
 
     def close(self) -> None:
         """Give the partition up; what is not written is decided again by whoever takes it up."""

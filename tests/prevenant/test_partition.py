@@ -141,6 +141,28 @@ def test_time_comes_with_the_records(bench: Bench) -> None:
     partition.close()
 
 
+def test_time_has_not_come_before_all_that_it_brings_is_on_its_way_to_the_store(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.hear(0, "d1")
+    partition = bench.take_up()
+    bench.read(partition)
+    before, advance = partition.decided_until, partition.decider.advance
+    seen: list[float] = []
+
+    def look_and_advance(until: float) -> None:
+        seen.append(partition.decided_until)
+        advance(until)
+
+    monkeypatch.setattr(partition.decider, "advance", look_and_advance)
+    bench.hear(61)
+    bench.read(partition, 1)
+    assert seen == [before]
+    assert partition.decided_until == bench.begin + 61
+    assert bench.alarms() == [("t2/d1", 60.0)]
+    partition.close()
+
+
 def test_whoever_has_not_heard_holds_timers_back(bench: Bench) -> None:
     bench.hear(0, "d1")
     bench.hear(70, until_s=30)

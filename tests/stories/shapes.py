@@ -209,11 +209,18 @@ def _around_engine(
     store: Store,
     devices: paho.Client,
 ) -> Shape:
-    host = engine.host
+    host, advance, decided = engine.host, engine.host.decider.advance, 0.0
+
+    def advance_and_note(until: float) -> None:
+        nonlocal decided
+        advance(until)
+        # Whoever writes alarms has been given all that was due by now.
+        decided = until
+
+    host.decider.advance = advance_and_note  # type: ignore[method-assign]
 
     def decided_until() -> float:
-        now = epoch_seconds(clock.now())
-        due = host.decider.processor.next_deadline()
-        return now if host._writer.is_idle() and (due is None or due > now) else 0.0
+        until = decided
+        return until if host._writer.is_idle() else 0.0
 
     return Shape(clock, store, devices, processes, lambda: host.frames, decided_until)
