@@ -13,13 +13,15 @@ import pytest
 import requests
 from sqlmodel import Session, col, select
 
+from notify.message import Delivery
+from prevenant import parts
 from prevenant.access.sign_ins import TOKEN, From, Lasting, begin_sign_in
 from prevenant.access.tables import ApiToken
 from prevenant.api.access import COOKIE, CSRF_HEADER, csrf_proof
 from prevenant.app import Engine
 from prevenant.crm.importing import import_folder
 from prevenant.settings import Settings
-from prevenant.tables import TimelineEntry
+from prevenant.tables import CaseEvent, TimelineEntry
 from simulators.carrier import Carrier, Sent
 from simulators.fleet import connect, take_leave
 from simulators.mailbox import Mailbox
@@ -83,6 +85,17 @@ def sign_in(browser: requests.Session, world: "World") -> None:
     browser.headers[CSRF_HEADER] = csrf_proof(cookie)
 
 
+def end(engine: Engine) -> None:
+    """Stop an engine, and wait for all its parts, however slow the machine is.
+
+    It would not wait for long, as somebody wants to start it again; but what is left of it would write
+    into the store of the next test, or keep the journal from the next engine.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parts, "PATIENCE", timedelta(seconds=PATIENCE_S))
+        engine.stop()
+
+
 class World:
     """Everything around one engine that runs in this process."""
 
@@ -113,7 +126,7 @@ class World:
     def stop(self) -> None:
         """Stop the engine and the devices."""
         take_leave(self._client)
-        self.engine.stop()
+        end(self.engine)
 
     def make_cookie(self, token: str = "administrator") -> str:
         """Sign a browser in by the name of a token, for as long as a story lasts; return its cookie."""
@@ -183,3 +196,15 @@ class World:
 
         line: TimelineEntry = self.expect(found, f"line {kind} with {words}")
         return line
+
+    def expect_quiet(self) -> None:
+        """Wait until all is heard, nothing is on its way, and the receipt of everything sent is there."""
+        unheard = select(CaseEvent).where(col(CaseEvent.heard_at).is_(None))
+        on_its_way = select(Delivery).where(
+            col(Delivery.state).in_(["queued", "sending", "uncertain"])
+            | (col(Delivery.channel).in_(["sms", "voice"]) & (Delivery.state == "sent"))
+        )
+        self.expect(
+            lambda s: s.exec(unheard).first() is None and s.exec(on_its_way).first() is None,
+            "every delivery's end",
+        )

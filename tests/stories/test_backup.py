@@ -21,6 +21,7 @@ from prevenant.tables import Alarm
 from simulators.fleet import connect
 from tests.moved_clock import MovedClock
 from tests.servers import Broker, make_database, wait_until
+from tests.world import end
 from workflows.tables import Case
 
 BOOK = """
@@ -130,7 +131,7 @@ def test_all_goes_on_elsewhere(
         dump(database_url, there, tmp_path)
     before, due = alarms(engine), cases(engine)
     sites.open_door(engine, "d2")
-    engine.stop()
+    end(engine)
 
     sites.clock.advance(minutes=1)
     elsewhere = sites.settings("elsewhere", there)
@@ -145,7 +146,7 @@ def test_all_goes_on_elsewhere(
     assert raised - onset == timedelta(minutes=10)
     sites.clock.advance(hours=1)
     wait_until(lambda: cases(engine) != due, "the deadline that was under way")
-    engine.stop()
+    end(engine)
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

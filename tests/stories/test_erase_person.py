@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select as select_columns
-from sqlmodel import Session, SQLModel, col, select
+from sqlmodel import Session, SQLModel, select
 
 from notify.consent import OptOut, has_opted_out
 from notify.message import Delivery, Message
@@ -17,7 +17,7 @@ from prevenant.crm.tables import Contact, Leave, Technician
 from prevenant.erasing import GONE, erase_person
 from prevenant.errors import ConfigurationError, CrmImportError
 from prevenant.person import APART, export_person, fold
-from prevenant.tables import CaseEvent, add_timeline
+from prevenant.tables import add_timeline
 from tests.stories.test_refrigerator_warming import CAMILLE, JULES, warm_up
 from tests.world import DEMO_DATA, World
 from workflows.tables import Candidate, Case, Offer, WorkOrder
@@ -47,21 +47,8 @@ def served(world: World) -> World:
     world.expect_case("refrigerator-warming", state="closed", rating=5)
     camille.replies("merci Jules, signé Camille Roux")
     world.expect(lambda s: len(s.exec(select(Reply)).all()) == 6, "all replies")
-    quiet(world)
+    world.expect_quiet()
     return world
-
-
-def quiet(world: World) -> None:
-    """Wait until all is heard, nothing is on its way, and the receipt of everything sent is there."""
-    unheard = select(CaseEvent).where(col(CaseEvent.heard_at).is_(None))
-    on_its_way = select(Delivery).where(
-        col(Delivery.state).in_(["queued", "sending", "uncertain"])
-        | (col(Delivery.channel).in_(["sms", "voice"]) & (Delivery.state == "sent"))
-    )
-    world.expect(
-        lambda s: s.exec(unheard).first() is None and s.exec(on_its_way).first() is None,
-        "every delivery's end",
-    )
 
 
 def everything(session: Session) -> dict[str, str]:
@@ -180,7 +167,7 @@ def test_an_open_case_keeps_its_people_unless_somebody_takes_it(world: World) ->
     world.phone(JULES).expects_sms("Roux home").replies("oui")
     world.phone(CAMILLE).expects_sms("Bonjour Camille")
     case = world.expect_case("refrigerator-warming", state="open")
-    quiet(world)
+    world.expect_quiet()
     store, now = world.engine.store, world.clock.now()
     for contact in ("camille-roux", "jules-perrin"):
         with (

@@ -9,14 +9,14 @@ from sqlmodel import select
 from prevenant.app import Engine
 from prevenant.tables import Alarm
 from tests.servers import wait_until
-from tests.world import World
+from tests.world import World, end
 
 TOPIC, RULE = "airport/t2/defibrillators/A2", "defibrillator-removed"
 
 
 def retain(world: World, **values: Any) -> None:
     payload = json.dumps({"battery": 90.0, **values})
-    world._client.publish(TOPIC, payload, qos=1, retain=True).wait_for_publish(10)
+    world._client.publish(TOPIC, payload, qos=1, retain=True).wait_for_publish(60)
 
 
 def alarms(world: World) -> list[Alarm]:
@@ -26,7 +26,7 @@ def alarms(world: World) -> list[Alarm]:
 
 def restart(world: World, client_id: str = "prevenant") -> None:
     """Start the engine again, perhaps under a name that gives it a new subscription."""
-    world.engine.stop()
+    end(world.engine)
     settings = world.engine.settings.model_copy(
         update={"mqtt_url": f"{world.broker.url}?client_id={client_id}"}
     )
@@ -55,7 +55,7 @@ def test_it_raises_nothing_twice_after_a_restart(world: World, client_id: str) -
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_it_is_the_state_of_a_device_that_was_never_heard(world: World) -> None:
-    world.engine.stop()
+    end(world.engine)
     retain(world, in_cabinet=False)
     world.engine = Engine(
         world.engine.settings.model_copy(
