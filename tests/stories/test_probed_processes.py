@@ -32,7 +32,8 @@ def start(site: Site, role: str) -> str:
     address = f"127.0.0.1:{free_port()}"
     site.settings = {"PREVENANT_PROBES": address}
     process = site.start(role)
-    assert f"Probes and metrics: http://{address}" in process.log.read_text("utf-8")
+    said = f"Probes and metrics: http://{address}"
+    wait_until(lambda: said in process.log.read_text("utf-8"), "its address")
     wait_until(lambda: ready(address)["status"] == 200, f"{role} ready", _PATIENCE_S)
     return address
 
@@ -40,15 +41,15 @@ def start(site: Site, role: str) -> str:
 def ready(address: str) -> dict[str, Any]:
     """Return what a process says of its readiness; a status of 0 where nothing answers."""
     try:
-        answer = requests.get(f"http://{address}/readyz", timeout=10)
-    except requests.ConnectionError:
+        answer = requests.get(f"http://{address}/readyz", timeout=30)
+    except requests.RequestException:
         return {"status": 0}
     return {"status": answer.status_code, **answer.json()}
 
 
 def measure(address: str) -> dict[str, set[str]]:
     """Return the names of what a process measures, each with the values of its labels."""
-    text = requests.get(f"http://{address}/metrics", timeout=10).text
+    text = requests.get(f"http://{address}/metrics", timeout=30).text
     found: dict[str, set[str]] = {}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
@@ -70,10 +71,17 @@ def test_each_process_answers_for_itself(site: Site, broker: Broker) -> None:
     assert "prevenant_cases_opened_total" in of_engine.keys() & of_worker.keys()
 
     broker.stop()
-    wait_until(lambda: ready(engine)["status"] == 503, "word that the broker is away", _PATIENCE_S)
-    (reason,) = ready(engine)["why_not"]
+    away: list[str] = []
+
+    def is_away() -> bool:
+        said = ready(engine)
+        away[:] = said.get("why_not", [])
+        return bool(said["status"] == 503)
+
+    wait_until(is_away, "word that the broker is away", _PATIENCE_S)
+    (reason,) = away
     assert reason.endswith("is not heard: check PREVENANT_MQTT_URL")
-    assert ready(worker)["status"] == 200
+    wait_until(lambda: ready(worker)["status"] == 200, "the other, which needs none", _PATIENCE_S)
 
 
 def test_two_processes_cannot_be_asked_at_one_address(site: Site) -> None:
