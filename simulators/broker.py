@@ -15,7 +15,7 @@ from pathlib import Path
 from prevenant.errors import ConfigurationError
 from simulators.processes import start_process
 
-_PATIENCE_S = 10.0
+_PATIENCE_S = 60.0
 _FREE_PORTS = range(20_000, 32_768)
 """Below what systems give to those who connect: a server that starts again finds its port free."""
 _turns = itertools.count(secrets.randbelow(len(_FREE_PORTS)))

@@ -28,7 +28,7 @@ from simulators.people import Answer
 
 _ROUTE = re.compile(r"/2010-04-01/Accounts/(\w+)/(Messages|Calls)(?:/(\w+))?\.json")
 _NUMBER = re.compile(r"(?:whatsapp:)?\+[1-9]\d{6,14}")
-_CALLBACK_TIMEOUT_S = 5.0
+_CALLBACK_TIMEOUT_S = 30.0
 _PAGE_SIZE = 50
 _WITHHELD_S = 60.0
 _MOST_KEYS = 5

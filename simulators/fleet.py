@@ -24,7 +24,7 @@ from simulators.turbofan import demo_engines
 
 _CATCH_UP_S = 3 * 3600.0
 _PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
-_ANSWERS_WITHIN_S = 10.0
+_ANSWERS_WITHIN_S = 30.0
 
 
 class SimulatedDevice(Protocol):

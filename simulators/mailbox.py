@@ -14,6 +14,8 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from simulators.broker import free_port
 
+_READY_WITHIN_S = 60.0
+
 
 class Mailbox:
     """All mail that was accepted, oldest first."""
@@ -38,6 +40,7 @@ class Mailbox:
             auth_required=login is not None,
             auth_require_tls=tls is not None,
             authenticator=self._authenticate if login else None,
+            ready_timeout=_READY_WITHIN_S,
         )
 
     @property

@@ -12,7 +12,7 @@ from typing import Any
 import requests
 
 _SILENCE_S = 30.0
-_CALLBACK_TIMEOUT_S = 5.0
+_CALLBACK_TIMEOUT_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,19 +3,21 @@
 import gc
 import itertools
 import os
+import random
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import structlog
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from pydantic import SecretStr
 
 from prevenant import auditing
 from prevenant.settings import Settings
 from prevenant.store import Store, _make_engine
 from prevenant.stream import hearing
+from simulators import broker as ports
 from simulators.broker import free_port
 from simulators.carrier import Carrier
 from simulators.mailbox import Mailbox
@@ -37,9 +39,25 @@ TRACED = {"rules", "workflows"}
 """The folders of tests that count for the coverage of `rules/` and `workflows/`."""
 
 # Where a change is judged, by the same examples each time; elsewhere by new ones.
-settings.register_profile("untimed", deadline=None, derandomize="CI" in os.environ)
+settings.register_profile(
+    "untimed",
+    deadline=None,
+    derandomize="CI" in os.environ,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("untimed")
 """A busy machine fails no test."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give each process that shares the suite ports of its own, of those that it chooses from."""
+    worker = getattr(config, "workerinput", None)
+    if worker is not None:
+        chance = random.Random(worker["testrunuid"])
+        number = int(worker["workerid"].removeprefix("gw"))
+        share = len(ports._FREE_PORTS) // worker["workercount"]
+        begin = chance.randrange(len(ports._FREE_PORTS)) + number * share
+        ports._turns = itertools.count(begin)
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:

@@ -5,6 +5,7 @@ A third of a test of workflows is the compiling of statements, which an engine k
 
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import Engine, event
@@ -21,7 +22,8 @@ class Engines:
         """Return an engine without connections."""
         key = (url, *sorted(options.items()))
         idle = self._idle[key]
-        if idle:
+        # Another thread may take the last one meanwhile.
+        with suppress(IndexError):
             return idle.pop()
         engine = self._make(url, **options)
 

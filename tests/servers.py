@@ -59,14 +59,14 @@ class Broker:
         """End it at once: it keeps what it wrote last."""
         if self.process is not None:
             self.process.kill()
-            self.process.wait(10)
+            self.process.wait(_PATIENCE_S)
             self.process = None
 
     def stop(self) -> None:
         """End it in good order, so that it keeps its sessions."""
         if self.process is not None:
             self.process.terminate()
-            self.process.wait(10)
+            self.process.wait(_PATIENCE_S)
             self.process = None
 
 

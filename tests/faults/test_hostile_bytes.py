@@ -7,7 +7,7 @@ import tracemalloc
 import cbor2
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
@@ -132,7 +132,7 @@ def mutated(draw: st.DrawFn) -> bytes:
     return bytes(data)
 
 
-@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=400)
 @given(payload=st.one_of(st.binary(max_size=300), mutated()))
 def test_any_bytes_on_any_topic_are_accounted_for(decoder: Decoder, payload: bytes) -> None:
     account(decoder, payload)

@@ -97,7 +97,9 @@ class Traffic:
 
     def longest_wait_s(self, since: float, until: float) -> float:
         """Return how long the alarm of a door took at most, of those that spoke in a time."""
-        waits = [self.seen[door] - at for door, at in self.said.items() if since <= at <= until]
+        # A copy: others open meanwhile.
+        said = list(self.said.items())
+        waits = [self.seen[door] - at for door, at in said if since <= at <= until]
         return max(waits, default=0.0)
 
 

@@ -20,7 +20,7 @@ from prevenant.shelving import tell_case
 from prevenant.store import Store
 from prevenant.tables import Alarm, CaseEvent
 from tests.faults.routing_story import find_lost, taken
-from tests.faults.stopped_worker import AT_THE_DOOR, CLAIM_S, MOMENTS, RULE
+from tests.faults.stopped_worker import AT_THE_DOOR, MOMENTS, RULE
 from tests.servers import Postgres, make_database, postgres_server, wait_until
 from workflows.tables import Case
 
@@ -58,7 +58,7 @@ class Worker:
 
     def end(self) -> None:
         """Let it end in good order, with what it has begun."""
-        self.process.communicate(timeout=30)
+        self.process.communicate(timeout=_PATIENCE_S)
         assert self.process.returncode == 0, self.log.read_text()[-3_000:]
 
     def kill(self) -> None:
@@ -202,9 +202,7 @@ def test_workers_that_are_killed_leave_their_work_to_others(shared: Shared) -> N
     shared.raise_alarms(15, 15)
     os.kill(second.process.pid, signal.SIGKILL)
     (third,) = shared.start("")
-    began = time.monotonic()
     wait_until(lambda: shared.told() == 30, "everything", _PATIENCE_S)
-    assert time.monotonic() - began < _PATIENCE_S - CLAIM_S
     third.end()
     shared.check(30)
 

@@ -88,14 +88,14 @@ class Kafka:
         """End it at once, as a power cut would."""
         if self.process is not None:
             self.process.kill()
-            self.process.wait(10)
+            self.process.wait(_PATIENCE_S)
             self.process = None
 
     def make_topic(self, name: str, partitions: int) -> None:
         """Make a topic."""
         admin = AdminClient({"bootstrap.servers": self.servers})
         topic = NewTopic(name, partitions, 1)
-        admin.create_topics([topic])[name].result(30)
+        admin.create_topics([topic])[name].result(_PATIENCE_S)
 
 
 def _properties(kafka: Kafka, data: Path) -> str:

@@ -45,8 +45,8 @@ def test_the_api_lists_it_without_needing_more_than_the_token(world: World) -> N
     world.publish(DOOR, b"nonsense")
     world.expect(_newest, "quarantined payload")
     url = f"{world.engine.address}/api/v1/quarantine"
-    assert requests.get(url, timeout=5).status_code == 401
-    listed = requests.get(url, headers={"Authorization": "Bearer admin"}, timeout=5).json()
+    assert requests.get(url, timeout=30).status_code == 401
+    listed = requests.get(url, headers={"Authorization": "Bearer admin"}, timeout=30).json()
     assert listed[0]["payload"] == "nonsense"
     assert listed[0]["reason"].startswith("this is not JSON")
 

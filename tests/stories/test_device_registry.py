@@ -19,7 +19,7 @@ STRANGER = "airport/t2/thermometers/T99"
 
 def ask(world: World, path: str, method: str = "get", **body: Any) -> Any:
     url = f"{world.engine.address}/api/v1/{path}"
-    return requests.request(method, url, headers=ADMIN, json=body or None, timeout=5)
+    return requests.request(method, url, headers=ADMIN, json=body or None, timeout=30)
 
 
 def heard(world: World, device_id: str, **expected: Any) -> dict[str, Any]:
@@ -64,7 +64,7 @@ def test_an_unknown_device_is_adopted_and_its_next_case_knows_it(world: World) -
     world.clock.advance(minutes=5)
     case = world.expect_case("terminal-temperature", state="open")
     page = requests.get(
-        f"{world.engine.address}/cases/{case.id}", cookies={COOKIE: world.make_cookie()}, timeout=5
+        f"{world.engine.address}/cases/{case.id}", cookies={COOKIE: world.make_cookie()}, timeout=30
     )
     assert "Gate 99" in page.text
 
@@ -89,18 +89,20 @@ def test_pages_show_devices_and_adopt_them(world: World) -> None:
     with requests.Session() as browser:
         sign_in(browser, world)
         address = world.engine.address
-        page = browser.get(f"{address}/devices", timeout=5)
+        page = browser.get(f"{address}/devices", timeout=30)
         assert "t2/T99" in page.text
         assert 'action="/devices/adopt"' in page.text
         wrong = browser.post(
-            f"{address}/devices/adopt", data={"device": "t2/T99", "site": "<b>"}, timeout=5
+            f"{address}/devices/adopt", data={"device": "t2/T99", "site": "<b>"}, timeout=30
         )
         assert "the CRM has no site &#39;&lt;b&gt;&#39;" in wrong.text
-        browser.post(f"{address}/devices/adopt", data={"device": "t2/T99", "site": "t2"}, timeout=5)
+        browser.post(
+            f"{address}/devices/adopt", data={"device": "t2/T99", "site": "t2"}, timeout=30
+        )
     with world.engine.store.read() as session:
         assert session.get_one(Device, "t2/T99").label == "T99"
     refused = requests.post(
-        f"{address}/devices/adopt", data={"device": "t2/T99", "site": "t2"}, timeout=5
+        f"{address}/devices/adopt", data={"device": "t2/T99", "site": "t2"}, timeout=30
     )
     assert refused.url.endswith("/login")
 

@@ -32,7 +32,7 @@ def hand_in(world: World, mail: EmailMessage, secret: str = SECRET) -> int:
     at = int(epoch_seconds(world.clock.now()))
     headers = {"Prevenant-Signature": sign(secret, at, data), "Content-Type": "message/rfc822"}
     address = f"{world.engine.address}/webhooks/email"
-    return requests.post(address, data=data, headers=headers, timeout=15).status_code
+    return requests.post(address, data=data, headers=headers, timeout=30).status_code
 
 
 def answer(sender: str, text: str, to: EmailMessage | None = None) -> EmailMessage:
@@ -147,4 +147,4 @@ def test_somebody_unknown_is_kept_and_answered_by_nothing(world: World) -> None:
 
 def _get(world: World, path: str) -> Any:
     headers = {"Authorization": "Bearer admin"}
-    return requests.get(f"{world.engine.address}{path}", headers=headers, timeout=15).json()
+    return requests.get(f"{world.engine.address}{path}", headers=headers, timeout=30).json()

@@ -44,7 +44,7 @@ def replay(world: World, **body: Any) -> Any:
         f"{world.engine.address}/api/v1/quarantine/replay",
         json=body,
         headers={"Authorization": "Bearer admin"},
-        timeout=5,
+        timeout=30,
     ).json()
 
 
@@ -113,11 +113,11 @@ def test_the_page_shows_what_was_sent_as_text_and_acts(world: World) -> None:
     refused(world, "waiting")
     with requests.Session() as browser:
         sign_in(browser, world)
-        page = browser.get(f"{world.engine.address}/quarantine", timeout=5).text
+        page = browser.get(f"{world.engine.address}/quarantine", timeout=30).text
         assert "<script>alert" not in page
         assert "&lt;script&gt;alert(1)" in page
         assert "Read 1 again" in page
-        browser.post(f"{world.engine.address}/quarantine/discard", timeout=5)
+        browser.post(f"{world.engine.address}/quarantine/discard", timeout=30)
     refused(world, "discarded")
     assert replay(world) == {"due": 0}
 

@@ -98,7 +98,7 @@ class Site:
         """Let some doors say that they are open."""
         for number in range(first, first + count):
             data = json.dumps({"open": True})
-            self._devices.publish(f"airport/t2/doors/d{number}", data, qos=1).wait_for_publish(10)
+            self._devices.publish(f"airport/t2/doors/d{number}", data, qos=1).wait_for_publish(60)
 
     def texts(self, beginning: str) -> Counter[str]:
         """Return how often the guard was sent each text that begins so."""
@@ -188,9 +188,9 @@ def test_pages_can_be_served_by_a_process_of_their_own(site: Site) -> None:
     site.open_doors(1, 1)
     site.wait_for("Open: t2/d1", 1)
     token = {"Authorization": "Bearer admin"}
-    answer = requests.get(f"{pages.url}/api/v1/cases", headers=token, timeout=10).json()
+    answer = requests.get(f"{pages.url}/api/v1/cases", headers=token, timeout=30).json()
     assert [one["device_id"] for one in answer] == ["t2/d1"]
-    ready = requests.get(f"{pages.url}/readyz", timeout=10).json()
+    ready = requests.get(f"{pages.url}/readyz", timeout=30).json()
     assert (ready["roles"], ready["lost"], ready["why_not"]) == ("console", None, [])
     assert _ends_well(pages)
 
