@@ -13,6 +13,7 @@ from prevenant.settings import Settings
 from prevenant.store import Store
 from simulators.carrier import Carrier
 from simulators.mailbox import Mailbox
+from tests.contracts.patience import give_up_twilio_at_once
 from tests.contracts.rig import Rig, running
 from tests.moved_clock import MovedClock
 
@@ -23,10 +24,8 @@ def rig(
     clock: MovedClock,
     carrier: Carrier,
     mailbox: Mailbox,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Rig]:
     """Run an outbox with all channels; receipts do not reach it."""
-    monkeypatch.setattr("notify.sms.TIMEOUT_S", 0.5)
     store = Store(sqlite_url)
     store.upgrade()
     settings = Settings(
@@ -38,6 +37,7 @@ def rig(
         email_from="service@prevenant.example",
     )
     account = TwilioAccount(settings)
+    give_up_twilio_at_once(carrier, account)
     channels: dict[str, Channel] = {
         "sms": Sms(account),
         "voice": Voice(account),

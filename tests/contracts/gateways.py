@@ -9,6 +9,7 @@ from notify.gateway_file import Gateway, load_gateway
 from notify.sms import Sms
 from prevenant.tables import add_timeline
 from simulators.sms_gateway import SmsGateway
+from tests.contracts.patience import give_up_at_once
 from tests.contracts.rig import Rig
 
 SECRET = "receipts of the gateway"
@@ -17,7 +18,7 @@ send:
   url: URL
   body: json
   headers: {Authorization: env:SMS_KEY}
-  timeout: 500ms
+  timeout: 20s
   fields:
     to: "{to}"
     from: "{from}"
@@ -55,11 +56,18 @@ def read(gateway: SmsGateway, folder: Path) -> Gateway:
     return found
 
 
-def use_both(rig: Rig, gateway: Gateway, first: str = "twilio") -> None:
+def make_sms(gateway: SmsGateway, folder: Path, public_url: str = "") -> GatewaySms:
+    """Return the channel that sends by a gateway."""
+    sms = GatewaySms(read(gateway, folder), public_url)
+    give_up_at_once(gateway, "withhold", sms._session)
+    return sms
+
+
+def use_both(rig: Rig, gateway: GatewaySms, first: str = "twilio") -> None:
     """Let the rig send by Twilio and by the gateway."""
     twilio = rig.channels["sms"]
     assert isinstance(twilio, Sms)
-    both: dict[str, Provider] = {"twilio": twilio, "gateway": GatewaySms(gateway, "")}
+    both: dict[str, Provider] = {"twilio": twilio, "gateway": gateway}
     ordered = {first: both.pop(first), **both}
 
     def tell(kind: str, words: str, detail: Mapping[str, object]) -> None:

@@ -105,4 +105,4 @@ class running:  # noqa: N801  used as a statement
 
     def __exit__(self, *_: object) -> None:
         self._outbox.stop()
-        self._thread.join(10)
+        self._thread.join(60)

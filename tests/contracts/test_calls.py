@@ -111,7 +111,7 @@ def exchange(
     outbox.stop()
     website.stop()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
 
 
 def says(twiml: str) -> list[tuple[str, str]]:

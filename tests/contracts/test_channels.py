@@ -12,6 +12,8 @@ from notify.delivery import Channel
 from notify.email import Email
 from notify.message import Delivery, Draft, Message, Recipient, queue_message
 from notify.outbox import Outbox
+from notify.sms import Sms
+from notify.voice import Voice
 from prevenant.settings import Settings
 from prevenant.store import Store
 from simulators.mailbox import Mailbox
@@ -97,6 +99,17 @@ def test_what_may_have_been_taken_is_looked_up_before_anything_is_sent_again(
     assert rig.taken(channel) == 1
     # A 500 had taken nothing: it was sent again, and says that it might be a second one.
     assert delivery.possible_duplicate is (status == 500)
+
+
+@pytest.mark.parametrize("channel", ["sms", "voice"])
+def test_an_answer_that_does_not_come_is_given_up(rig: Rig, channel: str) -> None:
+    del rig.carrier.withhold  # what the rig has put in its place
+    given = rig.channels[channel]
+    assert isinstance(given, Sms | Voice)
+    given._account.client.http_client.timeout = 0.2
+    rig.carrier.refuse(0)
+    rig.say("one", [channel])
+    assert "in time" in rig.expect(channel, state="uncertain", attempts=1).reason
 
 
 def test_what_nobody_can_be_asked_about_any_more_goes_on_to_the_next_channel(rig: Rig) -> None:

@@ -13,7 +13,7 @@ from notify.receipts import can_confirm
 from notify.templating import Templates
 from prevenant.tables import TimelineEntry
 from simulators.sms_gateway import SmsGateway
-from tests.contracts.gateways import read, use_both
+from tests.contracts.gateways import make_sms, use_both
 from tests.contracts.rig import NUMBER, Rig, running
 from tests.servers import wait_until
 
@@ -32,7 +32,7 @@ def gateway() -> Iterator[SmsGateway]:
 @pytest.fixture
 def both(rig: Rig, gateway: SmsGateway, tmp_path: Path) -> Rig:
     """Ask Twilio first, then the gateway."""
-    use_both(rig, read(gateway, tmp_path))
+    use_both(rig, make_sms(gateway, tmp_path))
     return rig
 
 
@@ -152,7 +152,7 @@ def test_what_the_first_may_have_is_asked_of_it_alone(both: Rig, gateway: SmsGat
 def test_what_a_gateway_may_have_stays_with_it(
     rig: Rig, gateway: SmsGateway, tmp_path: Path
 ) -> None:
-    use_both(rig, read(gateway, tmp_path), first="gateway")
+    use_both(rig, make_sms(gateway, tmp_path), first="gateway")
     gateway.refuse(0)
     gateway.refuse(503, times=2)
     rig.say("one", ["sms"])

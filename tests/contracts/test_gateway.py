@@ -3,6 +3,7 @@
 import re
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from prevenant.errors import GatewayError
 from prevenant.settings import Settings
 from prevenant.website import Website, bind_pages
 from simulators.sms_gateway import SmsGateway
-from tests.contracts.gateways import ENVIRONMENT, FILE, SECRET, describe, read
+from tests.contracts.gateways import ENVIRONMENT, FILE, SECRET, describe, make_sms, read
 from tests.contracts.rig import NUMBER, TEMPLATES, Rig
 from tests.servers import wait_until
 
@@ -46,10 +47,10 @@ def website(
     thread = threading.Thread(target=website.run)
     thread.start()
     wait_until(lambda: website.started, "web server")
-    rig.channels["sms"] = GatewaySms(read(gateway, tmp_path), website.address)
+    rig.channels["sms"] = make_sms(gateway, tmp_path, website.address)
     yield website.address
     website.stop()
-    thread.join(10)
+    thread.join(60)
 
 
 def test_it_is_given_what_its_file_says(rig: Rig, gateway: SmsGateway, website: str) -> None:
@@ -89,6 +90,16 @@ def test_each_answer_leads_to_what_it_means(
     assert words in rig.expect("sms", state=state, attempts=1).reason
 
 
+def test_an_answer_that_does_not_come_is_given_up(
+    rig: Rig, gateway: SmsGateway, tmp_path: Path
+) -> None:
+    described = replace(read(gateway, tmp_path), timeout_s=0.2)
+    rig.channels["sms"] = GatewaySms(described, "")
+    gateway.refuse(0)
+    rig.say("one", ["sms"])
+    assert "in time" in rig.expect("sms", state="uncertain", attempts=1).reason
+
+
 def test_its_advice_is_honoured(rig: Rig, gateway: SmsGateway, website: str) -> None:
     assert website
     gateway.refuse(429, retry_after_s=40)
@@ -123,7 +134,7 @@ def test_a_receipt_with_the_gateways_own_identity_and_the_token(
     rig.expect("sms", state="sent")
     url = f"{website}/webhooks/gateway/status"
     told = {"id": "G1", "status": "DELIVRD", "token": SECRET}
-    assert requests.get(url, params=told, timeout=10).status_code == 204
+    assert requests.get(url, params=told, timeout=30).status_code == 204
     rig.expect("sms", state="delivered")
 
 
@@ -136,7 +147,7 @@ def test_a_failure_counts_where_the_gateway_does_not_say_which_attempt(
     rig.expect("sms", state="sent")
     url = f"{website}/webhooks/gateway/status?key=m1-sms&proof={sign_key(SECRET, 'm1-sms')}"
     told = b' {"status": "expired"}'
-    answer = requests.post(url, told, headers={"Content-Type": called}, timeout=10)
+    answer = requests.post(url, told, headers={"Content-Type": called}, timeout=30)
     assert answer.status_code == 204
     rig.expect("sms", state="undelivered", provider_id="G1")
     rig.expect("email", state="sent")
@@ -161,8 +172,8 @@ def test_a_forged_receipt_is_refused(
     rig.expect("sms", state="sent")
     told = {"id": "G1", "status": "delivered"}
     url = f"{website}/webhooks/gateway/status?{query}"
-    assert requests.post(url, json=told, timeout=10).status_code == 403
-    assert requests.post(f"{website}/webhooks/gateway/reply?{query}", timeout=10).status_code == 403
+    assert requests.post(url, json=told, timeout=30).status_code == 403
+    assert requests.post(f"{website}/webhooks/gateway/reply?{query}", timeout=30).status_code == 403
     assert rig.delivery("sms").state == "sent"
 
 
@@ -172,13 +183,13 @@ def test_what_people_write_comes_in_and_stop_ends_it(rig: Rig, website: str) -> 
     url = f"{website}/webhooks/gateway/reply?token={SECRET}"
     told = {"msisdn": NUMBER.replace("+", "00"), "text": "STOP", "id": "in-1"}
     for _ in range(2):
-        assert requests.post(url, data=told, timeout=10).status_code == 204
+        assert requests.post(url, data=told, timeout=30).status_code == 204
     with rig.store.read() as session:
         assert session.exec(select(Reply.outcome)).all() == ["opted out"]
     rig.say("two", ["sms"])
     wait_until(lambda: "opted out" in rig.latest("sms").reason, "suppression")
     for nobody in ({}, {"msisdn": "INFO"}, {"msisdn": "12"}):
-        answer = requests.post(url, data={"text": "hello", **nobody}, timeout=10)
+        answer = requests.post(url, data={"text": "hello", **nobody}, timeout=30)
         assert answer.status_code == 422
 
 
@@ -186,7 +197,7 @@ def test_what_people_write_comes_in_and_stop_ends_it(rig: Rig, website: str) -> 
     ("change", "place", "words"),
     [
         (("url: URL", "url: ftp://x"), "3:8", "this is no address"),
-        (("timeout: 500ms", "timeout: 21s"), "6:12", "given up after 20 s at most"),
+        (("timeout: 20s", "timeout: 21s"), "6:12", "given up after 20 s at most"),
         (("{text}", "{words}"), "8:5", "{words} is not known here"),
         (('to: "{to}"', "to: nobody"), "8:5", "have to hold {text}, and {to}"),
         (("body: json", "body: form"), "8:5", "only in JSON can fields be nested"),

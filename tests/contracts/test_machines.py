@@ -24,6 +24,7 @@ from prevenant.store import Store
 from prevenant.tables import CaseEvent, TimelineEntry
 from simulators.desk import Desk
 from simulators.fleet import connect, take_leave
+from tests.contracts.patience import give_up_at_once
 from tests.moved_clock import MovedClock
 from tests.servers import Broker, wait_until
 
@@ -82,20 +83,20 @@ def rig(
     sqlite_url: str,
     clock: MovedClock,
     desk: Desk,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Rig]:
     """Run an outbox that calls webhooks."""
-    monkeypatch.setattr("notify.webhook.TIMEOUT_S", 0.5)
     store = Store(sqlite_url)
     store.upgrade()
     settings = Settings(webhook_secret=SecretStr(SECRET))
-    rig = Rig(store, clock, desk, {WEBHOOK: Webhook(settings, clock)})
+    webhook = Webhook(settings, clock)
+    give_up_at_once(desk, "wait_closed", webhook._session)
+    rig = Rig(store, clock, desk, {WEBHOOK: webhook})
     outbox = Outbox(store, clock, rig.channels)
     thread = threading.Thread(target=outbox.run)
     thread.start()
     yield rig
     outbox.stop()
-    thread.join(10)
+    thread.join(60)
     store.close()
 
 
@@ -156,6 +157,16 @@ def test_what_may_have_been_taken_is_given_again_under_the_same_key(rig: Rig, st
     rig.expect(state="delivered", possible_duplicate=True)
     assert rig.desk.posts == 2
     assert len(rig.desk.taken) == 1, "the receiver knows it by its key"
+
+
+def test_an_answer_that_does_not_come_is_given_up(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del rig.desk.wait_closed  # what the rig has put in its place
+    monkeypatch.setattr("notify.webhook.TIMEOUT_S", 0.2)
+    rig.desk.refuse(0)
+    rig.call()
+    assert "in time" in rig.expect(state="uncertain").reason
 
 
 @pytest.mark.parametrize("status", [400, 404, 410, 302])
@@ -226,7 +237,7 @@ def listeners(broker: Broker) -> Iterator[Listeners]:
     yield listeners
     listeners.stop()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
 
 
 def _device(broker: Broker, heard: list[tuple[str, bytes]]) -> paho.Client:
@@ -237,7 +248,7 @@ def _device(broker: Broker, heard: list[tuple[str, bytes]]) -> paho.Client:
         (message.topic, bytes(message.payload))
     )
     client.subscribe(TOPIC, qos=1)
-    assert subscribed.wait(10)
+    assert subscribed.wait(30)
     return client
 
 

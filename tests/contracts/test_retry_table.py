@@ -14,7 +14,6 @@ import pytest
 from pydantic import SecretStr
 
 from notify.chat import Chat
-from notify.gateway import GatewaySms
 from notify.message import WEBHOOK, Errand, queue_errand
 from notify.sms import TwilioAccount
 from notify.webhook import Webhook
@@ -23,7 +22,8 @@ from prevenant.settings import Settings
 from simulators.chat_room import ChatRoom
 from simulators.desk import Desk
 from simulators.sms_gateway import SmsGateway
-from tests.contracts.gateways import read
+from tests.contracts.gateways import make_sms
+from tests.contracts.patience import give_up_twilio_at_once
 from tests.contracts.rig import NUMBER, Rig
 
 TEMPLATE = "HX" + "0" * 32
@@ -113,6 +113,7 @@ def case(
             return _twilio(rig, "voice", "Calls")
         case "whatsapp" | "whatsapp by template":
             account = TwilioAccount(rig.settings)
+            give_up_twilio_at_once(rig.carrier, account)
             template = TEMPLATE if request.param.endswith("template") else ""
             rig.channels["whatsapp"] = WhatsApp(account, "+33939980000", template)
             rig.addresses["whatsapp"] = NUMBER
@@ -129,7 +130,7 @@ def case(
                 is_asked=False,
             )
         case "gateway":
-            rig.channels["sms"] = GatewaySms(read(gateway, tmp_path), "")
+            rig.channels["sms"] = make_sms(gateway, tmp_path)
             return Case(
                 rig,
                 "sms",

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from unittest.mock import Mock
 
 import pytest
 from hypothesis import given, settings
@@ -25,7 +26,10 @@ NOW = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)
 
 @pytest.fixture(scope="module")
 def phones() -> Iterator[Carrier]:
-    carrier = Carrier().start()
+    carrier = Carrier()
+    # Receipts would be for a public address, and each would wait until that is not found.
+    carrier._post = Mock(return_value="")  # type: ignore[method-assign]
+    carrier.start()
     yield carrier
     carrier.stop()
 
@@ -127,7 +131,7 @@ def test_whatever_becomes_of_it_can_be_fetched(
     sids = [sms.send(delivery("sms", to), message("sms", "Hi")) for to in (NUMBER, lost)]
     calls = [voice.send(delivery("voice", to), message("voice", "Hi")) for to in (NUMBER, lost)]
     ended = {"delivered", "undelivered", "completed", "no-answer"}
-    phones.wait_for(lambda: {one.status for one in phones.sent} <= ended, 10)
+    phones.wait_for(lambda: {one.status for one in phones.sent} <= ended, 60)
     states = [account.client.messages(sid).fetch() for sid in sids]
     assert [(one.status, one.error_code) for one in states] == [
         ("delivered", None),
