@@ -80,7 +80,7 @@ class Place(BaseModel):
 @router.get("/j/{token}")
 def show_job(request: Request, token: str) -> Response:
     """Show a technician the offer, or the job."""
-    return show_visitor(request, token, JOB, "job.html", _collect)
+    return show_visitor(request, token, JOB, "job.html", _collect, _settle)
 
 
 @router.get("/j/{token}/news")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlencode
 
 from fastapi import Request, Response, status
 from fastapi.responses import HTMLResponse, RedirectResponse, StreamingResponse
@@ -74,6 +75,10 @@ class Wish:
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
+Settle = Callable[[Visitor, Wish], str]
+"""Returns the code of what came of a press, once the case has heard it."""
+
+
 def find_visitor(
     request: Request, session: Session, token: str, purpose: str
 ) -> tuple[Visitor | None, str]:
@@ -100,21 +105,30 @@ def show_visitor(
     purpose: str,
     template: str,
     collect: Callable[[Visitor, Environment], Mapping[str, Any]],
+    settle: Settle,
 ) -> Response:
-    """Render the page of a link from what `collect` finds in one transaction."""
+    """Render the page of a link from what `collect` finds in one transaction.
+
+    Whoever waits for what comes of a press is told that as soon as the case has heard it.
+    """
+    asked = request.query_params
+    said, of = asked.get("said", ""), asked.get("of", "")
     with request.app.state.store.read() as session:
         visitor, why = find_visitor(request, session, token, purpose)
         if visitor is None:
             return show_nowhere(request, why)
         words = environment(visitor.language)
         values = collect(visitor, words)
+        if said == WAITING:
+            said = _outcome_of(session, visitor, of, settle)
     usual = {
         "base": link_url("", token, purpose),
         "language": visitor.language,
         "times": visitor.times,
         "first_name": visitor.person.name.split()[0],
         "key": secrets.token_urlsafe(9),
-        "said": request.query_params.get("said", ""),
+        "said": said,
+        "wait_at": _waiting_at(link_url("", token, purpose), of),
         "problem": "",
     }
     page = words.get_template(template).render({**usual, **values})
@@ -135,12 +149,11 @@ def press(
     purpose: str,
     key: str,
     judge: Callable[[Visitor], Wish],
-    settle: Callable[[Visitor, Wish], str],
+    settle: Settle,
 ) -> Response:
     """Give the case what was pressed, and go back to the page with what came of it.
 
-    `judge` says what was meant, or raises ConfigurationError with the code of what cannot be; `settle`
-    returns the code of what came of it, once the case has heard it.
+    `judge` says what was meant, or raises ConfigurationError with the code of what cannot be.
     """
     state = request.app.state
     base = link_url("", token, purpose)
@@ -160,7 +173,7 @@ def press(
         question = find_question(session, *about, wish.ask) or find_question(session, *about)
         if question is None:
             return go_back(base, "over")
-        number = f"{used.link.digest[:12]}-{key[:24]}"
+        number = _number_of(used.link, key)
         name_doer(request, f"{visitor.person.name} (by link)", f"link:{used.link.digest[:12]}")
         details = dict(wish.details)
         pressed = Pressed(number, wish.ask, wish.intent, wish.number, wish.text, details)
@@ -168,11 +181,33 @@ def press(
         # Whoever has pressed waits for what comes of it.
         state.store.go_on(session, CASE_EVENTS, question.severity)
     with state.store.read() as session:
-        query = select(CaseEvent.heard_at).where(CaseEvent.key == f"reply:link-{number}")
-        if session.exec(query).first() is None:
-            return go_back(base, WAITING)
         visitor, why = find_visitor(request, session, token, purpose)
-        return go_back(base, settle(visitor, wish) if visitor else why)
+        said = _outcome_of(session, visitor, key, settle) if visitor else why
+    if said == WAITING:
+        return RedirectResponse(_waiting_at(base, key), status.HTTP_303_SEE_OTHER)
+    return go_back(base, said)
+
+
+def _number_of(link: Link, key: str) -> str:
+    """Return under which number it is kept what was pressed on a page that was given this key."""
+    return f"{link.digest[:12]}-{key[:24]}"
+
+
+def _outcome_of(session: Session, visitor: Visitor, key: str, settle: Settle) -> str:
+    """Return the code of what came of a press; `WAITING` where the case has still to hear it."""
+    number = _number_of(visitor.link, key)
+    query = select(CaseEvent).where(CaseEvent.key == f"reply:link-{number}")
+    event = session.exec(query.where(CaseEvent.case_id == visitor.case_id)).first()
+    if event is None:
+        return ""
+    if event.heard_at is None:
+        return WAITING
+    return settle(visitor, Wish(event.data["ask"], event.data["intent"], "", details=event.data))
+
+
+def _waiting_at(base: str, key: str) -> str:
+    """Return where somebody waits for what comes of a press."""
+    return f"{base}?{urlencode({'said': WAITING, 'of': key})}"
 
 
 def go_back(base: str, said: str = "") -> Response:

@@ -45,7 +45,7 @@ class Sent(BaseModel):
 @router.get("/v/{token}")
 def show_visit(request: Request, token: str) -> Response:
     """Show a customer how things stand."""
-    return show_visitor(request, token, VISIT, "visit.html", _collect)
+    return show_visitor(request, token, VISIT, "visit.html", _collect, _settle)
 
 
 @router.get("/v/{token}/news")

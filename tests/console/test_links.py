@@ -2,8 +2,10 @@
 
 import io
 import re
+import threading
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -14,7 +16,7 @@ from notify import Templates
 from notify.links import Link
 from prevenant.crm.directory import find_present
 from prevenant.crm.tables import Contact, RoleHolder
-from prevenant.tables import TimelineEntry
+from prevenant.tables import CASE_EVENTS, TimelineEntry
 from tests.console.browsing import PATIENCE_MS, Browsing, check_accessible
 from tests.world import World
 from workflows import surveys
@@ -182,6 +184,39 @@ def test_a_customer_moves_the_visit_and_rates_it(world: World, phone: Page) -> N
     phone.get_by_role("button", name="Envoyer").click()
     world.expect_case("refrigerator-warming", state="closed", rating=4)
     expect(phone.locator("main")).to_contain_text("la note 4")
+
+
+def test_what_comes_of_a_press_is_told_however_late_the_case_hears_of_it(
+    world: World, phone: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hears, look = threading.Event(), world.engine._runtime._look
+    hears.set()
+
+    def look_when_free(now: datetime) -> Any:
+        hears.wait(60)
+        return look(now)
+
+    monkeypatch.setattr(world.engine._runtime, "_look", look_when_free)
+    warm_up(world)
+    job = link_in(world, JULES, "Répondez 1")
+    # As where cases are the work of another process.
+    world.engine.store.attend(CASE_EVENTS, None)
+    hears.clear()
+    phone.goto(job)
+    phone.get_by_role("button", name="J'accepte").click()
+    expect(phone.locator("#said")).to_contain_text("Nous transmettons")
+    hears.set()
+    expect(phone.locator("#said")).to_contain_text("est à vous")
+    expect(phone.get_by_role("button", name="Je suis en route")).to_be_visible()
+    # It may also be heard before the page is there that would wait for it.
+    visit = link_in(world, CAMILLE, "Jules passe")
+    hears.clear()
+    form: dict[str, str | float | bool] = {"do": "talk", "key": "k", "note": "bonjour"}
+    waits_at = phone.request.post(visit, form=form, max_redirects=0).headers["location"]
+    hears.set()
+    world.expect_story("person.wanted")
+    phone.goto(waits_at)
+    expect(phone.locator("#said")).to_contain_text("va vous rappeler")
 
 
 def test_a_customer_confirms_and_speaks_to_a_person(world: World, phone: Page) -> None:

@@ -26,9 +26,13 @@ function put(id, fresh) {
   old.replaceChildren(...document.importNode(made, true).childNodes);
 }
 
+const waits = () => document.getElementById("said")?.dataset.said === "waiting";
+
 async function refresh() {
   if (document.visibilityState !== "visible") return;
-  const answer = await fetch(page.dataset.base, { redirect: "manual" }).catch(() => null);
+  // The address of a page that waits says for what: once that is known, it is told in its place.
+  const waited = waits();
+  const answer = await fetch(page.dataset.base + (waited ? location.search : ""), { redirect: "manual" }).catch(() => null);
   if (!answer) return;
   if (answer.status === 404 || answer.status === 410) { location.reload(); return; }
   if (!answer.ok) return;
@@ -36,9 +40,12 @@ async function refresh() {
   put("now", fresh);
   // Whoever writes a question meanwhile goes on writing.
   put("talk", fresh);
+  const outcome = fresh.getElementById("said");
+  const told = waited && outcome?.dataset.said !== "waiting";
+  if (told) document.getElementById("said")?.replaceWith(...(outcome ? [document.importNode(outcome, true)] : []));
   const news = document.getElementById("news");
   if (page.dataset.state === fresh.body.dataset.state) return;
-  document.getElementById("said")?.remove();
+  if (!told) document.querySelector("#said.notice")?.remove();
   if (busy()) { if (news) news.hidden = false; return; }
   page.dataset.state = fresh.body.dataset.state;
   put("rest", fresh);
@@ -49,7 +56,5 @@ if (page.dataset.base) {
   events.addEventListener("news", refresh);
   setInterval(refresh, MINUTE_MS);
   document.addEventListener("visibilitychange", refresh);
-  const waits = setInterval(() => {
-    if (document.getElementById("said")?.dataset.said === "waiting") refresh(); else clearInterval(waits);
-  }, SECOND_MS);
+  const looks = setInterval(() => { if (waits()) refresh(); else clearInterval(looks); }, SECOND_MS);
 }
