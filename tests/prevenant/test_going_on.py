@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -130,7 +130,11 @@ def _written(store: Store) -> Iterator[Counter[str]]:
     def forget(_connection: object) -> None:
         changing.discard(threading.current_thread().name)
 
-    heard = {"before_cursor_execute": note, "commit": count, "rollback": forget}
+    heard: dict[str, Callable[..., None]] = {
+        "before_cursor_execute": note,
+        "commit": count,
+        "rollback": forget,
+    }
     for name, hear in heard.items():
         event.listen(store.engine, name, hear)
     yield commits
