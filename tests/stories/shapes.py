@@ -106,7 +106,7 @@ class Shape:
         threads = [
             thread
             for process in self.processes
-            if isinstance(process, Worker)
+            if isinstance(process, Engine | Worker)
             for thread in process._parts._threads
         ]
         wait_until(lambda: not any(thread.is_alive() for thread in threads), "end of all parts")
