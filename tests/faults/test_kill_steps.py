@@ -44,6 +44,7 @@ def _chosen(moments: list[str]) -> list[int]:
     return sorted({*first.values(), *last.values(), *noise})
 
 
+@pytest.mark.timeout(1_800)
 def test_killed_around_every_effect(killers: ForkedRuns) -> None:
     sys.stdout.write(f"PREVENANT_TEST_SEED={SEED}\n")
     expected, moments = _whole(killers)

@@ -27,7 +27,6 @@ from rules.processor import Processor
 from simulators.fleet import connect, take_leave
 from tests.servers import Broker, Proxy, wait_until
 
-pytestmark = pytest.mark.timeout(600)
 DEVICES, KILLS, _RATE = 25, 50, 800
 _PATIENCE_S = 90
 """So long may nothing come: an engine that recovers decides on all that it has read before it listens."""

@@ -166,7 +166,6 @@ def stopped(process: EngineProcess) -> Iterator[None]:
         os.kill(process.process.pid, signal.SIGCONT)
 
 
-@pytest.mark.timeout(600)
 def test_nothing_is_lost_and_nothing_told_twice(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:

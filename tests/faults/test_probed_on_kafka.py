@@ -22,10 +22,7 @@ from prevenant.worker import Worker
 from tests.kafka.server import Kafka, running_kafka
 from tests.servers import Broker, wait_until
 
-pytestmark = [
-    pytest.mark.parametrize("database_url", ["postgresql"], indirect=True),
-    pytest.mark.timeout(600),
-]
+pytestmark = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 _PATIENCE_S = 90.0
 
 

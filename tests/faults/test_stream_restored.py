@@ -103,7 +103,6 @@ def wait_for_alarms(store: Store, *doors: str) -> None:
     wait_until(lambda: alarms(store) == set(doors), f"alarms of {doors}", _PATIENCE_S)
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_what_the_store_has_not_seen_is_decided_on(store: Store, tmp_path: Path) -> None:
     with running_kafka(tmp_path / "kafka") as kafka:

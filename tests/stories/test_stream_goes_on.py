@@ -75,7 +75,6 @@ def kafka(tmp_path: Path) -> Iterator[Kafka]:
         yield kafka
 
 
-@pytest.mark.timeout(400)
 def test_another_book_takes_over_and_reads_what_waits(
     tmp_path: Path, broker: Broker, kafka: Kafka, carrier: Carrier, database_url: str
 ) -> None:

@@ -142,7 +142,6 @@ def live(folder: Path, broker: Broker, database_url: str, make: Any, kafka_url: 
         carrier.stop()
 
 
-@pytest.mark.timeout(400)
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 @pytest.mark.parametrize("shape", ["roles", "kafka"])
 def test_every_shape_tells_the_same_people_the_same(
