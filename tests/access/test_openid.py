@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 from sqlmodel import Session, select
 
+from prevenant.access import openid
 from prevenant.access.grants import as_wanted, find_grants
 from prevenant.access.openid import PATH_BACK, Attempt, Client, Provider, make_provider
 from prevenant.access.tables import Account
@@ -31,8 +32,9 @@ def database_url(sqlite_url: str) -> str:
 
 
 @pytest.fixture
-def provider(clock: MovedClock) -> Iterator[OpenIdProvider]:
-    """Run a provider."""
+def provider(clock: MovedClock, monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenIdProvider]:
+    """Run a provider, which on a busy machine is given time to answer."""
+    monkeypatch.setattr(openid, "_TIMEOUT_S", 60.0)
     provider = OpenIdProvider(clock).start()
     yield provider
     provider.stop()

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
+from prevenant.access import openid
 from prevenant.access.openid import make_provider
 from simulators.openid_provider import OpenIdProvider
 from tests.console.browsing import Browsing, check_accessible, check_usable
@@ -123,8 +124,9 @@ def test_a_token_is_made_shown_once_and_revoked(peopled: World, page: Page) -> N
 
 
 def test_a_provider_brings_somebody_back_to_what_they_wanted(
-    world: World, clock: MovedClock, stranger: BrowserContext
+    world: World, clock: MovedClock, stranger: BrowserContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(openid, "_TIMEOUT_S", 60.0)
     provider = OpenIdProvider(clock, client_secret="").start()
     website, settings = world.engine.website, world.engine.settings
     assert website

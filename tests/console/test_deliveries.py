@@ -51,6 +51,7 @@ def test_what_was_not_delivered_is_found_with_its_reason(told: World, page: Page
     del told
     page.goto("/deliveries")
     page.get_by_role("link", name="Not arrived").click()
+    expect(page).to_have_url(re.compile("view=lost"))
     rows = page.locator(".deliveries tbody tr")
     expect(rows.first).to_be_visible()
     assert all(re.search("undelivered|failed", text) for text in rows.all_text_contents())
@@ -58,11 +59,11 @@ def test_what_was_not_delivered_is_found_with_its_reason(told: World, page: Page
     page.get_by_role("button", name="Show").click()
     expect(page.get_by_text("No message is like that.")).to_be_visible()
     page.goto("/deliveries?name=marie")
-    assert rows.count() == 50
+    expect(rows).to_have_count(50)
     page.get_by_role("link", name="Older").click()
-    assert rows.count() == 10
+    expect(rows).to_have_count(10)
     page.get_by_role("link", name="Newest").click()
-    assert rows.count() == 50
+    expect(rows).to_have_count(50)
 
 
 def test_a_new_message_appears_without_a_reload(world: World, page: Page) -> None:

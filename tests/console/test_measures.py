@@ -52,8 +52,9 @@ def test_a_group_leads_to_its_own_figures(served: World, page: Page) -> None:
     page.get_by_role("button", name="Show").click()
     page.get_by_role("link", name="terminal-temperature").first.click()
     expect(page.get_by_text("Rule: terminal-temperature")).to_be_visible()
-    assert page.locator(".kpi").count() == len(KPIS)
+    expect(page.locator(".kpi")).to_have_count(len(KPIS))
     page.get_by_role("link", name="90 days").click()
+    expect(page).to_have_url(re.compile("days=90"))
     expect(page.get_by_text("Rule: terminal-temperature")).to_be_visible()
 
 

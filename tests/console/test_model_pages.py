@@ -18,6 +18,7 @@ from tests.trained import LIFE, fans, small_training
 from tests.world import World
 
 LONG_MS = 170_000.0
+pytestmark = pytest.mark.timeout(400)
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +52,6 @@ def wears(two: Path, world: World) -> World:
     return world
 
 
-@pytest.mark.timeout(400)
 def test_a_model_is_trained_from_a_file_and_asked(world: World, page: Page, tmp_path: Path) -> None:
     file = tmp_path / "engines.csv"
     made_engines(6).to_csv(file, index=False)

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
@@ -15,6 +16,7 @@ from tests.console.browsing import check_accessible
 from tests.world import World
 
 LONG_MS = 150_000.0
+pytestmark = pytest.mark.timeout(400)
 
 
 @pytest.fixture(autouse=True)
@@ -132,7 +134,14 @@ def test_a_draft_is_tested_and_replayed_by_processes_of_their_own(world: World, 
     assert page.request.get("/tasks/2/files/..%2F1%2Flog").status == 404
 
 
-def test_a_task_can_be_ended_from_its_page(world: World, page: Page) -> None:
+def test_a_task_can_be_ended_from_its_page(
+    world: World, page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # However slow the browser is, this one is not over before.
+    endless = tmp_path / "endless"
+    endless.write_text("#!/bin/sh\nexec sleep 600\n")
+    endless.chmod(0o755)
+    monkeypatch.setattr(starting, "sys", SimpleNamespace(executable=str(endless)))
     begin(page)
     page.get_by_role("button", name="Run the tests").click()
     page.get_by_role("button", name="End it").click()

@@ -35,7 +35,7 @@ def test_everything_that_runs_is_named(world: World, page: Page) -> None:
 def test_no_secret_stands_there(world: World) -> None:
     browser = requests.Session()
     sign_in(browser, world)
-    shown = browser.get(f"{world.engine.address}/settings", timeout=10).text
+    shown = browser.get(f"{world.engine.address}/settings", timeout=60).text
     assert "********" in shown
     settings = world.engine.settings
     for secret in (settings.twilio_auth_token, settings.email_webhook_secret):
@@ -63,6 +63,6 @@ def test_what_would_be_lost_stands_on_top(world: World, page: Page) -> None:
 
 @pytest.mark.parametrize("path", ["/settings", "/metrics"])
 def test_nobody_else_is_shown_them(world: World, path: str) -> None:
-    answer = requests.get(f"{world.engine.address}{path}", timeout=10, allow_redirects=False)
+    answer = requests.get(f"{world.engine.address}{path}", timeout=60, allow_redirects=False)
     assert answer.status_code in {303, 401}
     assert "PREVENANT_" not in answer.text
