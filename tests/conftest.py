@@ -13,7 +13,7 @@ import structlog
 from hypothesis import HealthCheck, settings
 from pydantic import SecretStr
 
-from prevenant import auditing
+from prevenant import auditing, parts
 from prevenant.settings import Settings
 from prevenant.store import Store, _make_engine
 from prevenant.stream import hearing
@@ -221,6 +221,8 @@ def world(
 ) -> Iterator[World]:
     """Run an engine with the shipped rule book, among the people and places of the demo."""
     monkeypatch.setattr(hearing, "_BACKLOG_S", 0.0)
+    # On a busy machine a part takes longer to end, and would work on in the database of the next test.
+    monkeypatch.setattr(parts, "PATIENCE", timedelta(seconds=60))
     # A clock that leaps past a deadline makes nothing late that the audit should call lost.
     monkeypatch.setattr(auditing, "LATE", timedelta(days=1))
     address = f"127.0.0.1:{free_port()}"
