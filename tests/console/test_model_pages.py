@@ -17,8 +17,8 @@ from tests.models.made_data import made_engines
 from tests.trained import LIFE, fans, small_training
 from tests.world import World
 
-LONG_MS = 170_000.0
-pytestmark = pytest.mark.timeout(400)
+LONG_MS = 400_000.0
+pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture(autouse=True)

@@ -15,8 +15,8 @@ from prevenant.tasks.folder import Tasks
 from tests.console.browsing import check_accessible
 from tests.world import World
 
-LONG_MS = 150_000.0
-pytestmark = pytest.mark.timeout(400)
+LONG_MS = 400_000.0
+pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture(autouse=True)
