@@ -172,6 +172,19 @@ def test_without_scripts_everything_essential_works(world: World, context: Brows
     plain.close()
 
 
+def test_a_window_follows_by_itself_where_all_together_cannot(world: World, page: Page) -> None:
+    page.add_init_script(
+        """window.SharedWorker = class {
+             port = { postMessage() {} };
+             constructor() { setTimeout(() => this.onerror(new Event("error"))); }
+           }"""
+    )
+    page.goto("/")
+    expect(page.locator("#link")).to_have_text("live")
+    take_defibrillator(world)
+    expect(page.locator(CARD)).to_contain_text("nobody yet")
+
+
 def test_what_devices_are_called_is_text(world: World, board: Page) -> None:
     name = "<img src=x onerror=alert(1)>"
     world.publish(f"airport/t2/defibrillators/{name}", in_cabinet=False, battery=90.0)

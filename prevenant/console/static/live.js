@@ -40,22 +40,26 @@
     }
   }
 
+  function followAlone(after) {
+    const stream = new EventSource("/api/v1/live?after=" + after);
+    stream.onopen = () => hear({ on: true });
+    stream.onerror = () => hear({ on: false });
+    stream.addEventListener("story", (event) => hear({ entry: JSON.parse(event.data) }));
+  }
+
   function follow() {
     const after = Number(body.dataset.newest || document.querySelector("[data-newest]")?.dataset.newest || -1);
     const who = body.dataset.actor;
     if (window.SharedWorker) {
       const worker = new SharedWorker("/static/live_worker.js?" + new URLSearchParams({ who }));
+      // One that could not be loaded says nothing, ever.
+      worker.onerror = () => followAlone(after);
       worker.port.onmessage = (message) => hear(message.data);
       worker.port.postMessage({ after });
       window.addEventListener("pagehide", () => worker.port.postMessage({ gone: true }));
       // A page that comes out of the browser's memory has missed what happened meanwhile.
       window.addEventListener("pageshow", (shown) => { if (shown.persisted) location.reload(); });
-      return;
-    }
-    const stream = new EventSource("/api/v1/live?after=" + after);
-    stream.onopen = () => hear({ on: true });
-    stream.onerror = () => hear({ on: false });
-    stream.addEventListener("story", (event) => hear({ entry: JSON.parse(event.data) }));
+    } else followAlone(after);
   }
 
   // By how many windows there are, the server says how often each should ask.
