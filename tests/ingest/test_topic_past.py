@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest import topic_past
+from ingest import topic, topic_past, topic_reader
 from ingest.history import Coverage, DeviceFrames, Span
 from ingest.history_pages import Arrived, Place
 from ingest.journal import Journal
@@ -82,8 +82,12 @@ class Both:
 
 
 @pytest.fixture
-def both(kafka: Kafka, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Both]:
-    """Return a journal and a topic of one's own."""
+def both(
+    kafka: Kafka, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Both]:
+    """Return a journal and a topic of one's own; Kafka may take longer than somebody looks at a page."""
+    for module in (topic, topic_reader):
+        monkeypatch.setattr(module, "_PATIENCE_S", 60.0)
     name = f"past-{random.randrange(10**9)}"
     with closing(Both(kafka, tmp_path, name, getattr(request, "param", BY_DEVICE))) as made:
         yield made
