@@ -20,6 +20,7 @@ from sqlmodel import Session, SQLModel, col, func, or_, select
 from notify.message import Delivery, Message
 from prevenant.crm.entities import ENTITIES
 from prevenant.crm.erased_rows import digest_of, digests_of
+from prevenant.crm.exporting import HIDDEN
 from prevenant.crm.tables import Contact, Customer, Site, Technician
 from prevenant.errors import ConfigurationError
 from prevenant.store import in_chunks
@@ -33,6 +34,8 @@ _SHORT = 3
 """Parts of a name that are shorter are not looked for alone."""
 _TELLING = 12
 """A home's name or address that is shorter is looked for in the person's cases alone."""
+_SECRETS = {"account": {"password"}, "webhook_subscription": {"secrets", "url"}}
+"""Columns by table that open something: no export says more than that they are there."""
 
 
 @dataclass(frozen=True)
@@ -289,7 +292,11 @@ def export_person(session: Session, contact_id: str) -> dict[str, Any]:
     }
     held: dict[str, list[dict[str, Any]]] = {}
     for trace in find_traces(session, subject):
-        row = {name: _plain(value) for name, value in trace.row.items()}
+        secret = _SECRETS.get(trace.table, set())
+        row = {
+            name: HIDDEN if value and name in secret else _plain(value)
+            for name, value in trace.row.items()
+        }
         held.setdefault(trace.table, []).append(row)
     known = {row["id"] for row in held.get("site", ())}
     for site in session.exec(select(Site).where(col(Site.id).in_(homes - known))):

@@ -12,7 +12,9 @@ from sqlmodel import Session, select
 from notify.consent import has_opted_out, record_stop
 from notify.message import Delivery, Message
 from notify.replies import Reply
-from prevenant.crm.exporting import export_files
+from notify.subscription import Subscription
+from prevenant.access.tables import Account
+from prevenant.crm.exporting import HIDDEN, export_files
 from prevenant.crm.importing import import_files
 from prevenant.crm.source import CrmSource
 from prevenant.crm.source_book import load_sources
@@ -379,3 +381,21 @@ def test_nobody_is_asked_to_call_somebody_back_who_was_erased(store: Store) -> N
         asked = session.exec(select(Message).where(Message.key == "m2")).one()
     assert case.progress["callbacks"] == [{"contact": "luc"}]
     assert (asked.texts, asked.ask_open) == ({"sms": GONE}, False)
+
+
+def test_what_is_printed_of_a_person_opens_nothing(store: Store, tmp_path: Path) -> None:
+    with store.write() as session:
+        import_files(session, write(tmp_path / "all", **HOME), NOW)
+        session.add(
+            Account(name="cam", shown_name="Camille Roux", password="$argon2id$x", created_at=NOW)
+        )
+        hook = Subscription(
+            name="desk", url="https://desk.example.org/key", tag="t", created_by="Camille Roux"
+        )
+        hook.secrets, hook.created_at, hook.changed_at = [{"secret": "whsec_x"}], NOW, NOW
+        session.add(hook)
+    with store.read() as session:
+        held = export_person(session, "cam")["held"]
+    assert held["account"][0]["password"] == HIDDEN
+    assert held["webhook_subscription"][0]["created_by"] == "Camille Roux"
+    assert not any(one in str(held) for one in ("$argon2id$x", "whsec_x", "desk.example.org"))
