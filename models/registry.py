@@ -126,7 +126,7 @@ class Registry:
             hint = (
                 suggest(name, self.names())
                 if self.names()
-                else f"train it: `prevenant models train {name}`"
+                else f"train it: `prevenant models train {name} --data FILE`"
             )
             message = f"there is no model {name!r}: {hint}"
             raise ConfigurationError(message)
@@ -174,7 +174,7 @@ class Registry:
         name = model.card.name
         _check_name(name)
         if reason := _find_unasked(model.card, model.estimator):
-            remedy = f"train it with `prevenant models train {name}`"
+            remedy = f"train it with `prevenant models train {name} --data FILE`"
             message = f"the model {name} cannot be stored: {reason}; {remedy}"
             raise ModelRefused(message)
         folder = self._model(name)

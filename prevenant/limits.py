@@ -11,6 +11,7 @@ from prevenant.durations import format_duration, parse_duration
 LONGEST = timedelta(days=7)
 _ONE = re.compile(r"([1-9]\d*)/(\S+)")
 _FORM = "write severities with their limits, as in info 3/1d, minor 2/15m 6/1d"
+_FORM_OF_ONE = "write how many in how long, as in 6000/1m"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +44,15 @@ def parse_limits(text: str) -> Limits:
         if not limits or known[word] in found:
             message = f"{part!r} is no list of limits, or stands twice: {_FORM}"
             raise ValueError(message)
-        found[known[word]] = tuple(parse_limit(one) for one in limits)
+        found[known[word]] = tuple(parse_limit(one, _FORM) for one in limits)
     return found
 
 
-def parse_limit(text: str) -> Limit:
+def parse_limit(text: str, form: str = _FORM_OF_ONE) -> Limit:
     """Return the limit that a text such as `6000/1m` names. Raises ValueError with the form."""
     match = _ONE.fullmatch(text)
     if match is None:
-        message = f"{text!r} is no limit: {_FORM}"
+        message = f"{text!r} is no limit: {form}"
         raise ValueError(message)
     window = timedelta(seconds=parse_duration(match[2]))
     if not timedelta(seconds=1) <= window <= LONGEST:

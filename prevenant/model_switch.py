@@ -51,7 +51,7 @@ class ModelSwitch:
         self._look(change)
         for name in self._models:
             if not self._given.get((name, False), (0, ""))[0] and name not in self._refused:
-                remedy = f"train it with `prevenant models train {name}`"
+                remedy = f"train it with `prevenant models train {name} --data FILE`"
                 log.warning("a model of the book has no version yet", model=name, remedy=remedy)
 
     def run(self, change: Change) -> None:

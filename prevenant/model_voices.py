@@ -102,7 +102,7 @@ def describe_models(book: RuleBook, voices: Voices) -> Iterator[str]:
             yield f"{head}: {error}"
             continue
         if not number:
-            remedy = f"train it with `prevenant models train {name}`"
+            remedy = f"train it with `prevenant models train {name} --data FILE`"
             yield f"{head}: it has no version yet, so these are unknown: {remedy}"
         else:
             beside = f", with version {shadow} in its shadow" if shadow else ""

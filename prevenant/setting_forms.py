@@ -22,18 +22,18 @@ from prevenant.senders import Senders
 
 _MQTT_SCHEMES = ("mqtt", "mqtts", "ws", "wss")
 _MQTT_OPTIONS = {
-    "client_id": r"[^/+#\s]{1,200}",
-    "protocol": r"5|5\.0|3|3\.1\.1",
-    "qos": r"[012]",
-    "share": r"[^/+#\s]+",
-    "keepalive": r"[1-9][0-9]{0,3}",
-    "session_expiry": r".+",
-    "will": r"[^+#]+",
-    "ca": r".+",
-    "cert": r".+",
-    "key": r".+",
+    "client_id": (r"[^/+#\s]{1,200}", "a name of up to 200 characters without /, +, # and spaces"),
+    "protocol": (r"5|5\.0|3|3\.1\.1", "5 or 3.1.1"),
+    "qos": (r"[012]", "0, 1 or 2"),
+    "share": (r"[^/+#\s]+", "the name of a group, without /, +, # and spaces"),
+    "keepalive": (r"[1-9][0-9]{0,3}", "seconds from 1 to 9999, as in 30"),
+    "session_expiry": (r".+", "a length of time, as in 7d"),
+    "will": (r"[^+#]+", "a topic without + and #"),
+    "ca": (r".+", "a file, as in ca.pem"),
+    "cert": (r".+", "a file, as in us.pem"),
+    "key": (r".+", "a file, as in us.key"),
 }
-"""What a broker's address may say behind its question mark, and in which form."""
+"""What a broker's address may say behind its question mark, in which form, and that form in words."""
 _SHORTEST_S, _LONGEST_S = 60.0, 36_500 * 86_400
 PASSWORD_IN_URL = re.compile(r"(://[^\s,:/@]*:)[^\s,/]*@")
 _SPACES = re.compile(r"[\s,]+")
@@ -64,8 +64,9 @@ def _check_mqtt_options(url: str) -> None:
         if name not in _MQTT_OPTIONS:
             message = f"?{name}= is not known in a broker's address: {suggest(name, _MQTT_OPTIONS)}"
             raise ValueError(message)
-        if not re.fullmatch(_MQTT_OPTIONS[name], value):
-            message = f"?{name}={value} cannot be used in a broker's address"
+        pattern, form = _MQTT_OPTIONS[name]
+        if not re.fullmatch(pattern, value):
+            message = f"?{name}={value} cannot be used in a broker's address: write {form}"
             raise ValueError(message)
         if name == "session_expiry" and not 1 <= parse_duration(value) <= _LONGEST_S:
             message = "?session_expiry= in a broker's address is from 1s to 36500d"

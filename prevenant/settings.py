@@ -404,11 +404,27 @@ def _missing_of_providers(settings: Settings) -> Iterator[str]:
 
 def _line(problem: Any) -> str:
     """Return what pydantic says of a setting in our words."""
-    name = str(problem["loc"][0])
-    if problem["type"] == "value_error":
-        return f"{PREFIX}{name.upper()}: {problem['msg'].removeprefix('Value error, ')}"
+    name, kind = str(problem["loc"][0]), problem["type"]
+    shown = f"{PREFIX}{name.upper()}"
+    if kind == "value_error":
+        return f"{shown}: {problem['msg'].removeprefix('Value error, ')}"
+    if kind == "literal_error":
+        return f"{shown}: {problem['input']!r} cannot be used: write {problem['ctx']['expected']}"
+    if Settings.model_fields[name].annotation is int:
+        return f"{shown}: {problem['input']!r} cannot be used: write {_whole_number(name)}"
     # The environment and `.env` hold nothing but texts.
     return f'{TOML_FILE}: {name} has to be a text in quotes: write {name} = "…"'
+
+
+def _whole_number(name: str) -> str:
+    """Return which numbers a setting takes."""
+    bounds = {
+        kind: getattr(limit, kind)
+        for limit in Settings.model_fields[name].metadata
+        for kind in ("ge", "le")
+        if hasattr(limit, kind)
+    }
+    return f"a whole number from {bounds['ge']} to {bounds['le']}"
 
 
 def describe_settings(settings: Settings) -> Iterator[tuple[str, str, str, str]]:

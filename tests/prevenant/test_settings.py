@@ -49,7 +49,12 @@ def test_secrets_stay_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("MQTT_URL", "127.0.0.1:1883", "write an address such as mqtt://127.0.0.1:1883"),
         ("MQTT_URL", "mqtt://host:99999", "write an address"),
-        ("MQTT_URL", "mqtt://host?keepalive=70000", "?keepalive=70000 cannot be used"),
+        ("MQTT_URL", "mqtt://host?keepalive=70000", "write seconds from 1 to 9999, as in 30"),
+        (
+            "MQTT_URL",
+            "mqtt://host?qos=3",
+            "?qos=3 cannot be used in a broker's address: write 0, 1 or 2",
+        ),
         ("MQTT_URL", "mqtt://host?session_expiry=40000d", "from 1s to 36500d"),
         ("MQTT_URL", "mqtt://[bad", "write an address"),
         ("DATABASE_URL", "mysql://x", "write sqlite:///"),
@@ -66,6 +71,11 @@ def test_secrets_stay_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
         ("CONSENT_REQUIRED", "smss:DE", "is no channel: write sms, voice"),
         ("CONSENT_REQUIRED", "email:DE", "for numbers of these countries"),
         ("MESSAGE_LIMITS", "minor often", "minor"),
+        ("MESSAGE_LIMITS", "minor 2", "as in info 3/1d"),
+        ("API_RATE", "6000", "write how many in how long, as in 6000/1m"),
+        ("OPERATORS", "two", "write a whole number from 1 to 1000"),
+        ("OPERATORS", "0", "write a whole number from 1 to 1000"),
+        ("SMS_FIRST", "both", "write 'twilio' or 'gateway'"),
         ("TWILIO_WHATSAPP_TEMPLATE", "visit", "write the template's SID"),
     ],
 )
