@@ -315,6 +315,8 @@ def _make_on_kafka(settings: Settings, roles: frozenset[str]) -> Worker:
     try:
         from prevenant.on_kafka import make_process_on_kafka  # noqa: PLC0415  few have the extra
     except ModuleNotFoundError as error:
-        message = f"PREVENANT_KAFKA_URL needs {error.name}: pip install 'prevenant[kafka]'"
+        message = (
+            f"PREVENANT_KAFKA_URL needs {error.name}: pip install '.[kafka]', in Prevenant's folder"
+        )
         raise SettingsError(message) from None
     return make_process_on_kafka(settings, roles)

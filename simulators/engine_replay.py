@@ -51,6 +51,9 @@ def _find_engines(
         if folder is None:
             raise ConfigurationError(missing_records())
         file = folder / FILE
+    elif not file.is_file():
+        message = f"there is no file {file}: name NASA's {FILE}"
+        raise ConfigurationError(message)
     flights = read_flights(file)
     for unit in units:
         if unit not in flights:

@@ -10,6 +10,10 @@ from prevenant.tables import utc_column
 BOUND, UNCLEAR, AMBIGUOUS, UNKNOWN = "bound", "unclear", "ambiguous", "unknown sender"
 THANKED, NOTED, HANDED_OFF, AUTOMATIC = "thanks", "noted", "handed off", "automatic"
 OPTED_OUT, OPTED_IN, HELPED = "opted out", "opted in", "helped"
+OUTCOMES = (
+    *(BOUND, UNCLEAR, AMBIGUOUS, UNKNOWN, THANKED, NOTED),
+    *(HANDED_OFF, AUTOMATIC, OPTED_OUT, OPTED_IN, HELPED),
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ def add_account(
         message = f"{name!r} is no user name: write small letters and digits, as in camille.roux"
         raise ConfigurationError(message)
     if session.get(Account, name) is not None:
-        message = f"there is a user {name!r} already"
+        message = f"there is a user {name!r} already: change that one, or take another name"
         raise ConfigurationError(message)
     account = Account(name=name, shown_name=name, created_at=now, created_by=by)
     show_as(session, account, shown_name or name)

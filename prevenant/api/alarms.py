@@ -210,7 +210,8 @@ def put_shelf(session: Session, wanted: NewShelf, now: datetime) -> Shelf:
         try:
             ends_at = starts_at + timedelta(seconds=parse_duration(wanted.lasts))
         except ValueError:
-            message = "say until when: ends_at with a time, or lasts with a length of time (2h)"
+            what = f"{wanted.lasts!r} is no length of time" if wanted.lasts else "no end is given"
+            message = f"{what}: say how long, as in 2h (lasts), or until when (ends_at)"
             raise ConfigurationError(message) from None
     shelf = Shelf(
         kind=wanted.kind,

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from prevenant.api.alarms import NewShelf, explain_alarm, find_alarms, find_shelves, put_shelf
+from prevenant.cli.choices import AtMost, one_of
 from prevenant.cli.noting import note_command
 from prevenant.cli.shown import out, printable, show_json, show_table, shown_time
 from prevenant.domain import Severity
@@ -22,7 +23,7 @@ from prevenant.shelving import (
     reset,
 )
 from prevenant.store import open_store
-from prevenant.tables import Alarm
+from prevenant.tables import ACTIVE, CLEARED, LATCHED, Alarm
 from workflows.saying import predictions_in
 
 app = typer.Typer(help="Alarms, and what people say of them.", no_args_is_help=True)
@@ -36,11 +37,16 @@ _TRUTHS = {True: "true", False: "false", None: "unknown"}
 @app.command("list")
 def list_alarms(
     *,
-    state: Annotated[str | None, typer.Option(help="active, latched or cleared.")] = None,
+    state: Annotated[
+        str | None,
+        typer.Option(
+            help="active, latched or cleared.", callback=one_of((ACTIVE, LATCHED, CLEARED))
+        ),
+    ] = None,
     rule: Annotated[str | None, typer.Option(help="Only of this rule.")] = None,
     device: Annotated[str | None, typer.Option(help="Only of this device, as SITE/DEVICE.")] = None,
     site: Annotated[str | None, typer.Option(help="Only at this site.")] = None,
-    limit: Annotated[int, typer.Option(help="At most so many.")] = 100,
+    limit: AtMost = 100,
     as_json: AsJson = False,
 ) -> None:
     """Show alarms, the newest first."""

@@ -10,6 +10,7 @@ import typer
 from sqlmodel import Session
 
 from prevenant.api.crm import find_row, take_leave
+from prevenant.cli.choices import AtMost
 from prevenant.cli.noting import note_command
 from prevenant.cli.shown import out, show_json, show_table, shown_time
 from prevenant.crm.ages import forget_unread, view_crm
@@ -83,7 +84,7 @@ def show_crm(
     kind: Annotated[str | None, typer.Argument(help="Such as technicians.")] = None,
     row: Annotated[str | None, typer.Argument(help="The id of one of them.")] = None,
     *,
-    limit: Annotated[int, typer.Option(help="At most so many.")] = 100,
+    limit: AtMost = 100,
     as_json: AsJson = False,
 ) -> None:
     """Show what there is, how old what outside CRMs say is, and what of it could not be taken."""

@@ -9,7 +9,8 @@ from sqlmodel import col, select
 from notify.bounces import take_bounces
 from notify.dead_letters import LOST, list_dead_letters, resend, resend_all, view_dead_letter
 from notify.email import letters_of
-from notify.message import HOOK, Delivery, Message
+from notify.message import CHANNELS, COMMAND, HOOK, WEBHOOK, Delivery, Message
+from prevenant.cli.choices import AtMost, one_of
 from prevenant.cli.noting import note_command
 from prevenant.cli.shown import out, show_json, show_table, shown_time
 from prevenant.errors import ConfigurationError
@@ -27,9 +28,15 @@ _MAX_REPORT = 1_000_000
 def list_deliveries(
     *,
     failed: Annotated[bool, typer.Option("--failed", help="Only what did not arrive.")] = False,
-    channel: Annotated[str | None, typer.Option(help="sms, voice, email, webhook …")] = None,
+    channel: Annotated[
+        str | None,
+        typer.Option(
+            help="sms, voice, email, webhook …",
+            callback=one_of((*CHANNELS, WEBHOOK, COMMAND, HOOK)),
+        ),
+    ] = None,
     case: Annotated[int | None, typer.Option(help="Only of this case.")] = None,
-    limit: Annotated[int, typer.Option(help="At most so many.")] = 100,
+    limit: AtMost = 100,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show deliveries, the newest first; addresses stay hidden."""
@@ -52,7 +59,7 @@ def list_deliveries(
 @app.command("dead-letters")
 def show_dead_letters(
     *,
-    limit: Annotated[int, typer.Option(help="At most so many.")] = 100,
+    limit: AtMost = 100,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with bodies.")] = False,
 ) -> None:
     """Show webhooks and commands that failed for good, the newest first."""

@@ -6,7 +6,15 @@ from typing import Annotated
 import typer
 from sqlmodel import Session
 
-from ingest.quarantine import Quarantined, ask_for_replay, discard
+from ingest.quarantine import (
+    DISCARDED,
+    DUE,
+    REPLAYED,
+    WAITING,
+    Quarantined,
+    ask_for_replay,
+    discard,
+)
 from prevenant.api.devices import (
     adopt_heard,
     count_refused,
@@ -15,6 +23,7 @@ from prevenant.api.devices import (
     find_refused,
     view_refused,
 )
+from prevenant.cli.choices import AtMost, one_of
 from prevenant.cli.noting import note_command
 from prevenant.cli.shown import out, show_json, show_table, shown_time
 from prevenant.errors import ConfigurationError
@@ -38,7 +47,7 @@ def list_devices(
     ] = False,
     device_type: Annotated[str | None, typer.Option("--type", help="Only of this type.")] = None,
     site: Annotated[str | None, typer.Option(help="Only at this site.")] = None,
-    limit: Annotated[int, typer.Option(help="At most so many.")] = 1000,
+    limit: AtMost = 1000,
     as_json: AsJson = False,
 ) -> None:
     """Show the devices that were heard: whether they are online, since when, and their last values."""
@@ -123,8 +132,14 @@ def list_quarantine(
     *,
     topic: Annotated[str, typer.Option(help="Only where the topic has this in it.")] = "",
     reason: Annotated[str, typer.Option(help="Only where the reason has this in it.")] = "",
-    state: Annotated[str | None, typer.Option(help="waiting, due, replayed or discarded.")] = None,
-    limit: Annotated[int, typer.Option(help="At most so many.")] = 100,
+    state: Annotated[
+        str | None,
+        typer.Option(
+            help="waiting, due, replayed or discarded.",
+            callback=one_of((WAITING, DUE, REPLAYED, DISCARDED)),
+        ),
+    ] = None,
+    limit: AtMost = 100,
     as_json: AsJson = False,
 ) -> None:
     """Show payloads that could not be read, the newest first, each with its reason."""

@@ -112,7 +112,9 @@ def fetch_journal(
         from ingest.topic import Topic  # noqa: PLC0415
         from prevenant.stream.fetching import fetch_topic  # noqa: PLC0415
     except ModuleNotFoundError as error:
-        message = f"PREVENANT_KAFKA_URL needs {error.name}: pip install 'prevenant[kafka]'"
+        message = (
+            f"PREVENANT_KAFKA_URL needs {error.name}: pip install '.[kafka]', in Prevenant's folder"
+        )
         raise ConfigurationError(message) from None
     topic = Topic(KafkaAddress.parse(current.kafka_url), current.kafka_topic)
     partitions, journal, count = topic.count_partitions(), Journal(to), 0

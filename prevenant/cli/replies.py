@@ -8,8 +8,10 @@ from sqlmodel import col, select
 from notify.replies import Reply, intent_for, read_meaning
 from notify.replies.accuracy import FOLDS, SAID_TO, try_out
 from notify.replies.classifier import LANGUAGES, shipped_examples
+from notify.replies.inbound import OUTCOMES
 from notify.replies.intents import NUMBERS
 from notify.replies.meaning import CONFIDENCE
+from prevenant.cli.choices import AtMost, one_of
 from prevenant.cli.shown import out, show_json, show_table, shown_time
 from prevenant.settings import load_settings
 from prevenant.store import open_store
@@ -23,10 +25,13 @@ app = typer.Typer(
 def list_replies(
     *,
     outcome: Annotated[
-        str | None, typer.Option(help="bound, unclear, ambiguous, unknown sender, thanks …")
+        str | None,
+        typer.Option(
+            help="bound, unclear, ambiguous, unknown sender, thanks …", callback=one_of(OUTCOMES)
+        ),
     ] = None,
     case: Annotated[int | None, typer.Option(help="Only of this case.")] = None,
-    limit: Annotated[int, typer.Option(help="At most so many.")] = 100,
+    limit: AtMost = 100,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show replies, the newest first, and why each was understood so; addresses stay hidden."""

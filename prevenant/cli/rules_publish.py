@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from prevenant.book_texts import describe_differences
+from prevenant.cli.choices import AtMost
 from prevenant.cli.noting import note_command
 from prevenant.cli.shown import out, printable, show_json, show_table, shown_time
 from prevenant.publishing import (
@@ -48,7 +49,7 @@ def publish_rules(
 
 def list_rules(
     *,
-    limit: Annotated[int, typer.Option(help="At most so many.")] = 50,
+    limit: AtMost = 50,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show what was published, the newest first, by whom, and what is in force."""

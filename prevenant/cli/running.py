@@ -46,7 +46,7 @@ def demo(
     try:
         from simulators.demo import run_demo  # noqa: PLC0415  production never imports simulators
     except ModuleNotFoundError as error:
-        message = f"the demo needs {error.name}: pip install 'prevenant[demo]'"
+        message = f"the demo needs {error.name}: pip install '.[demo]', in Prevenant's folder"
         raise ConfigurationError(message) from None
     raise typer.Exit(run_demo(headless=headless, until_told=until_told, fresh=fresh, speed=speed))
 

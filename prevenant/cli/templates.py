@@ -48,7 +48,7 @@ def preview_template(
     name: Annotated[str, typer.Argument(help="The template's name.")],
     *,
     lang: Annotated[str, typer.Option(help="The reader's language.")] = "en",
-    channel: Annotated[str, typer.Option(help="sms, voice or email.")] = "sms",
+    channel: Annotated[str, typer.Option(help="sms, voice, email, whatsapp or chat.")] = "sms",
     html: Annotated[bool, typer.Option("--html", help="Print the e-mail's HTML alone.")] = False,
     book: BookOption = None,
 ) -> None:

@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
-from prevenant.access.trail import Asked, find_acts, view_act
+from prevenant.access.trail import OUTCOMES, Asked, find_acts, view_act
 from prevenant.api.trail import read_on, write_csv
 from prevenant.cli.alarms import AsJson
+from prevenant.cli.choices import AtMost, one_of
 from prevenant.cli.shown import show_json, show_table, shown_time
 from prevenant.moments import read_time
 from prevenant.settings import load_settings
@@ -19,9 +20,11 @@ def show_trail(
     *,
     actor: Annotated[str, typer.Option(help="Of this person or token alone.")] = "",
     path: Annotated[str, typer.Option(help="On what begins so: /api/v1/cases/7/.")] = "",
-    outcome: Annotated[str, typer.Option(help="done, refused, failed or begun.")] = "",
+    outcome: Annotated[
+        str, typer.Option(help="done, refused, failed or begun.", callback=one_of(OUTCOMES))
+    ] = "",
     since: Annotated[str, typer.Option(help="As 2026-05-04T08:00+02:00.")] = "",
-    limit: Annotated[int, typer.Option(help="At most so many.")] = 100,
+    limit: AtMost = 100,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print all of it as CSV.")] = False,
     as_json: AsJson = False,
 ) -> None:

@@ -28,6 +28,7 @@ from prevenant.api.subscribing import (
 )
 from prevenant.api.subscriptions import resend_lost
 from prevenant.cli.alarms import AsJson, By
+from prevenant.cli.choices import AtMost
 from prevenant.cli.shown import out, show_json, show_table
 from prevenant.cli.users import changing
 from prevenant.errors import ConfigurationError
@@ -149,7 +150,7 @@ def test_webhook(number: Number, *, by: By) -> None:
 def show_given(
     number: Number,
     *,
-    limit: Annotated[int, typer.Option(help="At most so many.")] = 100,
+    limit: AtMost = 100,
     as_json: AsJson = False,
 ) -> None:
     """Show what was queued for an endpoint and what came of it, the newest first."""

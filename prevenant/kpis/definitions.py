@@ -54,8 +54,7 @@ _CLOSED = "A case falls in the period in which it was closed."
 _CLOS = "Un dossier compte dans la période où il a été clos."
 _NOT_OURS = "storms, whose cases count themselves, and Prevenant's alarms about itself"
 _PAS_LES_NOTRES = (
-    "les vagues, dont chaque dossier compte par lui-même, "
-    "et les alarmes de Prevenant sur lui-même"
+    "les vagues, dont chaque dossier compte par lui-même, et les alarmes de Prevenant sur lui-même"
 )
 _SENT = "A survey falls in the period in which it was sent."
 _ENVOYE = "Une enquête compte dans la période où elle a été envoyée."

@@ -64,7 +64,10 @@ def test_mistakes_are_one_line_with_the_remedy(tmp_path: Path) -> None:
         return prevenant(*typed, folder=tmp_path, status=1)[1]
 
     prevenant("users", "add", "camille", folder=tmp_path)
-    assert refuse("users", "add", "camille") == "error: there is a user 'camille' already\n"
+    assert (
+        refuse("users", "add", "camille")
+        == "error: there is a user 'camille' already: change that one, or take another name\n"
+    )
     assert "did you mean 'camille'" in refuse("users", "password", "camile")
     assert "the CRM has no site 'x'" in refuse("users", "add", "zoe", "--grant", "viewer@site:x")
     assert "a name has 1 to 100" in refuse("users", "add", "zoe", "--as", "x" * 101)

@@ -53,6 +53,12 @@ def test_the_shipped_book_is_good_and_passes_its_tests() -> None:
         (["run", "--nonsense"], "No such option: --nonsense: see `prevenant run --help`"),
         (["crm", "import"], "Missing argument 'path': see `prevenant crm import --help`"),
         (["demo", "--speed", "0"], "0 is no speed: write a number above 0"),
+        (["alarms", "list", "--state", "over"], "'over' is not known: write one of active"),
+        (["alarms", "list", "--limit", "0"], "greater than or equal to 1"),
+        (["quarantine", "list", "--state", "waitin"], "did you mean 'waiting'?"),
+        (["replies", "list", "--outcome", "lost"], "'lost' is not known: write one of"),
+        (["deliveries", "list", "--channel", "mail"], "did you mean 'email'?"),
+        (["trail", "--outcome", "nothing"], "'nothing' is not known: write one of begun"),
         (["demo", "--speed", "nan"], "nan is no speed: write a number above 0"),
         (
             ["simulate", "replay", "a.csv", "--type", "door", "--limit", "-1"],
