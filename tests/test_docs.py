@@ -19,6 +19,7 @@ from prevenant.cli import app
 from prevenant.console import job_page, visit_page
 from prevenant.kpis import KPIS
 from prevenant.settings import describe_settings, load_settings
+from prevenant.units import UNITS
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -81,6 +82,11 @@ def test_every_kpi_is_defined() -> None:
         for name, one in said.items()
     ]
     assert [row for row in rows if row not in text] == []
+
+
+def test_every_unit_is_documented() -> None:
+    text = (DOCS / "rule-book.md").read_text("utf-8")
+    assert [unit for unit in UNITS if f"`{unit}`" not in text] == []
 
 
 def test_every_route_is_documented() -> None:
@@ -169,6 +175,20 @@ def test_the_examples_of_rules_do_what_is_said(block: str, tests: str, tmp_path:
     assert {result.name: result.differences for result in results} == {
         result.name: [] for result in results
     }
+
+
+def anchors(page: Path) -> set[str]:
+    """Return where links into a page may lead, as GitHub makes it of headings."""
+    text = re.sub(r"```.*?```", "", page.read_text("utf-8"), flags=re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", one.lower()).replace(" ", "-") for one in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_into_pages_lead_to_a_heading(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#\s]*)#([^)\s]+)\)", page.read_text("utf-8"))
+    inside = [(page.parent / file if file else page, to) for file, to in links if "://" not in file]
+    assert [(file.name, to) for file, to in inside if to not in anchors(file)] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
