@@ -200,6 +200,7 @@ def sample_variables(
         "alarm": {"rule": "sample", "message": "Sample.", "reason": "sample"},
         "device": {
             "id": "t2/D14",
+            "name": "D14",
             "label": "Door 14",
             "place": "Gate B",
             "type": "door",

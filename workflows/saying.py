@@ -20,6 +20,7 @@ def say_variables(run: "RunningCase", language: str, zone: str) -> dict[str, Any
         "severity": Severity(run.case.severity).word,
         "device": {
             "id": place.device_id,
+            "name": place.device_id.rpartition("/")[2],
             "label": place.label,
             "place": place.place or place.label,
             "type": place.type,

@@ -15,12 +15,12 @@ URL = "https://desk.example.com/hooks/1"
 def test_a_command_is_queued_with_its_templates_filled_in(room: MakeRoom) -> None:
     one = room("""
 - command:
-    topic: "homes/{{ site.id }}/{{ device.id }}/set"
+    topic: "homes/{{ site.id }}/{{ device.name }}/set"
     payload: {defrost: true, minutes: 20, note: "case {{ case.number }}", list: [1, "{{ severity }}"]}
 """)
     one.raise_alarm()
     (message,) = one.messages()
-    assert message.addresses == {"mqtt": "homes/s/s/fridge/set"}
+    assert message.addresses == {"mqtt": "homes/s/fridge/set"}
     number = one.case().id
     assert json.loads(message.texts["mqtt"]) == {
         "defrost": True,
