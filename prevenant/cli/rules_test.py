@@ -27,6 +27,10 @@ def run_tests(
     results = []
     problems: list[Problem] = []
     for file in files:
+        if not file.exists():
+            remedy = "write tests there, as docs/rule-book.md has them, or name another file"
+            problems.append(Problem(str(file), 1, 1, f"there is no such file: {remedy}"))
+            continue
         try:
             results += [(file, one) for one in run_book_tests(file, book, pattern)]
         except BookError as error:

@@ -125,6 +125,14 @@ tests:
     assert "happened at 5s: raised door-without-badge t2/D1" in out
 
 
+def test_tests_that_are_not_there_are_to_be_written(tmp_path: Path) -> None:
+    _, errors = prevenant("rules", "test", folder=tmp_path, status=1)
+    assert errors == (
+        "rules.test.yaml:1:1: there is no such file: write tests there, as docs/rule-book.md has them, "
+        "or name another file\n"
+    )
+
+
 def test_a_broken_test_file_is_told_with_its_places(tmp_path: Path) -> None:
     (tmp_path / "t.yaml").write_text(f"""book: {ROOT / "rules.yaml"}
 tests:
