@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from models.base import Prediction
-from models.detecting import DetectorScorer
+from models.detecting import DetectorScorer, StandsOut
 from models.estimators import Oracle
 from models.explanation import explain
 from models.features import Definition, Input, listen_to
@@ -20,8 +20,8 @@ _EXPLAINED = 3
 _DETECTING_S = 5e-5
 """What a detector takes for one field of a reading, in seconds."""
 _UNUSUAL = {
-    "en": "{name} is unusual: {value:.4g}, where {low:.4g} to {high:.4g} was to be expected",
-    "fr": "{name} est inhabituel : {value:.4g}, au lieu de {low:.4g} à {high:.4g}",
+    "en": "{name} is unusual: {value}, where {low} to {high} was to be expected",
+    "fr": "{name} est inhabituel : {value}, au lieu de {low} à {high}",
 }
 
 
@@ -125,5 +125,17 @@ class _DetectingScorer(DetectorScorer):
         found = self.stands_out(device_id)
         if found is None:
             return ()
-        words = {language: text.format(**found._asdict()) for language, text in _UNUSUAL.items()}
-        return [Because(found.name, words)]
+        return [Because(found.name, say_unusual(found))]
+
+
+def say_unusual(found: StandsOut) -> dict[str, str]:
+    """Return in each language what stands out, with numbers as the language writes them."""
+    said = {}
+    for language, text in _UNUSUAL.items():
+        point = "," if language == "fr" else "."
+        numbers = {
+            name: f"{getattr(found, name):.4g}".replace(".", point)
+            for name in ("value", "low", "high")
+        }
+        said[language] = text.format(name=found.name, **numbers)
+    return said

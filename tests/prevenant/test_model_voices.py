@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from models.base import History
+from models.detecting import StandsOut
 from models.registry import Registry
 from models.scoring import predict
 from models.training import train
@@ -17,6 +18,7 @@ from prevenant.domain import Reading
 from prevenant.errors import PrevenantError
 from prevenant.model_switch import ModelSwitch
 from prevenant.model_voices import RegistryVoices, describe_models
+from prevenant.scoring_voices import say_unusual
 from prevenant.store import Store
 from prevenant.stream.predicting import Predictions
 from prevenant.stream.speaker import Speaker
@@ -240,3 +242,9 @@ def test_readings_of_other_types_are_left_as_they_are() -> None:
     predictions = Predictions(book_of(WEARS))
     readings = [Reading("door", "s", "s/d", 1.0, 1.0, None)]
     assert predictions.join(readings, 1.0) is readings
+
+
+def test_what_stands_out_is_said_with_numbers_as_each_language_writes_them() -> None:
+    said = say_unusual(StandsOut("temperature", 31.25, 20.5, 22.0))
+    assert said["en"] == "temperature is unusual: 31.25, where 20.5 to 22 was to be expected"
+    assert said["fr"] == "temperature est inhabituel : 31,25, au lieu de 20,5 à 22"
