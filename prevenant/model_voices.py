@@ -62,14 +62,14 @@ class RegistryVoices:
         ):
             message = (
                 f"version {version} of {model.name} predicts something else than the rule book asks: "
-                f"train it again with `prevenant models train {model.name}`"
+                f"train it again with `prevenant models train {model.name} --data FILE`"
             )
             raise ConfigurationError(message)
         missing = sorted(set(trained.card.definition.fields) - set(model.sent))
         if missing:
             message = (
                 f"version {version} of {model.name} has learned from {', '.join(missing)}, which no "
-                f"{model.on} sends: train it again with `prevenant models train {model.name}`"
+                f"{model.on} sends: train it again with `prevenant models train {model.name} --data FILE`"
             )
             raise ConfigurationError(message)
         return make_voice(model, trained, version, fingerprint)
