@@ -12,6 +12,7 @@ import yaml
 from fastapi.routing import APIRoute
 
 from models.figures import FIGURES
+from notify.gateway_file import PLACEHOLDERS, load_gateway
 from prevenant.api.server import ROUTERS
 from prevenant.book import load_book
 from prevenant.book_tests import run_book_tests
@@ -175,6 +176,14 @@ def test_the_examples_of_rules_do_what_is_said(block: str, tests: str, tmp_path:
     assert {result.name: result.differences for result in results} == {
         result.name: [] for result in results
     }
+
+
+def test_the_example_of_a_gateway_is_good(tmp_path: Path) -> None:
+    (text,) = [b for b in blocks(DOCS / "operating.md", "yaml") if b.startswith("send:")]
+    (tmp_path / "sms-gateway.yaml").write_text(text, "utf-8")
+    secrets = {"SMS_KEY": "k", "SMS_SECRET": "s" * 16}
+    assert load_gateway(tmp_path / "sms-gateway.yaml", secrets) is not None
+    assert [one for one in PLACEHOLDERS if f"{{{one}}}" not in text] == []
 
 
 def anchors(page: Path) -> set[str]:
