@@ -218,6 +218,15 @@ def fill_plainly(kafka: Kafka, topic: str, batches: Batches) -> None:
     producer.flush()
 
 
+def make_store(server: str, name: str) -> str:
+    """Make a database with all tables; return its address."""
+    database_url = make_database(server, name)
+    store = Store(database_url)
+    store.upgrade()
+    store.close()
+    return database_url
+
+
 def longest_run(moments: Sequence[float]) -> float:
     """Return how long the stream was behind without a break, from the moments at which it was."""
     longest, began = 0.0, None
@@ -344,10 +353,7 @@ def main() -> None:
     with TemporaryDirectory() as name, running_kafka(Path(name) / "kafka") as kafka:
         folder = Path(name)
         with running_postgres(is_durable=True) as server:
-            database_url = make_database(server, "grow")
-            store = Store(database_url)
-            store.upgrade()
-            store.close()
+            database_url = make_store(server, "grow")
             for turn in range(given.rounds):
                 made = folder / str(turn)
                 made.mkdir()
@@ -355,7 +361,9 @@ def main() -> None:
                 for what, count in (("worker", 1), ("two", 2)):
                     topic = f"{what}-{turn}"
                     fill(kafka, topic, batches)
-                    about = (kafka.url, database_url, topic, str(_PARTITIONS), str(_RULES))
+                    # Alarms that stand there already would not be written again.
+                    own_url = make_store(server, f"grow_{what}_{turn}")
+                    about = (kafka.url, own_url, topic, str(_PARTITIONS), str(_RULES))
                     with workers(count, _PARTITIONS // count, "decide", *about) as running:
                         rates[what].append(time_workers(running, given.readings))
                 topic = f"plain-{turn}"
