@@ -13,6 +13,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -68,8 +69,14 @@ class KafkaHost:
         self._assigned: set[int] = set()
         self._dealt_out = asyncio.Event()
         """Set while Kafka has dealt the partitions out, and we have taken ours up."""
+        self._given: tuple[frozenset[int], int] = frozenset(), -1
+        """What Kafka has dealt to us last, and in which generation of its group."""
+        self._is_given = asyncio.Event()
+        """Set while Kafka has dealt the partitions out, whether or not we have taken ours up."""
         self._generation = -1
         """Which dealing out that was: records of an earlier one come again, to whoever has them now."""
+        self._dealing = 0
+        """Rises with each dealing out that begins: who takes up what an earlier one gave stops."""
         self._confirmed: set[int] = set()
         """Which of the partitions are known to be ours since Kafka has dealt them out last."""
         self._lost: set[int] = set()
@@ -154,7 +161,7 @@ class KafkaHost:
                 await self._in_turn(self._hand_over)
                 self._acknowledge(app)
                 await app.stop()
-                await self._in_turn(lambda: self._keep_only([]))
+                await self._in_turn(lambda: self._keep_only([], self._dealing))
                 self._deciding.shutdown(wait=False)
 
     async def _in_turn(self, work: Callable[[], object]) -> Any:
@@ -197,18 +204,27 @@ class KafkaHost:
     async def _on_assigned(self, app: Any, /, *given: Any, signal: Any = None, **_: Any) -> None:
         del signal
         assigned: set[TP] = given[0]
-        numbers = {one.partition for one in assigned if one.topic == self._around.stream.topic}
+        topic = self._around.stream.topic
+        numbers = frozenset(one.partition for one in assigned if one.topic == topic)
         log.info("partitions given", partitions=sorted(numbers))
         self._unacknowledged.clear()
-        await self._in_turn(lambda: self._keep_only(numbers))
-        self._generation = app.consumer_generation_id
+        self._given = numbers, app.consumer_generation_id
         self._dealings += 1
-        self._dealt_out.set()
+        self._is_given.set()
 
     async def _on_complete(self, _app: Any, /, *_given: Any, signal: Any = None, **_: Any) -> None:
-        """Let Faust begin to read once it is known where."""
+        """Take up what is ours, and let Faust begin to read once it is known where.
+
+        Not before: Kafka would hear nothing of us meanwhile, and give it to others after `SESSION_S`.
+        """
         del signal
-        await self._dealt_out.wait()
+        dealing = -1
+        while dealing != self._dealing:
+            await self._is_given.wait()
+            (numbers, generation), dealing = self._given, self._dealing
+            await self._in_turn(partial(self._keep_only, numbers, dealing))
+        self._generation = generation
+        self._dealt_out.set()
 
     def _begins(self) -> dict[TP, int]:
         """Return the last record that each snapshot knows; the first where there is none."""
@@ -217,6 +233,8 @@ class KafkaHost:
 
     async def _on_revoked(self, _app: Any, /, *_given: Any, signal: Any = None, **_: Any) -> None:
         del signal
+        self._dealing += 1
+        self._is_given.clear()
         self._dealt_out.clear()
         self._unacknowledged.clear()
         await self._in_turn(self._hand_over)
@@ -287,14 +305,16 @@ class KafkaHost:
                 if self._pause():
                     raise
 
-    def _keep_only(self, numbers: Iterable[int]) -> None:
-        """Go on with these partitions, and give the others up."""
+    def _keep_only(self, numbers: Iterable[int], dealing: int) -> None:
+        """Go on with these partitions, and give the others up, until there is another dealing out."""
         self._assigned = set(numbers)
         self._confirmed.clear()
         self._lost.clear()
         for number in set(self._partitions) - self._assigned:
             self._drop(number)
         for number in sorted(self._assigned):
+            if dealing != self._dealing:
+                return
             try:
                 self._confirm(number)
             except PartitionLost as error:
