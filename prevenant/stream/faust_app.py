@@ -10,6 +10,11 @@ from prevenant.kafka_address import KafkaAddress
 
 SESSION_S, HEARTBEAT_S = 6.0, 1.5
 """After so long without a word Kafka gives our partitions to others, and how often we give it."""
+_IDLE_AT_MOST_S = 10 * 365 * 86_400.0
+"""After so long without asking for records Faust leaves its group, and never comes back.
+
+Who has no partitions, or waits for the store, asks for none.
+"""
 _COMMIT_EVERY_S = 1.0
 _BUFFERED = 32
 """So many records wait in Faust at most."""
@@ -31,6 +36,7 @@ def make_faust(address: KafkaAddress, topic: str, member: str, folder: Path) -> 
         broker_request_timeout=20.0,
         broker_rebalance_timeout=20.0,
         broker_commit_interval=_COMMIT_EVERY_S,
+        broker_max_poll_interval=_IDLE_AT_MOST_S,
         broker_max_poll_records=_BUFFERED,
         consumer_auto_offset_reset="earliest",
         consumer_group_instance_id=member or None,
