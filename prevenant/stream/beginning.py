@@ -1,7 +1,7 @@
 """Where Faust begins to read each partition: where its snapshot ends, whatever Kafka holds as committed.
 
 What Kafka holds is as it was left; a store that was restored is older, and its partitions have to be read
-again from there.
+again from there. After that it reads on without a pause.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,6 +14,16 @@ from faust.types import TP
 
 class _Consumer(aiokafka.Consumer):
     """Faust's consumer, which begins anew after each dealing out of partitions."""
+
+    def on_buffer_full(self, tp: TP) -> None:
+        """Go on fetching: whoever hands records over waits for room by itself.
+
+        Faust would leave the partition out, and where all are left out sleep for a second, in which
+        what it has buffered is decided on long since.
+        """
+
+    def on_buffer_drop(self, tp: TP) -> None:
+        """Do nothing: no partition was left out."""
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Go to the last record that each snapshot knows; without it, to the first that there is.
