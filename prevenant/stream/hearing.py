@@ -15,13 +15,19 @@ class Hearing:
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
         self._connected = False
-        self._until = monotonic() + _DEAF_AT_MOST_S
+        self._since = monotonic()
+        """Since when we could not hear the broker, or not for long enough."""
+        self._until = self._since + _DEAF_AT_MOST_S
 
     def change(self, *, connected: bool) -> None:
         """Take note of a connection made or lost."""
         if connected != self._connected:
+            now = self._monotonic()
+            # One that comes and goes is waited for no longer than one that stays away.
+            if not connected and now >= self._until:
+                self._since = now
             self._connected = connected
-            self._until = self._monotonic() + (_BACKLOG_S if connected else _DEAF_AT_MOST_S)
+            self._until = now + _BACKLOG_S if connected else self._since + _DEAF_AT_MOST_S
 
     def is_deaf(self) -> bool:
         """Return whether messages may be on their way that tell of the past."""
