@@ -42,6 +42,8 @@ _LOOK_EVERY_S = 0.25
 _DEAF_AT_MOST_S = 60.0
 """After so long without a record of a partition, its timers run all the same."""
 _TIME_EVERY_S = 1.0
+_LEFT_S = 15.0
+"""Kafka takes less to give partitions to others, where it misses who had them."""
 _REGISTER_EVERY_S, _REGISTERED_AT_ONCE = 1.0, 500
 _DISPUTED_S, _DISPUTES = 30.0, 4
 """Who loses partitions so often in so short a time shares its name with another process."""
@@ -80,6 +82,8 @@ class KafkaHost:
         self._confirmed: set[int] = set()
         """Which of the partitions are known to be ours since Kafka has dealt them out last."""
         self._lost: set[int] = set()
+        """Which of them another process has taken over since."""
+        self._lost_at = 0.0
         self._dealings = 0
         """How often Kafka has dealt out: a member that comes back begins no generation."""
         self._lost_in: dict[int, float] = {}
@@ -334,6 +338,7 @@ class KafkaHost:
         self._confirmed.clear()
 
     def _keep_house(self) -> None:
+        self._end_if_left_alone()
         turn = self._turn_to_register()
         for number in list(self._confirmed):
             try:
@@ -348,6 +353,20 @@ class KafkaHost:
                 self._drop(number)
             except JournalError as error:
                 log.error("a partition waits", partition=number, reason=str(error))
+
+    def _end_if_left_alone(self) -> None:
+        """End where Kafka still gives us what another has taken over: nobody decides it.
+
+        That other one stood still while Kafka gave its partitions away, and has been killed since. Raises
+        PartitionLost.
+        """
+        if self._lost and steady_seconds() - self._lost_at > _LEFT_S:
+            numbers = ", ".join(map(str, sorted(self._lost)))
+            message = (
+                f"partitions {numbers} of {self._around.stream.topic} were taken over by a process that "
+                "has gone: they are ours again after a restart"
+            )
+            raise PartitionLost(message)
 
     def _turn_to_register(self) -> int | None:
         """Return the partition whose devices are written now: one at a time, whoever has how many."""
@@ -392,7 +411,7 @@ class KafkaHost:
         log.warning("partition lost", partition=number, reason=str(error))
         self._lost.add(number)
         self._drop(number)
-        now = steady_seconds()
+        self._lost_at = now = steady_seconds()
         self._lost_in[self._dealings] = now
         self._lost_in = {one: at for one, at in self._lost_in.items() if now - at < _DISPUTED_S}
         if self._member and len(self._lost_in) >= _DISPUTES:

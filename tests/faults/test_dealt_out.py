@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from sqlmodel import Session
 
 from ingest.publishing import Publisher
 from ingest.records import Heard, encode_record
+from prevenant.errors import PartitionLost
 from prevenant.kafka_address import KafkaAddress
 from prevenant.store import Store
 from prevenant.stream import kafka as host_on_kafka
@@ -65,6 +67,26 @@ def test_what_is_slow_to_take_up_is_not_given_to_others(
             spoken.say("d3", "d4")
             wait_for_alarms(store, "d1", "d2", "d3", "d4")
             assert host._dealings == 1
+
+
+@on_postgres
+def test_what_was_taken_over_by_one_who_has_gone_is_decided_after_a_restart(
+    store: Store, tmp_path: Path
+) -> None:
+    with running_kafka(tmp_path / "kafka") as kafka:
+        make_topic(kafka)
+        spoken = Spoken(kafka)
+        with suppress(PartitionLost), deciding(kafka, store, tmp_path) as host:
+            spoken.say("d1", "d2")
+            wait_for_alarms(store, "d1", "d2")
+            # As one does that stood still while Kafka gave its partitions away, and is killed then.
+            with store.write() as session:
+                take_over(session, TOPIC, 0, "gone")
+            spoken.say("d3", "d4")
+            wait_for_alarms(store, "d1", "d2", "d4")
+            wait_until(lambda: isinstance(host._failure, PartitionLost), "the end")
+        with deciding(kafka, store, tmp_path):
+            wait_for_alarms(store, "d1", "d2", "d3", "d4")
 
 
 def test_who_has_nothing_to_read_stays_a_member(tmp_path: Path) -> None:
