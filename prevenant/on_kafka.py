@@ -34,7 +34,7 @@ from prevenant.crm.ages import forget_unread
 from prevenant.crm.directory import SiteZones
 from prevenant.crm.source_book import load_sources
 from prevenant.crm.syncing import Syncer
-from prevenant.errors import ConfigurationError
+from prevenant.errors import ConfigurationError, StoreUnavailable
 from prevenant.health import Health
 from prevenant.kafka_address import KafkaAddress
 from prevenant.model_switch import ModelSwitch
@@ -59,6 +59,8 @@ from rules.book import RuleBook
 from workflows.absence import announce_absences
 
 log = structlog.get_logger()
+
+_PAUSE_S = 1.0
 
 
 class Base(NamedTuple):
@@ -214,17 +216,27 @@ class Deciding:
 class StreamBooks:
     """The versions of the rule book for partitions: each goes by what stands in its records."""
 
-    def __init__(self, switch: BookSwitch) -> None:
-        self._switch = switch
+    def __init__(self, switch: BookSwitch, pause: Callable[[], bool]) -> None:
+        """Prepare; `pause` waits a moment before the store is tried again: True if we are to end."""
+        self._switch, self._pause = switch, pause
 
     def current(self) -> tuple[Version, RuleBook]:
         """Return the version in force, for a partition that has none yet."""
         version = self._switch.in_force
-        return version, self._switch.find_rules(version)
+        return version, self.find_rules(version)
 
     def find_rules(self, version: Version) -> RuleBook:
-        """Return what a version says. Raises ConfigurationError where it cannot be used any more."""
-        return self._switch.find_rules(version)
+        """Return what a version says, however long the store is away: no record is passed over.
+
+        Raises ConfigurationError where it cannot be used any more, and StoreUnavailable once we end.
+        """
+        while True:
+            try:
+                return self._switch.find_rules(version)
+            except StoreUnavailable as error:
+                log.error("a version of the rule book waits", reason=str(error))
+                if self._pause():
+                    raise
 
     def follow(self, version: Version) -> None:
         """Do nothing: the process follows the store, and partitions may be behind."""
@@ -373,5 +385,7 @@ def _make_worker(base: Base, roles: frozenset[str]) -> Worker:
     if LISTEN in roles:
         listening.earlier_subscriptions = worker.books.earlier_subscriptions
     if DECIDE in roles:
-        beside.append(Deciding(base, StreamBooks(worker.books)))
+        beside.append(
+            Deciding(base, StreamBooks(worker.books, lambda: worker.ended.wait(_PAUSE_S)))
+        )
     return worker
