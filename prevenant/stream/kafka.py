@@ -119,7 +119,10 @@ class KafkaHost:
     @property
     def decided_until(self) -> dict[int, float]:
         """By partition that is decided here: up to when, in seconds since 1970."""
-        return {number: self._partitions[number].decided_until for number in [*self._confirmed]}
+        partitions = [*self._partitions.items()]
+        return {
+            number: one.decided_until for number, one in partitions if number in self._confirmed
+        }
 
     def find_troubles(self) -> Iterator[str]:
         """Yield why we do not decide what Kafka has given us, at present; from any thread."""
