@@ -42,7 +42,7 @@ _LOOK_EVERY_S = 0.25
 _DEAF_AT_MOST_S = 60.0
 """After so long without a record of a partition, its timers run all the same."""
 _TIME_EVERY_S = 1.0
-_LEFT_S = 15.0
+_LEFT_S, _SILENT_S = 15.0, 5.0
 """Kafka takes less to give partitions to others, where it misses who had them."""
 _REGISTER_EVERY_S, _REGISTERED_AT_ONCE = 1.0, 500
 _DISPUTED_S, _DISPUTES = 30.0, 4
@@ -277,6 +277,7 @@ class KafkaHost:
         if number in self._confirmed:
             return self._partitions[number]
         if number in self._lost:
+            self._end_if_left_alone(number)
             return None
         partition = self._partitions.get(number)
         if partition is not None and not self._is_ours(partition):
@@ -287,6 +288,23 @@ class KafkaHost:
         self._confirmed.add(number)
         self._heard_at[number] = steady_seconds()
         return partition
+
+    def _end_if_left_alone(self, number: int) -> None:
+        """End where Kafka goes on giving us what another has taken over: nobody decides it.
+
+        That other one stood still while Kafka gave its partitions away, and has been killed since.
+        """
+        now, heard_at = steady_seconds(), self._heard_at.get(number, 0.0)
+        self._heard_at[number] = now
+        if now - heard_at > _SILENT_S:
+            # Kafka was away, and could not give it to anybody.
+            self._lost_at = now
+        elif now - self._lost_at > _LEFT_S:
+            message = (
+                f"partition {number} of {self._around.stream.topic} was taken over by a process that "
+                "has gone: it is ours again after a restart"
+            )
+            self._failure = self._failure or PartitionLost(message)
 
     def _is_ours(self, partition: Partition) -> bool:
         return bool(self._trying(lambda session: still_holds(session, partition.lease)))
@@ -341,7 +359,6 @@ class KafkaHost:
         self._confirmed.clear()
 
     def _keep_house(self) -> None:
-        self._end_if_left_alone()
         turn = self._turn_to_register()
         for number in list(self._confirmed):
             try:
@@ -356,20 +373,6 @@ class KafkaHost:
                 self._drop(number)
             except JournalError as error:
                 log.error("a partition waits", partition=number, reason=str(error))
-
-    def _end_if_left_alone(self) -> None:
-        """End where Kafka still gives us what another has taken over: nobody decides it.
-
-        That other one stood still while Kafka gave its partitions away, and has been killed since. Raises
-        PartitionLost.
-        """
-        if self._lost and steady_seconds() - self._lost_at > _LEFT_S:
-            numbers = ", ".join(map(str, sorted(self._lost)))
-            message = (
-                f"partitions {numbers} of {self._around.stream.topic} were taken over by a process that "
-                "has gone: they are ours again after a restart"
-            )
-            raise PartitionLost(message)
 
     def _turn_to_register(self) -> int | None:
         """Return the partition whose devices are written now: one at a time, whoever has how many."""

@@ -84,7 +84,12 @@ def test_what_was_taken_over_by_one_who_has_gone_is_decided_after_a_restart(
                 take_over(session, TOPIC, 0, "gone")
             spoken.say("d3", "d4")
             wait_for_alarms(store, "d1", "d2", "d4")
-            wait_until(lambda: isinstance(host._failure, PartitionLost), "the end")
+
+            def has_ended() -> bool:
+                spoken.say("d3")
+                return isinstance(host._failure, PartitionLost)
+
+            wait_until(has_ended, "the end")
         with deciding(kafka, store, tmp_path):
             wait_for_alarms(store, "d1", "d2", "d3", "d4")
 
