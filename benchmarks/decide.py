@@ -55,8 +55,11 @@ _STEP = 0.00125
 """Of the quiet walk: with 1,000 rules, one reading in a hundred crosses a threshold."""
 
 
-def make_book(count: int) -> RuleBook:
-    """Return a book of `count` thresholds, evenly spread over the four fields' range of 0 to 100."""
+def make_book(count: int, holds: str = "") -> RuleBook:
+    """Return a book of `count` thresholds, evenly spread over the four fields' range of 0 to 100.
+
+    They raise at once, or when they have held for as long as `holds` says.
+    """
     lines = [
         "devices:",
         "  unit:",
@@ -64,8 +67,10 @@ def make_book(count: int) -> RuleBook:
         f"    fields: {{{', '.join(f'{name}: number' for name in FIELDS)}}}",
         "rules:",
     ]
+    after = f", for: {holds}" if holds else ""
     lines += [
-        f"  r{number}: {{on: unit, when: {condition(number, count)}}}" for number in range(count)
+        f"  r{number}: {{on: unit, when: {condition(number, count)}{after}}}"
+        for number in range(count)
     ]
     with TemporaryDirectory() as folder:
         path = Path(folder) / "rules.yaml"

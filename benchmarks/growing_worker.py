@@ -1,7 +1,9 @@
 """One process that decides on a filled topic once it is told to, and says how far it is.
 
-python -m benchmarks.growing_worker decide KAFKA_URL DATABASE_URL TOPIC PARTITIONS RULES
-python -m benchmarks.growing_worker plain KAFKA_URL TOPIC RULES      plain Faust, one event a reading
+python -m benchmarks.growing_worker decide KAFKA_URL DATABASE_URL TOPIC PARTITIONS RULES FOR
+python -m benchmarks.growing_worker plain KAFKA_URL TOPIC RULES FOR      plain Faust, one event a reading
+
+RULES thresholds raise when they have held for FOR.
 
 It says `ready N` with the number of its partitions whenever that changes, starts at a line on its input,
 and says `TIME DECIDED WRITTEN SECONDS` ten times a second: how many readings it has decided on, of how
@@ -155,7 +157,7 @@ def _tell(run: Any, ready: Any, done: Any, gate: threading.Event) -> None:
 if __name__ == "__main__":
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     kind, *rest = sys.argv[1:]
-    thresholds = make_book(int(rest[-1]))
+    thresholds = make_book(int(rest[-2]), rest[-1])
     if kind == "plain":
         decide_plainly(rest[0], rest[1], thresholds)
     else:
