@@ -19,7 +19,9 @@ from models.base import History
 from models.features import Definition, Input, Regimes, listen_to, one_regime
 from models.inputs import Floats
 from models.labels import Labels
-from prevenant.target import REMAINING_LIFE, Target
+from models.task import Task, group_rows
+from models.wear import find_wear, tells_more_with_wear
+from prevenant.target import FAILURE, REMAINING_LIFE, Target
 
 _MOST_WORDS = 24
 _MOST_REGIMES = 10
@@ -36,7 +38,6 @@ _BASELINE_PARTS = 5.0
 """A device's first readings, for this part of a life, are its own normal."""
 _CONSTANT = 1e300
 """The spread of what does not move in a regime."""
-_SHRINK = 0.1
 _MOST_CROSSED = 12
 _FEW = 3.0
 
@@ -59,6 +60,12 @@ def learn_definition(
         mean.tolist(), spread.tolist()
     )
     step, life = _step(rows), labels.life
+    z = _normalise(values, mean, spread, regimes)
+    wear = find_wear(z, labels.near, labels.far)
+    if wear and not has_past and target.kind == FAILURE:
+        wanted, groups = labels.wanted(target, 0.0), group_rows(history, labels, target)
+        if not tells_more_with_wear(z, Task(target, labels, wanted, groups, 0)):
+            wear = []
     definition = Definition(
         kept,
         channels,
@@ -68,7 +75,7 @@ def learn_definition(
         step=step,
         has_age=bool(has_past and labels.is_run_to_failure),
         dropped=dropped,
-        wear=_find_wear(values, mean, spread, regimes, labels),
+        wear=wear,
     )
     if not has_past:
         return definition
@@ -209,20 +216,11 @@ def _is_switched(regime: NDArray[np.intp], rows: pd.DataFrame) -> bool:
     return float(switches.sum().median()) >= _SWITCHES
 
 
-def _find_wear(
-    values: Floats, mean: Floats, spread: Floats, regimes: Regimes, labels: Labels
-) -> list[list[float]]:
-    """Return the directions in which devices moved before they failed: weights by channel."""
-    near, far = labels.near, labels.far
-    if near.sum() < 5 or far.sum() < 5:  # noqa: PLR2004  too few to tell a direction
-        return []
+def _normalise(values: Floats, mean: Floats, spread: Floats, regimes: Regimes) -> Floats:
+    """Return channels in units of their spread within the regime of each row; what is missing is zero."""
     centres = np.array(regimes.centres)
     known = np.nan_to_num((values - mean) / spread)
     apart = (known[:, None, :] - centres) ** 2 * np.array(regimes.heed or [1.0] * len(mean))
     regime = apart.sum(axis=2).argmin(axis=1)
-    z = np.nan_to_num((values - np.array(regimes.means)[regime]) / np.array(regimes.scales)[regime])
-    moved = z[near].mean(axis=0) - z[far].mean(axis=0)
-    if not np.abs(moved).sum():
-        return []
-    within = np.atleast_2d(np.cov(z[far].T)) + _SHRINK * np.eye(z.shape[1])
-    return [(one / np.abs(one).sum()).tolist() for one in (moved, np.linalg.solve(within, moved))]
+    z: Floats = (values - np.array(regimes.means)[regime]) / np.array(regimes.scales)[regime]
+    return np.asarray(np.nan_to_num(z), float)
