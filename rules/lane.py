@@ -12,6 +12,7 @@ from rules.alarm import AlarmState, Holds
 from rules.derived import Lookup, Memory
 from rules.expression import asked_by
 from rules.flood import Flood
+from rules.put_back import Behind
 from rules.rule import Rule, RuleBook
 from rules.signature import Compiled, Plan, Signature
 
@@ -43,6 +44,8 @@ class DeviceState(msgspec.Struct, gc=False):
     is_holding: bool = False
     """Whether a newer reading is held back, because the device changes too often."""
     is_silent: bool = False
+    behind: Behind | None = None
+    """Where all that came of late is older than the newest reading."""
 
     @property
     def newest(self) -> Reading:

@@ -23,6 +23,7 @@ from rules.derived import Lookup, share_of
 from rules.expression import Near, SiteNumber
 from rules.flood import Flood
 from rules.lane import DeviceState, Lane
+from rules.put_back import take_behind
 from rules.rule import Rule, RuleBook
 from rules.saving import Saved, load_state, save_state
 from rules.signature import Signature
@@ -166,8 +167,13 @@ class Processor:
             state = lane.new_state(reading)
             self._expect(lane, reading)
         elif reading.retained or reading.observed_at < state.newest.observed_at:
-            self.late += 1
-            return
+            counted = None
+            if not reading.retained:
+                state.behind, counted = take_behind(state.behind, reading, state.newest)
+            if counted is None:
+                self.late += 1
+                return
+            reading = counted
         if state.memory is not None and (is_new or not _is_repeated(state.newest, reading)):
             lane.plan.derived.note(state.memory, reading)
         may_change = signature != state.weighed or lane.needs_every_reading or state.is_holding

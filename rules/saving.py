@@ -11,6 +11,7 @@ from rules.alarm import AlarmState
 from rules.derived import Memory
 from rules.flood import Flood
 from rules.lane import DeviceState, Lane
+from rules.put_back import Behind
 
 _Values = TypeVar("_Values")
 
@@ -27,6 +28,7 @@ class _Kept(msgspec.Struct, array_like=True, omit_defaults=True, gc=False):
     flood: tuple[int, int, float, int] | None = None
     held: tuple[float, float, Any] | None = None
     is_silent: bool = False
+    behind: Behind | None = None
 
 
 class _Device(msgspec.Struct, Generic[_Values], array_like=True, gc=False):
@@ -139,6 +141,7 @@ def _pack(device_id: str, state: DeviceState) -> _Device[Any]:
         or state.memory
         or flood
         or state.is_silent
+        or state.behind
     )
     kept = None
     if not is_bare:
@@ -153,6 +156,7 @@ def _pack(device_id: str, state: DeviceState) -> _Device[Any]:
             (flood.second, flood.weighed, flood.due, flood.shed) if flood else None,
             (held.observed_at, held.received_at, held.values) if held else None,
             state.is_silent,
+            state.behind,
         )
     return _Device(
         device_id,
@@ -168,7 +172,7 @@ def _pack(device_id: str, state: DeviceState) -> _Device[Any]:
 def _unpack(lane: Lane, state: DeviceState, kept: _Kept) -> None:
     state.alarms, state.nears, state.ended = kept.alarms, kept.nears, kept.ended
     state.raised, state.shelved, state.memory = kept.raised, kept.shelved, kept.memory
-    state.is_silent = kept.is_silent
+    state.is_silent, state.behind = kept.is_silent, kept.behind
     for name, alarm in (state.alarms or {}).items():
         levels = lane.rules[lane.index[name]].levels if name in lane.index else ()
         alarm.level = min(alarm.level, max(0, len(levels) - 1))

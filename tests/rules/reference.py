@@ -66,21 +66,22 @@ class Reference(Lives):
         key = (reading.type, reading.device_id)
         device = self.devices.get(key)
         values = {n: getattr(reading.values, n) for n in self.types[reading.type]["fields"]}
-        now = reading.received_at
+        now, at = reading.received_at, reading.observed_at
         if device is None:
             device = self.devices[key] = Device(reading.type, reading.site_id, reading.device_id)
-        elif reading.observed_at < device.said[-1].at:
-            return
+        elif at < device.said[-1].at:
+            if not device.is_put_back(at, now):
+                return
+            at = max(now, device.said[-1].at)
+        else:
+            device.behind = []
         before = device.said[-1] if device.said else None
-        repeated = before is not None and (before.at, before.values) == (
-            reading.observed_at,
-            values,
-        )
-        device.said.append(Said(reading.observed_at, now, values, repeated))
-        if before is None or reading.observed_at > device.clock[0]:
-            device.clock = (reading.observed_at, now)
+        repeated = before is not None and (before.at, before.values) == (at, values)
+        device.said.append(Said(at, now, values, repeated))
+        if before is None or at > device.clock[0]:
+            device.clock = (at, now)
         device.heard_at, device.silent = now, False
-        self.weigh(device, now, (reading.observed_at, now), is_reading=True)
+        self.weigh(device, now, (at, now), is_reading=True)
         self.weigh_neighbours(device, now)
         self.weigh_site(device, now)
 

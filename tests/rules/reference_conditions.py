@@ -40,6 +40,10 @@ def opposite(truth: bool | None) -> bool | None:
     return None if truth is None else not truth
 
 
+STEADY_FOR, STEADY_LAG = 60.0, 10.0
+"""So long, and so nearly, readings are equally late before their clock is taken for wrong."""
+
+
 @dataclass
 class Said:
     """A reading that was taken, in the order in which it was."""
@@ -65,6 +69,15 @@ class Device:
     """Its own time at the latest; what a window has let go stays gone."""
     heard_at: float = 0.0
     silent: bool = False
+    behind: list[tuple[float, float]] = field(default_factory=list)
+    """Times of the equally late readings that came last, with none in time among them."""
+
+    def is_put_back(self, at: float, now: float) -> bool:
+        """Take a reading that is older than the newest; return whether its clock was put back."""
+        if self.behind and abs((now - at) - (self.behind[0][1] - self.behind[0][0])) > STEADY_LAG:
+            self.behind = []
+        self.behind.append((at, now))
+        return now - self.behind[0][1] >= STEADY_FOR
 
     def time(self, now: float) -> float:
         """Return its own time when it is `now` here."""

@@ -130,3 +130,62 @@ def test_the_end_of_another_inhibition_does_not_put_off_a_release() -> None:
         told += processor.process([room, door], at)
     told += processor.advance(1_000.0)
     assert ("held", "released", 420.0) in seen(told)
+
+
+def test_a_clock_that_is_put_back_silences_its_device_for_a_minute_and_no_longer() -> None:
+    book = make_book("  held: {on: door, when: open, for: 60s}")
+    processor = Processor(book)
+    processor.process([reading(book, "door", "t/1", NOON, open=False)], NOON)
+    told: list[Transition] = []
+    for passed in range(30, 240, 30):
+        now = NOON + passed
+        # An hour behind from now on, and the door is open.
+        one = reading(book, "door", "t/1", now - HOUR, now, open=True)
+        told += processor.process([one], now)
+        restored = Processor(book)
+        restored.restore(processor.snapshot(), now)
+        processor = restored
+    assert seen(told) == [("held", "raised", NOON + 90 + 60)]
+    told = processor.process([reading(book, "door", "t/1", NOON + 240, open=False)], NOON + 240)
+    assert seen(told) == [("held", "cleared", NOON + 240)]
+
+
+def test_a_clock_that_was_ahead_and_is_right_again_is_believed_after_a_minute() -> None:
+    book = make_book("  held: {on: door, when: open, for: 60s}")
+    processor = Processor(book)
+    processor.process([reading(book, "door", "t/1", NOON + HOUR, NOON, open=False)], NOON)
+    told: list[Transition] = []
+    for passed in range(10, 210, 10):
+        now = NOON + passed
+        told += processor.process([reading(book, "door", "t/1", now, now, open=True)], now)
+    assert [(rule, kind, at - NOON) for rule, kind, at in seen(told)] == [
+        ("held", "raised", 10 + 60 + 60)
+    ]
+
+
+@pytest.mark.parametrize(
+    "late",
+    [
+        pytest.param([(60.0 * n - HOUR, 5.0 + 0.1 * n) for n in range(59)], id="in one burst"),
+        pytest.param([(2.0 * n - HOUR, 5.0 + n) for n in range(100)], id="at twice the speed"),
+    ],
+)
+def test_what_was_stored_stays_old(late: list[tuple[float, float]]) -> None:
+    book = make_book("  held: {on: door, when: open}")
+    processor = Processor(book)
+    processor.process([reading(book, "door", "t/1", NOON, open=False)], NOON)
+    for at, received in late:
+        now = NOON + received
+        assert (
+            processor.process([reading(book, "door", "t/1", NOON + at, now, open=True)], now) == []
+        )
+
+
+def test_a_slower_path_beside_a_quick_one_stays_late() -> None:
+    book = make_book("  held: {on: door, when: open}")
+    processor = Processor(book)
+    for passed in range(0, 600, 15):
+        now = NOON + passed
+        assert processor.process([reading(book, "door", "t/1", now, now, open=False)], now) == []
+        slow = reading(book, "door", "t/1", now - 60, now + 1, open=True)
+        assert processor.process([slow], now + 1) == []

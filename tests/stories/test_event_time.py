@@ -112,6 +112,14 @@ def test_a_clock_that_stands_still_delays_nothing(world: World) -> None:
     world.phone(NADIA).expects_sms("Une porte est ouverte")
 
 
+def test_a_clock_that_is_put_back_by_an_hour_blinds_us_for_a_minute_at_most(world: World) -> None:
+    say(world, open_=False)
+    for _ in range(14):
+        let_pass(world, 10)
+        say(world, open_=True, ago_s=3600)
+    world.phone(NADIA).expects_sms("Une porte est ouverte")
+
+
 @pytest.mark.parametrize("stamp", ["soon", {"at": 1}, None, "2026-13-45", -5, True])
 def test_a_timestamp_that_cannot_be_read_counts_from_arrival(world: World, stamp: Any) -> None:
     world.publish(DOOR, open=True, battery=88.0, observed_at=stamp)
