@@ -30,8 +30,8 @@ def observed_at(stamp: Any, received_at: float, device_type: DeviceType) -> tupl
 def stamp_seconds(stamp: Any) -> float | None:
     """Return a timestamp as seconds since 1970, or None where it is no time.
 
-    Numbers count seconds, milli-, micro- or nanoseconds by their size; texts are ISO 8601, in UTC
-    where they name no zone.
+    Numbers, also those sent as a text, count seconds, milli-, micro- or nanoseconds by their size; other
+    texts are ISO 8601, in UTC where they name no zone.
     """
     if isinstance(stamp, (int, float)) and not isinstance(stamp, bool):
         try:
@@ -39,12 +39,26 @@ def stamp_seconds(stamp: Any) -> float | None:
         except OverflowError:
             return None
     if isinstance(stamp, str):
-        try:
-            moment = datetime.fromisoformat(stamp)
-        except ValueError:
-            return None
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        seconds = _iso_seconds(stamp)
+        # Some numbers read as a date, of a year long before devices.
+        return _written_seconds(stamp.strip()) if seconds is None or seconds < 0 else seconds
     return None
+
+
+def _iso_seconds(text: str) -> float | None:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def _written_seconds(text: str) -> float | None:
+    """Return what a text with blanks around it says, or a number that is sent as a text."""
+    try:
+        return _number_seconds(float(text))
+    except ValueError:
+        return _iso_seconds(text)
 
 
 def _number_seconds(number: float) -> float | None:

@@ -33,6 +33,14 @@ _PARSERS_WORDS = {
     "Number out of range": "the number is too large",
     "'utf-8' codec can't decode": "it is not written in UTF-8:",
 }
+_BOM = b"\xef\xbb\xbf"
+_NO_NUMBER = re.compile(
+    rb'"(?:[^"\\]|\\.)*+"?|-?\b(?:nan|inf(?:inity)?)\b', re.IGNORECASE | re.DOTALL
+)
+"""What C, Python and JavaScript write for a number that is none; and texts, which are passed over."""
+_SELF_DESCRIBED = b"\xd9\xd9\xf7"
+"""The tag with which CBOR may say that it is CBOR."""
+_EMPTY = "the payload is empty: so a retained message is deleted, or the device had nothing to say"
 _ESCAPED_NUL = b"\\u0000"
 """How JSON writes it; as a byte of its own it is no JSON."""
 
@@ -54,7 +62,7 @@ def make_parser(device_type: DeviceType) -> Parser:
     """Return how to parse payloads of the type's format, within its bounds."""
     limit = device_type.max_payload_bytes
     parse, what = {
-        "json": (msgspec.json.Decoder().decode, "JSON"),
+        "json": (_parse_json, "JSON"),
         "msgpack": (msgspec.msgpack.Decoder().decode, "MessagePack"),
         "cbor": (_parse_cbor, "CBOR"),
         "number": (_parse_text, "a number"),
@@ -65,8 +73,12 @@ def make_parser(device_type: DeviceType) -> Parser:
     def parse_payload(payload: bytes) -> Any:
         if len(payload) > limit:
             raise Undecodable(_too_large(payload, limit))
+        if not payload:
+            raise Undecodable(_EMPTY)
         try:
             return parse(payload)
+        except Undecodable:
+            raise
         except RecursionError:
             message = "the payload is nested too deeply"
             raise Undecodable(message) from None
@@ -90,7 +102,7 @@ def _make_plain_reader(device_type: DeviceType) -> Reader:
         try:
             values = read(payload)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise Undecodable(_why(error)) from None
+            values = _read_mended(read, payload, error)
         if first(values) is None and all(getattr(values, name) is None for name in names):
             message = f"it has none of the fields of {device_type.name}: {', '.join(names)}"
             raise Undecodable(message)
@@ -99,6 +111,27 @@ def _make_plain_reader(device_type: DeviceType) -> Reader:
         return values, stamp_of(values)
 
     return read_payload
+
+
+def _read_mended(read: Callable[[bytes], Any], payload: bytes, error: Exception) -> Any:
+    """Read JSON behind a byte order mark, or in which numbers that are none stand.
+
+    Raises Undecodable with what was wrong where it is neither.
+    """
+    if not payload:
+        raise Undecodable(_EMPTY)
+    if isinstance(error, msgspec.DecodeError) and not isinstance(error, msgspec.ValidationError):
+        mended = _NO_NUMBER.sub(_write_null, payload.removeprefix(_BOM))
+        if mended != payload:
+            try:
+                return read(mended)
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as another:
+                error = another
+    raise Undecodable(_why(error))
+
+
+def _write_null(found: re.Match[bytes]) -> bytes:
+    return found[0] if found[0].startswith(b'"') else b"null"
 
 
 def _refuse_nul(names: Iterable[str], values: msgspec.Struct) -> None:
@@ -119,11 +152,19 @@ def _wire_type(device_type: DeviceType) -> tuple[type[msgspec.Struct], Callable[
     return wire, attrgetter(name)
 
 
+_decode_json = msgspec.json.Decoder().decode
+
+
+def _parse_json(payload: bytes) -> Any:
+    try:
+        return _decode_json(payload)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        return _read_mended(_decode_json, payload, error)
+
+
 def _parse_cbor(payload: bytes) -> Any:
-    stream = io.BytesIO(payload)
-    decoder = cbor2.CBORDecoder(
-        stream, tag_hook=_refuse, semantic_decoders={35: _refuse}, max_depth=_DEEPEST
-    )
+    stream = io.BytesIO(payload.removeprefix(_SELF_DESCRIBED))
+    decoder = cbor2.CBORDecoder(stream, semantic_decoders={35: _refuse}, max_depth=_DEEPEST)
     item = decoder.decode()
     if stream.read(1):
         message = "bytes follow its end"
@@ -132,17 +173,18 @@ def _parse_cbor(payload: bytes) -> Any:
 
 
 def _refuse(*_: Any) -> Any:
-    message = "a tag that is not known here"
+    message = "a pattern, which no field is"
     raise ValueError(message)
 
 
 def _parse_text(payload: bytes) -> Any:
-    return payload.decode().strip()
+    return payload.decode("utf-8-sig").strip()
 
 
 def _make_line_parser(separator: str) -> Parser:
     def parse(payload: bytes) -> list[str]:
-        lines = list(csv.reader(io.StringIO(payload.decode()), delimiter=separator, strict=True))
+        text = io.StringIO(payload.decode("utf-8-sig"), newline="")
+        lines = [line for line in csv.reader(text, delimiter=separator, strict=True) if line]
         if len(lines) != 1:
             message = f"{len(lines)} lines where one is expected"
             raise ValueError(message)

@@ -16,6 +16,7 @@ _WORDS = {
     "bytes": "bytes",
     "null": "nothing",
     "NoneType": "nothing",
+    "CBORTag": "a tag of CBOR that is not known here",
 }
 _SCALARS = {NUMBER, WHOLE_NUMBER, TEXT, TRUTH}
 _UNQUOTED = {NUMBER, WHOLE_NUMBER, TRUTH}
@@ -33,6 +34,8 @@ def kind_named(name: str) -> str:
 
 def describe_mismatch(expected: str, got: str) -> str:
     """Return what was expected of a field and what came, both in words, with the remedy."""
+    if (expected, got) == (OBJECT, "a list"):
+        return f"expected {OBJECT}, got a list: `readings: payload` in the book takes its elements"
     said = f"expected {expected}, got {'an object' if got == OBJECT else got}"
     if expected in _UNQUOTED and got == TEXT:
         return f"{said}: send it without quotes"

@@ -7,6 +7,8 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
+from cbor2 import undefined
+
 from ingest.kinds import NUMBER, OBJECT, TEXT, describe_mismatch, kind_named, kind_of
 from ingest.topics import is_name
 from prevenant.domain import DeviceType, FieldType, PayloadPath
@@ -45,7 +47,7 @@ def make_mapping(device_type: DeviceType) -> Mapping:
         for name, place, convert in getters:
             raw = place(root, part)
             try:
-                values.append(None if raw is None else convert(raw))
+                values.append(None if raw is None or raw is undefined else convert(raw))
             except (Undecodable, OverflowError) as error:
                 message = f"{name}: {error}"
                 raise Undecodable(message) from None

@@ -1,6 +1,7 @@
 """Every format and every way in which a payload can be mapped, by the book that describes it."""
 
 import json
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,7 @@ def test_the_same_reading_in_every_format(book: Any, format_: str, payload: byte
         ("number", "bool", b"1", True),
         ("text", "string", b"open", "open"),
         ("text", "bool", b"OFF", False),
+        ("text", "bool", b"\xef\xbb\xbfon", True),
         ("text", "{kind: bool, enum: {auf: true, zu: false}}", b"zu", False),
         ("text", "{kind: number, enum: {low: 1, high: 2}}", b"high", 2.0),
         ("text", "string", "é".encode(), "é"),
@@ -124,7 +126,7 @@ def test_a_part_of_a_path_that_is_missing_leaves_the_field_unknown(
     ("lines", "payload", "reason"),
     [
         ("format: number, fields: {it: celsius}", b"warm", "it: expected a number, got 'warm'"),
-        ("format: number, fields: {it: celsius}", b"", "none of the fields"),
+        ("format: number, fields: {it: celsius}", b"", "the payload is empty"),
         ("format: number, fields: {it: celsius}", b"nan", "none of the fields"),
         ("format: text, fields: {it: bool}", b"perhaps", "it: 'perhaps' is neither true nor false"),
         ("format: text, fields: {it: string}", b"\xff", "this is not text"),
@@ -161,7 +163,7 @@ def test_a_part_of_a_path_that_is_missing_leaves_the_field_unknown(
             b'{"b": true}',
             "a: expected a number, got true or false",
         ),
-        ("fields: {a: {unit: celsius, from: b}}", b'{"b": 1e999}', "this is not JSON"),
+        ("fields: {a: {unit: celsius, from: b}}", b'{"b": 1e999}', "the number is too large"),
         ("fields: {a: {unit: celsius, from: b}}", b'{"b": 1%s}' % (b"0" * 400), "a: int too large"),
         ("fields: {a: {kind: bool, enum: {1: true}}}", b'{"a": 2}', "a: '2' is not in its enum: 1"),
         (
@@ -204,9 +206,20 @@ WORDS: list[tuple[bytes, str]] = [
         ),
     ),
     (b"21.5", 'expected an object such as {"field": 1}, got a number'),
-    (b"[]", 'expected an object such as {"field": 1}, got a list'),
+    (
+        b"[]",
+        (
+            'expected an object such as {"field": 1}, got a list: '
+            "`readings: payload` in the book takes its elements"
+        ),
+    ),
     (b'{"heat": 1e999}', "heat: the number is too large"),
-    (b"", "this is not JSON: it ends too early"),
+    (
+        b"",
+        "the payload is empty: so a retained message is deleted, or the device had nothing to say",
+    ),
+    (b"{", "this is not JSON: it ends too early"),
+    (b'\xef\xbb\xbf{"heat": NaN,}', "this is not JSON: trailing comma in object (byte 14)"),
     (b"{heat: 1}", "this is not JSON: names stand in double quotes (byte 1)"),
     (b'{"heat": 1,}', "this is not JSON: trailing comma in object (byte 11)"),
 ]
@@ -222,6 +235,88 @@ def test_reasons_are_in_the_words_of_who_sets_up_a_device(
         pytest.skip("a mapping finds nothing there, or the parser refuses it as a whole")
     (found,) = reasons(decode(book(f"{TOPIC}, {PLAIN}{path}"), payload))
     assert found == reason
+
+
+ODD_JSON = [
+    (b'\xef\xbb\xbf{"heat": 21.5, "badge": "B1"}', {"heat": 21.5, "badge": "B1"}),
+    (b'{"heat": NaN, "open": true}', {"heat": None, "open": True}),
+    (b'{"heat":-Infinity,"badge":"NaN \\"inf"}', {"heat": None, "badge": 'NaN "inf'}),
+    (b'{"heat": nan, "open": false, "more": [inf, -inf]}', {"heat": None, "open": False}),
+]
+
+
+@pytest.mark.parametrize("mapped", [False, True], ids=["plain", "mapped"])
+@pytest.mark.parametrize(("payload", "expected"), ODD_JSON)
+def test_json_as_some_devices_write_it(
+    book: Any, payload: bytes, expected: dict[str, Any], *, mapped: bool
+) -> None:
+    decoder = book(f"{TOPIC}, {PLAIN}{', time: at.sent' if mapped else ''}")
+    (found,) = values(decode(decoder, payload))
+    assert found.items() >= expected.items()
+
+
+@pytest.mark.parametrize(
+    "payload", [b'{"heat": NaN' + b'\\"' * 20_000, b"{" + b'"' * 60_001 + b"nan"]
+)
+def test_json_that_no_mending_helps_is_given_up_soon(book: Any, payload: bytes) -> None:
+    started = time.process_time()
+    assert "not JSON" in reasons(decode(book(f"{TOPIC}, {PLAIN}"), payload))[0]
+    assert time.process_time() - started < 1.0
+
+
+@pytest.mark.parametrize(
+    ("payload", "expected"),
+    [
+        (b"\xd9\xd9\xf7" + cbor2.dumps({"a": 5}), {"a": 5.0, "b": None}),
+        (cbor2.dumps({"a": cbor2.undefined, "b": 1}), {"a": None, "b": 1.0}),
+        (cbor2.dumps({"a": 5, "more": cbor2.CBORTag(1001, {1: 5})}), {"a": 5.0, "b": None}),
+        (bytes.fromhex("bf6161056162fb3ff8000000000000ff"), {"a": 5.0, "b": 1.5}),
+    ],
+    ids=["self-described", "undefined", "a tag beside the fields", "of unknown length"],
+)
+def test_cbor_as_some_devices_write_it(book: Any, payload: bytes, expected: dict[str, Any]) -> None:
+    decoder = book(f"{TOPIC}, format: cbor, fields: {{a: celsius, b: celsius}}")
+    assert values(decode(decoder, payload)) == [expected]
+
+
+def test_a_tag_in_place_of_a_field_says_so(book: Any) -> None:
+    decoder = book(f"{TOPIC}, format: cbor, fields: {{a: celsius}}")
+    (found,) = reasons(decode(decoder, cbor2.dumps({"a": cbor2.CBORTag(999, 5)})))
+    assert found.startswith("a: expected a number, got a tag of CBOR that is not known here")
+
+
+@pytest.mark.parametrize("payload", [b"\xef\xbb\xbf5,6", b"5,6\r\n\r\n", b"\n5,6"])
+def test_a_csv_line_with_a_mark_or_empty_lines_around_it(book: Any, payload: bytes) -> None:
+    decoder = book(f"{TOPIC}, format: csv, fields: {{a: celsius, b: celsius}}")
+    assert values(decode(decoder, payload)) == [{"a": 5.0, "b": 6.0}]
+
+
+@pytest.mark.parametrize(
+    "stamp",
+    [
+        "1799999995",
+        "1799999995.0",
+        "1799999995000",
+        " 1799999995000000 ",
+        " 2027-01-15T07:59:55Z\n",
+        "2027-01-15T08:59:55+0100",
+    ],
+)
+def test_a_time_that_is_sent_as_a_text(book: Any, stamp: str) -> None:
+    payload = json.dumps({"heat": 1, "observed_at": stamp}).encode()
+    decoded = decode(book(f"{TOPIC}, {PLAIN}"), payload)
+    assert decoded.readings[0].observed_at == NOW - 5
+
+
+def test_milliseconds_that_read_as_a_date_of_long_ago_are_milliseconds(book: Any) -> None:
+    decoder = book(f"{TOPIC}, {PLAIN}, max_late: 4000d")
+    payload = b'{"heat": 1, "observed_at": "1711112100123"}'
+    assert decode(decoder, payload).readings[0].observed_at == 1_711_112_100.123
+
+
+def test_a_list_at_the_top_is_a_list_of_readings(book: Any) -> None:
+    decoder = book(f"{TOPIC}, readings: payload, {PLAIN}")
+    assert [one["heat"] for one in values(decode(decoder, b'[{"heat": 1}, {"heat": 2}]'))] == [1, 2]
 
 
 @pytest.mark.parametrize("encode", [msgspec.msgpack.encode, cbor2.dumps], ids=["msgpack", "cbor"])

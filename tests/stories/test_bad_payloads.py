@@ -17,7 +17,7 @@ DEFIBRILLATOR = "airport/t2/defibrillators/A2"
         (DOOR, b'{"open": tr', "this is not JSON"),
         (DOOR, b'{"open": "yes", "battery": 50}', "open: expected true or false, got text"),
         (DOOR, b"[1, 2, 3]", 'expected an object such as {"field": 1}, got a list'),
-        (DOOR, b"", "this is not JSON"),
+        (DOOR, b"", "the payload is empty"),
         (DOOR, b"\xff\xfe\x00", "this is not JSON"),
         (DOOR, b'{"temprature": 22}', "none of the fields of door"),
         (DOOR, b'{"open": true, "x": ' + b"[" * 5000 + b"]" * 5000 + b"}", "nested too deeply"),
