@@ -16,7 +16,15 @@ import pyarrow as pa
 from pyarrow import csv, parquet
 
 from ingest.decode import Decoder
-from ingest.journal_file import MISSING, Batch, Damage, connect_read_only, read_batches
+from ingest.journal_file import (
+    MISSING,
+    Batch,
+    Damage,
+    connect_read_only,
+    find_readable,
+    is_broken,
+    read_batches,
+)
 from prevenant.domain import DeviceType, Reading
 from prevenant.errors import JournalError
 
@@ -83,7 +91,14 @@ def examine_journal(path: Path, *, check: bool = False) -> Statistics:
             "SELECT count(*), coalesce(sum(count), 0), coalesce(min(seq), 0), "
             "coalesce(max(seq), 0), min(received_at), max(received_at) FROM batch"
         )
-        row = connection.execute(query).fetchone()
+        row: Any = None
+        try:
+            row = connection.execute(query).fetchone()
+        except sqlite3.Error as error:
+            if not is_broken(error):
+                raise
+            # What cannot be counted has to be looked for.
+            check = True
         pages, free, size = (
             connection.execute(f"PRAGMA {name}").fetchone()[0]
             for name in ("page_count", "freelist_count", "page_size")
@@ -95,15 +110,10 @@ def examine_journal(path: Path, *, check: bool = False) -> Statistics:
             found = connection.execute("SELECT seq, taken_at FROM snapshot").fetchone()
             snapshot = found or snapshot
             damages = [str(Damage(*one[1:])) for one in connection.execute("SELECT * FROM damage")]
-        broken = (
-            [
-                str(one)
-                for one in _walk(connection)
-                if isinstance(one, Damage) and one.reason != _DROPPED
-            ]
-            if check
-            else None
-        )
+        broken: list[str] | None = None
+        if check:
+            whole, broken = _check(connection)
+            row = row or whole
     files = [path.with_name(path.name + suffix) for suffix in ("", "-wal")]
     return Statistics(
         sum(one.stat().st_size for one in files if one.exists()),
@@ -119,6 +129,24 @@ def examine_journal(path: Path, *, check: bool = False) -> Statistics:
         damages=damages,
         found=broken,
     )
+
+
+def _check(connection: Any) -> tuple[list[Any], list[str]]:
+    """Read all; return what is whole, in the order of the query above, and what is damaged."""
+    whole: list[Any] = [0, 0, 0, 0, None, None]
+    broken: list[str] = []
+    for one in _walk(connection):
+        if isinstance(one, Damage):
+            if one.reason != _DROPPED:
+                broken.append(str(one))
+            continue
+        first = not whole[0]
+        whole[0] += 1
+        whole[1] += len(one.frames)
+        whole[3], whole[5] = one.seq, one.received_at
+        if first:
+            whole[2], whole[4] = one.seq, one.received_at
+    return whole, broken
 
 
 def export_readings(
@@ -254,16 +282,30 @@ def _walk(connection: Any) -> Iterator[Batch | Damage]:
         try:
             for one in read_batches(connection, after, is_whole=after > 0):
                 page.append(one if page else _say_dropped(connection, one))
-                last = one.seq if isinstance(one, Batch) else one.last_seq
+                last = max(last, one.seq if isinstance(one, Batch) else one.last_seq)
                 if len(page) >= _BATCHES_A_READ:
                     break
         except sqlite3.Error as error:
-            message = f"the journal cannot be read beyond batch {last}: {error}"
-            raise JournalError(message) from error
+            if not is_broken(error):
+                message = f"the journal cannot be read beyond batch {last}: {error}"
+                raise JournalError(message) from error
+            found = find_readable(connection, last)
+            page.append(_say_unreadable(last, found, error))
+            if found is None:
+                yield from page
+                return
+            last = found - 1
         if not page:
             return
         yield from page
         after = last
+
+
+def _say_unreadable(last: int, found: int | None, error: sqlite3.Error) -> Damage:
+    reason = f"the file cannot be read there: {error}"
+    if found is None:
+        return Damage(last + 1, last + 1, None, None, None, f"{reason}, nor behind it")
+    return Damage(last + 1, found - 1, None, None, None, reason)
 
 
 def _say_dropped(connection: Any, one: Batch | Damage) -> Batch | Damage:

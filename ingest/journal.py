@@ -82,6 +82,7 @@ class Journal:
         """What was found damaged since the start and not taken note of yet."""
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            _refuse_stranger(path)
             self._open()
         except sqlite3.Error as error:
             # Without the lock beside it, the file may be anything of the user's.
@@ -441,6 +442,22 @@ class Journal:
             f"the journal {self._path} cannot be used: {error}; "
             "free its disk or name another file with PREVENANT_JOURNAL"
         )
+
+
+def _refuse_stranger(path: Path) -> None:
+    """Leave another program's database alone, or our own store. Raises JournalError, sqlite3.Error."""
+    if not path.is_file() or not path.stat().st_size:
+        return
+    with closing(
+        sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=30)
+    ) as file:
+        tables = {name for (name,) in file.execute("SELECT name FROM sqlite_master")}
+    if tables and "batch" not in tables:
+        message = (
+            f"{path} is another program's database, and no journal: it was left alone; "
+            "name another file with PREVENANT_JOURNAL"
+        )
+        raise JournalError(message)
 
 
 class _Transaction:

@@ -67,6 +67,8 @@ _UNREADABLE_IN_A_ROW = 2_000
 """After so many numbers it is found out whether anything further on can be read."""
 _UNREADABLE_AT_MOST = 200_000
 """So many numbers in a row are tried in a damaged part of the file."""
+_FARTHEST = 2**45
+"""So far behind a damaged part something readable is looked for: numbers may be far apart."""
 _ROW = "SELECT seq, received_at, timers_until, count, checksum, frames FROM batch"
 _BATCH_HEAD, _SNAPSHOT_HEAD = struct.Struct("<qddq"), struct.Struct("<qd")
 _CHANGE_KINDS = (int, int, float, float, int, str, str, int)
@@ -173,20 +175,22 @@ def connect_read_only(path: Path) -> sqlite3.Connection:
     Raises JournalError where it is missing or no journal.
     """
     if not path.is_file():
-        message = f"there is no journal {path}: name one with --journal FILE"
+        what = f"{path} is a folder" if path.is_dir() else f"there is no journal {path}"
+        message = f"{what}: name a journal with --journal FILE"
         raise JournalError(message)
     error: sqlite3.Error | None = None
     # Beside nobody, in a place without write access, the file is only to be had as one that stands still.
     for mode in ("mode=ro", "immutable=1"):
         connection = sqlite3.connect(f"{path.resolve().as_uri()}?{mode}", uri=True, timeout=30)
         try:
-            connection.execute("SELECT seq FROM batch LIMIT 1").fetchone()
+            # No batch is read: the first may be damaged, and the others whole.
+            connection.execute(f"{_ROW} LIMIT 0").fetchone()
         except sqlite3.Error as refused:
             connection.close()
             error = refused
         else:
             return connection
-    message = f"{path} is no journal that can be read: {error}"
+    message = f"{path} is no journal that can be read ({error}): name another with --journal FILE"
     raise JournalError(message)
 
 
@@ -278,6 +282,39 @@ def read_batches(
             yield Damage(seq, seq, count if isinstance(count, int) else None, at, at, reason)
         else:
             yield Batch(seq, received_at, timers_until, frames)
+
+
+def find_readable(connection: sqlite3.Connection, after: int) -> int | None:
+    """Return the number of the first batch behind a damaged part of the file that begins after `after`.
+
+    None where nothing more can be read.
+    """
+    unreadable, step = after + 1, 1
+    while step <= _FARTHEST:
+        try:
+            found = _first_from(connection, unreadable + step)
+        except (sqlite3.Error, OverflowError):
+            unreadable, step = unreadable + step, step * 2
+        else:
+            break
+    else:
+        return None
+    readable = unreadable + step
+    while readable - unreadable > 1:
+        middle = (unreadable + readable) // 2
+        try:
+            readable, found = middle, _first_from(connection, middle)
+        except sqlite3.Error:
+            unreadable = middle
+    return found
+
+
+def _first_from(connection: sqlite3.Connection, seq: int) -> int | None:
+    row = connection.execute(f"{_ROW} WHERE seq >= ? ORDER BY seq LIMIT 1", (seq,)).fetchone()
+    if row is not None and row[0] < seq:
+        message = "the numbers are out of order"
+        raise sqlite3.DatabaseError(message)
+    return None if row is None else int(row[0])
 
 
 def read_one_by_one(connection: sqlite3.Connection, after: int, last: int) -> list[Batch]:

@@ -311,6 +311,18 @@ def test_a_file_that_is_no_journal_says_what_to_do(tmp_path: Path) -> None:
         Journal(tmp_path / "journal.db")
 
 
+def test_another_programs_database_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    with closing(sqlite3.connect(path)) as theirs:
+        theirs.execute("CREATE TABLE snapshot (what)")
+        theirs.execute("INSERT INTO snapshot VALUES ('dear')")
+        theirs.commit()
+    before = path.read_bytes()
+    with pytest.raises(JournalError, match="another program's database, and no journal"):
+        Journal(path)
+    assert path.read_bytes() == before
+
+
 def test_one_process_at_a_time_has_the_journal(journal: Journal, tmp_path: Path) -> None:
     other = Journal(tmp_path / "deep" / "journal.db")
     assert journal.claim()

@@ -2,7 +2,10 @@
 
 import errno
 import json
+import random
+import sqlite3
 import stat
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +66,32 @@ def test_stat_finds_damage(journal: Journal) -> None:
     assert shown.exit_code == 1
     assert "batch 2 of the journal, 2 readings: its checksum does not match" in shown.output
     journal.close()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_file_that_is_broken_in_one_place_gives_all_the_rest(
+    journal: Journal, tmp_path: Path, seed: int
+) -> None:
+    for number in range(60):
+        rest = b"%d" % number + b" " * 20_000
+        journal.append([(b"a/t/rooms/1", rest, 0)], NOON + 3 + number)
+    journal.close()
+    with closing(sqlite3.connect("journal.db")) as file:
+        file.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        page = file.execute("PRAGMA page_size").fetchone()[0]
+        root = file.execute("SELECT rootpage FROM sqlite_master WHERE name = 'batch'").fetchone()[0]
+    path = tmp_path / "journal.db"
+    pages = [n for n in range(7, path.stat().st_size // page) if n != root]
+    with path.open("r+b") as broken:
+        for number in random.Random(seed).sample(pages, 3):
+            broken.seek((number - 1) * page)
+            broken.write(random.Random(seed).randbytes(512))
+    shown = run("stat", "--check")
+    assert shown.exit_code == 1
+    assert "of the journal" in shown.output
+    shown = run("export", "--to", "out", "--raw")
+    assert "of the journal" in shown.output
+    assert 30 < pd.read_parquet("out/frames.parquet").shape[0] < 65
 
 
 @pytest.mark.parametrize("form", ["parquet", "csv"])
@@ -139,6 +168,9 @@ def test_a_copy_in_a_place_without_write_access(journal: Journal, tmp_path: Path
     [
         (["stat", "--journal", "none.db"], JournalError, "there is no journal none.db"),
         (["stat", "--journal", "rules.yaml"], JournalError, "is no journal that can be read"),
+        (["stat", "--journal", "rules.yaml"], JournalError, "name another with --journal"),
+        (["stat", "--journal", "."], JournalError, "is a folder: name a journal with --journal"),
+        (["stat", "--journal", "other.db"], JournalError, "no such column.*name another with"),
         (["export", "--to", "out", "--type", "dor"], ConfigurationError, "did you mean 'door'"),
         (["export", "--to", "out", "--since", "soon"], ConfigurationError, "'soon' is no time"),
         (["export", "--to", "out", "--format", "xls"], ConfigurationError, "parquet or csv"),
@@ -148,6 +180,8 @@ def test_a_copy_in_a_place_without_write_access(journal: Journal, tmp_path: Path
 def test_what_cannot_be_done_says_why(
     journal: Journal, arguments: list[str], error: type[Exception], words: str
 ) -> None:
+    with closing(sqlite3.connect("other.db")) as theirs:
+        theirs.execute("CREATE TABLE batch (seq)")
     with pytest.raises(error, match=words):
         run(*arguments)
     journal.close()
