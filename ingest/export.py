@@ -7,7 +7,7 @@ thousand readings in memory.
 import sqlite3
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,20 +16,12 @@ import pyarrow as pa
 from pyarrow import csv, parquet
 
 from ingest.decode import Decoder
-from ingest.journal_file import (
-    MISSING,
-    Batch,
-    Damage,
-    connect_read_only,
-    find_readable,
-    is_broken,
-    read_batches,
-)
+from ingest.journal_file import Batch, Damage, connect_read_only, is_broken
+from ingest.journal_walk import DROPPED, walk_batches
 from prevenant.domain import DeviceType, Reading
 from prevenant.errors import JournalError
 
-_DROPPED = "they left by the journal's limits while it was read"
-_ROWS_A_GROUP, _BATCHES_A_READ = 20_000, 64
+_ROWS_A_GROUP = 20_000
 _TIME = pa.timestamp("us", tz="UTC")
 _KINDS: dict[type, pa.DataType] = {float: pa.float64(), bool: pa.bool_(), str: pa.string()}
 
@@ -135,9 +127,9 @@ def _check(connection: Any) -> tuple[list[Any], list[str]]:
     """Read all; return what is whole, in the order of the query above, and what is damaged."""
     whole: list[Any] = [0, 0, 0, 0, None, None]
     broken: list[str] = []
-    for one in _walk(connection):
+    for one in walk_batches(connection):
         if isinstance(one, Damage):
-            if one.reason != _DROPPED:
+            if one.reason != DROPPED:
                 broken.append(str(one))
             continue
         first = not whole[0]
@@ -267,54 +259,11 @@ def _written(tables: Collection[_Table], exported: Exported, folder: Path) -> It
 
 def _batches(path: Path, exported: Exported) -> Iterator[Batch]:
     with closing(connect_read_only(path)) as connection:
-        for one in _walk(connection):
+        for one in walk_batches(connection):
             if isinstance(one, Batch):
                 yield one
             else:
                 exported.damages.append(str(one))
-
-
-def _walk(connection: Any) -> Iterator[Batch | Damage]:
-    """Yield every batch in short reads, so that no live writer's log has to wait for us."""
-    after = last = 0
-    while True:
-        page: list[Batch | Damage] = []
-        try:
-            for one in read_batches(connection, after, is_whole=after > 0):
-                page.append(one if page else _say_dropped(connection, one))
-                last = max(last, one.seq if isinstance(one, Batch) else one.last_seq)
-                if len(page) >= _BATCHES_A_READ:
-                    break
-        except sqlite3.Error as error:
-            if not is_broken(error):
-                message = f"the journal cannot be read beyond batch {last}: {error}"
-                raise JournalError(message) from error
-            found = find_readable(connection, last)
-            page.append(_say_unreadable(last, found, error))
-            if found is None:
-                yield from page
-                return
-            last = found - 1
-        if not page:
-            return
-        yield from page
-        after = last
-
-
-def _say_unreadable(last: int, found: int | None, error: sqlite3.Error) -> Damage:
-    reason = f"the file cannot be read there: {error}"
-    if found is None:
-        return Damage(last + 1, last + 1, None, None, None, f"{reason}, nor behind it")
-    return Damage(last + 1, found - 1, None, None, None, reason)
-
-
-def _say_dropped(connection: Any, one: Batch | Damage) -> Batch | Damage:
-    """Tell what left between two of our reads from what is missing: only the oldest leave."""
-    if isinstance(one, Damage) and one.reason == MISSING:
-        oldest = connection.execute("SELECT min(seq) FROM batch").fetchone()[0]
-        if oldest is None or oldest > one.last_seq:
-            return replace(one, reason=_DROPPED)
-    return one
 
 
 def _schema(device_type: DeviceType) -> pa.Schema:

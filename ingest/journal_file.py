@@ -67,9 +67,7 @@ _UNREADABLE_IN_A_ROW = 2_000
 """After so many numbers it is found out whether anything further on can be read."""
 _UNREADABLE_AT_MOST = 200_000
 """So many numbers in a row are tried in a damaged part of the file."""
-_FARTHEST = 2**45
-"""So far behind a damaged part something readable is looked for: numbers may be far apart."""
-_ROW = "SELECT seq, received_at, timers_until, count, checksum, frames FROM batch"
+ROW = "SELECT seq, received_at, timers_until, count, checksum, frames FROM batch"
 _BATCH_HEAD, _SNAPSHOT_HEAD = struct.Struct("<qddq"), struct.Struct("<qd")
 _CHANGE_KINDS = (int, int, float, float, int, str, str, int)
 _CHANGE = "SELECT id, after_seq, at, timers_until, version, fingerprint"
@@ -184,7 +182,7 @@ def connect_read_only(path: Path) -> sqlite3.Connection:
         connection = sqlite3.connect(f"{path.resolve().as_uri()}?{mode}", uri=True, timeout=30)
         try:
             # No batch is read: the first may be damaged, and the others whole.
-            connection.execute(f"{_ROW} LIMIT 0").fetchone()
+            connection.execute(f"{ROW} LIMIT 0").fetchone()
         except sqlite3.Error as refused:
             connection.close()
             error = refused
@@ -241,7 +239,7 @@ def read_snapshot(connection: sqlite3.Connection) -> tuple[Snapshot, int] | None
 
 def read_latest_arrival(connection: sqlite3.Connection) -> float:
     """Return when the newest batch arrived that is whole; 0 where there is none."""
-    for row in connection.execute(f"{_ROW} ORDER BY seq DESC"):
+    for row in connection.execute(f"{ROW} ORDER BY seq DESC"):
         if _read_frames(row) is not None:
             return float(row[1])
     return 0.0
@@ -270,7 +268,8 @@ def read_batches(
     """
     expected: int | None = after + 1 if is_whole else None
     latest: float | None = None
-    for row in connection.execute(f"{_ROW} WHERE seq > ? ORDER BY seq", (after,)):
+    # Not `> after`: that looks for `after` first, which may stand in a damaged page.
+    for row in connection.execute(f"{ROW} WHERE seq >= ? ORDER BY seq", (after + 1,)):
         seq, received_at, timers_until, count = row[:4]
         frames = _read_frames(row)
         at = _finite(received_at)
@@ -282,39 +281,6 @@ def read_batches(
             yield Damage(seq, seq, count if isinstance(count, int) else None, at, at, reason)
         else:
             yield Batch(seq, received_at, timers_until, frames)
-
-
-def find_readable(connection: sqlite3.Connection, after: int) -> int | None:
-    """Return the number of the first batch behind a damaged part of the file that begins after `after`.
-
-    None where nothing more can be read.
-    """
-    unreadable, step = after + 1, 1
-    while step <= _FARTHEST:
-        try:
-            found = _first_from(connection, unreadable + step)
-        except (sqlite3.Error, OverflowError):
-            unreadable, step = unreadable + step, step * 2
-        else:
-            break
-    else:
-        return None
-    readable = unreadable + step
-    while readable - unreadable > 1:
-        middle = (unreadable + readable) // 2
-        try:
-            readable, found = middle, _first_from(connection, middle)
-        except sqlite3.Error:
-            unreadable = middle
-    return found
-
-
-def _first_from(connection: sqlite3.Connection, seq: int) -> int | None:
-    row = connection.execute(f"{_ROW} WHERE seq >= ? ORDER BY seq LIMIT 1", (seq,)).fetchone()
-    if row is not None and row[0] < seq:
-        message = "the numbers are out of order"
-        raise sqlite3.DatabaseError(message)
-    return None if row is None else int(row[0])
 
 
 def read_one_by_one(connection: sqlite3.Connection, after: int, last: int) -> list[Batch]:
@@ -330,7 +296,7 @@ def read_one_by_one(connection: sqlite3.Connection, after: int, last: int) -> li
         seq, failed = start, 0
         while after < seq <= last and seq not in saved and failed < _UNREADABLE_AT_MOST:
             try:
-                row = connection.execute(f"{_ROW} WHERE {order} LIMIT 1", (seq,)).fetchone()
+                row = connection.execute(f"{ROW} WHERE {order} LIMIT 1", (seq,)).fetchone()
             except sqlite3.Error:
                 seq, failed = seq + step, failed + 1
                 if failed == _UNREADABLE_IN_A_ROW and not _goes_on(connection, order, seq, step):
@@ -349,7 +315,7 @@ def _goes_on(connection: sqlite3.Connection, order: str, seq: int, step: int) ->
     """Return whether anything can be read further on, looked for at distances that double."""
     for distance in (2**power for power in range(40)):
         with suppress(sqlite3.Error, OverflowError):
-            query = f"{_ROW} WHERE {order} LIMIT 1"
+            query = f"{ROW} WHERE {order} LIMIT 1"
             if connection.execute(query, (seq + step * distance,)).fetchone():
                 return True
     return False

@@ -12,13 +12,8 @@ from math import inf
 from pathlib import Path
 
 from ingest.decode import Decoder
-from ingest.journal_file import (
-    Batch,
-    Damage,
-    connect_read_only,
-    read_batches,
-    read_model_changes,
-)
+from ingest.journal_file import Batch, Damage, connect_read_only, read_model_changes
+from ingest.journal_walk import walk_batches
 from notify.message import DELIVERED
 from prevenant.domain import Severity, Transition
 from prevenant.durations import format_duration
@@ -75,7 +70,7 @@ def decide_again(
         changes = deque(read_model_changes(connection))
         known = {change.model for change in changes}
         predictions.begin(without=known)
-        for one in read_batches(connection, 0):
+        for one in walk_batches(connection):
             if isinstance(one, Damage):
                 history.damages.append(one)
                 continue

@@ -206,6 +206,22 @@ def test_damage_is_reported_and_the_rest_is_replayed(journal: Path) -> None:
     assert history.readings == 537
 
 
+def test_what_stands_in_a_broken_page_is_reported_and_the_rest_is_replayed(journal: Path) -> None:
+    with closing(sqlite3.connect(journal)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        page = connection.execute("PRAGMA page_size").fetchone()[0]
+        (frames,) = connection.execute("SELECT frames FROM batch WHERE seq = 90").fetchone()
+    at = journal.read_bytes().index(frames) // page * page
+    with journal.open("r+b") as file:
+        file.seek(at)
+        file.write(bytes(8))
+    history = decide_again(load_book(Path("rules.yaml")).rules, journal)
+    (damage,) = history.damages
+    assert damage.first_seq <= 90 <= damage.last_seq
+    assert "cannot be read there" in str(damage)
+    assert 0 < history.readings < 537
+
+
 @pytest.fixture
 def command(
     journal: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
