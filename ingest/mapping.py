@@ -1,6 +1,7 @@
 """From a parsed payload to the values of one device type, as the rule book maps its fields."""
 
 import math
+import re
 from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
@@ -25,6 +26,7 @@ _WORDS = {
     **dict.fromkeys(("false", "off", "no", "closed", "0"), False),
 }
 NUL, NO_TEXT = "\0", "a text with a NUL character, which no database keeps"
+_COMMA_NUMBER = re.compile(r"[+-]?\d+,\d+")
 _LARGEST_WHOLE = 10**30
 """Larger numbers are no names and no words; Python refuses to write out the largest."""
 
@@ -124,8 +126,9 @@ def _number(field: FieldType, raw: Any) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _written(field: FieldType) -> Callable[[Any], Any]:
-    """Return how to read a field that is text on the wire."""
+def _written(field: FieldType, *, has_comma: bool) -> Callable[[Any], Any]:
+    """Return how to read a field that is text on the wire; `has_comma`: numbers are written 21,5."""
+    marks = str.maketrans(",.", ".,")
 
     def read(raw: Any) -> Any:
         text = str(raw)
@@ -137,9 +140,11 @@ def _written(field: FieldType) -> Callable[[Any], Any]:
                 raise Undecodable(message)
             return _WORDS[text.lower()]
         try:
-            number = float(text)
+            number = float(text.translate(marks) if has_comma else text)
         except ValueError:
             message = f"expected a number, got {text[:40]!r}"
+            if not has_comma and _COMMA_NUMBER.fullmatch(text):
+                message += ": `decimal: comma` in the book reads it"
             raise Undecodable(message) from None
         return _number(field, number)
 
@@ -148,7 +153,7 @@ def _written(field: FieldType) -> Callable[[Any], Any]:
 
 def _reader_of(device_type: DeviceType, field: FieldType) -> Callable[[Any], Any]:
     if device_type.format in _WRITTEN:
-        return _written(field)
+        return _written(field, has_comma=device_type.has_decimal_comma)
     return lambda raw: convert_value(field, raw)
 
 

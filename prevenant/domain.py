@@ -137,6 +137,8 @@ class DeviceType:
     format: str = "json"
     separator: str = ","
     """Between the columns of a CSV line."""
+    has_decimal_comma: bool = False
+    """Whether numbers that are sent as text are written as 21,5."""
     time_path: PayloadPath | None = None
     """None: the device's own time stands under `time_field`."""
     readings_path: PayloadPath | None = None

@@ -20,6 +20,7 @@ _KEYS = {
     "fields",
     "format",
     "separator",
+    "decimal",
     "readings",
     "identity",
     "status",
@@ -33,6 +34,7 @@ _KEYS = {
 _FIELD_KEYS = {"kind", "unit", "from", "scale", "offset", "enum", "sent"}
 _STATUS_KEYS = {"topic", "online", "offline", "from"}
 _BARE = {"number", "text"}
+_WRITTEN = {"csv", *_BARE}
 _NESTED = {"json", "msgpack", "cbor"}
 _SEPARATORS = {"tab": "\t", "space": " "}
 _SPARKPLUG_FORM = "spBv1.0/{site}/+/+/{device}, or spBv1.0/{site}/+/{device} for edge nodes"
@@ -101,6 +103,7 @@ def _read_device(name: str, value: Value) -> DeviceType | None:
         silent_after_s=keys.duration_s("silent_after", 0.0),
         format=format_,
         separator=_read_separator(keys.get("separator"), format_),
+        has_decimal_comma=_read_decimal(keys.get("decimal"), format_),
         time_path=time_path,
         readings_path=_read_readings(keys.get("readings"), format_),
         identity=identity,
@@ -131,6 +134,16 @@ def _read_separator(value: Value | None, format_: str) -> str:
         value.fail(f"{text!r} cannot separate columns: write one character, or tab or space")
         return ","
     return separator
+
+
+def _read_decimal(value: Value | None, format_: str) -> bool:
+    """Return whether numbers have a comma where others have a point."""
+    if value is None:
+        return False
+    if format_ not in _WRITTEN:
+        value.fail(f"a decimal mark is for csv, number and text, not for {format_}: remove it")
+        return False
+    return value.choice(("point", "comma")) == "comma"
 
 
 def _read_readings(value: Value | None, format_: str) -> PayloadPath | None:

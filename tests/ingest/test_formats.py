@@ -292,6 +292,31 @@ def test_a_csv_line_with_a_mark_or_empty_lines_around_it(book: Any, payload: byt
 
 
 @pytest.mark.parametrize(
+    ("format_", "payload", "value"),
+    [
+        ("csv, separator: ;", b"21,5;x", 21.5),
+        ("csv", b'"-0,25",x', -0.25),
+        ("number", b" 21,5 ", 21.5),
+        ("number", b"21", 21.0),
+        ("text", b"1,5e3", 1500.0),
+    ],
+)
+def test_a_decimal_comma(book: Any, format_: str, payload: bytes, value: float) -> None:
+    decoder = book(f"{TOPIC}, format: {format_}, decimal: comma, fields: {{it: celsius}}")
+    assert values(decode(decoder, payload)) == [{"it": value}]
+
+
+def test_a_decimal_comma_is_refused_where_it_is_not_declared_and_a_point_where_it_is(
+    book: Any,
+) -> None:
+    lines = f"{TOPIC}, format: number, fields: {{it: celsius}}"
+    (found,) = reasons(decode(book(lines), b"21,5"))
+    assert found == "it: expected a number, got '21,5': `decimal: comma` in the book reads it"
+    (found,) = reasons(decode(book(f"{lines}, decimal: comma"), b"1.234,5"))
+    assert found == "it: expected a number, got '1.234,5'"
+
+
+@pytest.mark.parametrize(
     "stamp",
     [
         "1799999995",
