@@ -191,17 +191,19 @@ class _Topic:
         if kind == "NDEATH":
             self._die(node, payload, received_at, decoded)
             return
-        wrong = self._follow(node, payload)
+        missed, unusable = self._follow(node, payload), list[str]()
         if kind == "DDEATH":
             self._forget(node)
             self._say(decoded, self._levels, online=False, at=received_at, why="its death")
         elif kind.endswith("BIRTH"):
             self._be_born(node, payload, received_at, decoded)
         if not kind.endswith("DEATH") and node.is_born:
-            wrong += self._tell(node, payload, frame, received_at, decoded)
-        if wrong:
+            unnamed, unusable = self._tell(node, payload, frame, received_at, decoded)
+            missed += unnamed
+        if missed:
             self._ask_for_rebirth(node, received_at, decoded)
-            raise Undecodable("; ".join(dict.fromkeys(wrong)))
+        if missed or unusable:
+            raise Undecodable("; ".join(dict.fromkeys(missed + unusable)))
 
     def _parse(self, data: bytes) -> Any:
         limit = self._nodes.max_payload_bytes
@@ -266,15 +268,19 @@ class _Topic:
 
     def _tell(
         self, node: _Node, payload: Any, frame: Frame, received_at: float, decoded: "Decoded"
-    ) -> list[str]:
-        """Add readings, one for each time that the metrics have; return what is wrong with some."""
+    ) -> tuple[list[str], list[str]]:
+        """Add readings, one for each time that the metrics have.
+
+        Returns what is wrong with some: aliases that no birth has named, and values of another kind.
+        """
         known = node.known.setdefault(self._device, _Known())
+        unnamed: list[str] = []
         wrong: list[str] = []
         by_time: dict[int, dict[str, Any]] = {}
         for metric in payload.metrics:
             name = self._name_of(node, metric)
             if name is None:
-                wrong.append(f"alias {metric.alias} was not named by a birth: {_ASKED}")
+                unnamed.append(f"alias {metric.alias} was not named by a birth: {_ASKED}")
                 continue
             value = _value_of(metric, known.types.get(name, metric.datatype))
             stamp = metric.timestamp or payload.timestamp
@@ -289,7 +295,7 @@ class _Topic:
                     known.values[name], known.stamps[name] = value, moment
             if found is not None:
                 wrong += _add_reading(found, values, stamp, frame, received_at, decoded)
-        return wrong
+        return unnamed, wrong
 
     def _name_of(self, node: _Node, metric: Any) -> str | None:
         if metric.name:

@@ -213,6 +213,16 @@ def test_what_follows_on_nothing_known_asks_for_a_rebirth(
     assert len(decoded.requests) == 1
 
 
+def test_a_value_of_another_kind_says_so_and_asks_for_no_rebirth_that_would_mend_nothing(
+    node: Node,
+) -> None:
+    node.be_born()
+    said = node.say("DDATA", {"alias": 2, "datatype": 12, "string_value": "low"}, device="p1")
+    assert said.requests == []
+    (one,) = said.rejected
+    assert one.reason == "pressure: expected a number, got text: send it without quotes"
+
+
 def test_a_death_takes_the_devices_with_it_unless_it_is_that_of_an_earlier_birth(
     node: Node,
 ) -> None:
