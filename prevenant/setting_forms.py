@@ -34,6 +34,7 @@ _MQTT_OPTIONS = {
     "key": (r".+", "a file, as in us.key"),
 }
 """What a broker's address may say behind its question mark, in which form, and that form in words."""
+_TLS_FILES = {"ca", "cert", "key"}
 _SHORTEST_S, _LONGEST_S = 60.0, 36_500 * 86_400
 PASSWORD_IN_URL = re.compile(r"(://[^\s,:/@]*:)[^\s,/]*@")
 _SPACES = re.compile(r"[\s,]+")
@@ -53,6 +54,10 @@ def check_mqtt_urls(text: str) -> str:
     """Judge addresses of brokers, with what stands behind the question mark."""
     urls = _SPACES.split(text.strip())
     for url in urls:
+        if "#" in url:
+            # What stands behind it would be passed over.
+            message = "write # in a broker's address as %23"
+            raise ValueError(message)
         _url(url, _MQTT_SCHEMES, "mqtt://127.0.0.1:1883")
         _check_mqtt_options(url)
     return ",".join(urls)
@@ -67,6 +72,9 @@ def _check_mqtt_options(url: str) -> None:
         pattern, form = _MQTT_OPTIONS[name]
         if not re.fullmatch(pattern, value):
             message = f"?{name}={value} cannot be used in a broker's address: write {form}"
+            raise ValueError(message)
+        if name in _TLS_FILES and not url.startswith(("mqtts:", "wss:")):
+            message = f"?{name}= in a broker's address is for TLS: begin it with mqtts:// or wss://"
             raise ValueError(message)
         if name == "session_expiry" and not 1 <= parse_duration(value) <= _LONGEST_S:
             message = "?session_expiry= in a broker's address is from 1s to 36500d"
