@@ -334,7 +334,7 @@ def suggest(word: str, known: Collection[str]) -> str:
     return f"write one of {', '.join(sorted(known))}" if known else "nothing is known here yet"
 
 
-def nearest_word(word: str, known: Collection[str]) -> str:
-    """Return the remedy for an unknown word among too many to list: the nearest known one, if any."""
-    close = difflib.get_close_matches(word, known, 1)
-    return f"did you mean {close[0]!r}?" if close else ""
+def nearest_word(word: str, known: Collection[str], most: int = 1) -> str:
+    """Return the remedy for an unknown word among too many to list: the nearest known ones, if any."""
+    close = difflib.get_close_matches(word, known, most)
+    return f"did you mean {' or '.join(map(repr, close))}?" if close else ""

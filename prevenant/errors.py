@@ -134,6 +134,18 @@ class CrmUnavailable(PrevenantError):
         self.retry_after_s = retry_after_s
 
 
+class TooManyMissing(PrevenantError):
+    """So many rows are listed no more that the list is doubted: none is taken out."""
+
+    def __init__(self, kind: str, gone: int, held: int, most: float) -> None:
+        listed = held - gone
+        super().__init__(
+            f"of the {held} {kind} that we have from there, {listed} {'is' if listed == 1 else 'are'} "
+            f"listed, so that {gone} would be taken out, more than {most * 100:g} percent: "
+            "none was; if the list is right, allow it with"
+        )
+
+
 class CrmBusy(PrevenantError):
     """Another process reads this outside CRM just now. Looking again later is enough."""
 

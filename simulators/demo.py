@@ -125,7 +125,7 @@ class Demo:
             mqtt_url,
             carrier,
             mailbox,
-            _free_or(_PORT),
+            self._take_port(_PORT),
             self._state["token"],
             str(self._clock),
         )
@@ -182,6 +182,13 @@ class Demo:
             with suppress(subprocess.TimeoutExpired):
                 self._broker.wait(_STOPS_WITHIN_S)
             self._broker.kill()
+
+    def _take_port(self, port: int) -> int:
+        held = hold_port(port)
+        if held is None:
+            return free_port()
+        self._stops.append(held.close)
+        return port
 
     def _start_fleet(self, mqtt_url: str) -> None:
         left_off_at = None
@@ -290,14 +297,22 @@ def _save_state(state: dict[str, Any]) -> None:
     fresh.replace(_FOLDER / _STATE)
 
 
-def _free_or(port: int) -> int:
+def hold_port(port: int) -> socket.socket | None:
+    """Return what keeps other demos off a port until it is closed; None where somebody has the port.
+
+    The engine opens it seconds later. UDP's port of the same number, which no program here uses, is
+    taken at once, and given back by the system however this process ends.
+    """
+    held = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
+            held.bind(("127.0.0.1", port))
             probe.bind(("127.0.0.1", port))
         except OSError:
-            return free_port()
-    return port
+            held.close()
+            return None
+    return held
 
 
 def _open_browser(url: str) -> None:

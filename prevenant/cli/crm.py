@@ -17,6 +17,7 @@ from prevenant.crm.ages import forget_unread, view_crm
 from prevenant.crm.entities import find_entity
 from prevenant.crm.exporting import export_files, find_rows, hide_secrets
 from prevenant.crm.importing import import_files
+from prevenant.crm.missing import read_share
 from prevenant.crm.source_book import load_sources
 from prevenant.crm.syncing import rehearse_source, sync_source
 from prevenant.crm.taking import Outcome
@@ -33,6 +34,12 @@ from workflows.absence import announce_absences
 app = typer.Typer(help="Customers, sites, devices and technicians.", no_args_is_help=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
+MostRemoved = Annotated[
+    str,
+    typer.Option(
+        "--most-removed", help="What share of a kind of row may be taken out for being missing."
+    ),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Judge only, write nothing.")]
 
 
@@ -48,12 +55,20 @@ def import_crm(
         bool,
         typer.Option("--remove-missing", help="Take out rows of --source that are listed no more."),
     ] = False,
+    most_removed: MostRemoved = "50%",
 ) -> None:
     """Import customers, contacts, sites, devices, technicians … from CSV or Excel."""
     current = load_settings()
     now = current.make_clock().now()
     with open_store(current) as store, store.write() as session:
-        tallies = import_files(session, path, now, source=source, remove_missing=remove_missing)
+        tallies = import_files(
+            session,
+            path,
+            now,
+            source=source,
+            remove_missing=remove_missing,
+            most_removed=_share(most_removed),
+        )
         told = announce_absences(session, now)
         note_command(session, "crm import", source, now)
         if dry_run:
@@ -146,10 +161,12 @@ def sync_crm(
     ] = None,
     *,
     dry_run: DryRun = False,
+    most_removed: MostRemoved | None = None,
 ) -> None:
     """Read outside CRMs now; the engine does so by itself."""
     current = load_settings()
-    sources = load_sources(current.crm_sources)
+    most = None if most_removed is None else _share(most_removed)
+    sources = load_sources(current.crm_sources, most_removed=most)
     wanted = [one for one in sources if source in {None, one.name}]
     if not wanted:
         names = ", ".join(one.name for one in sources)
@@ -211,6 +228,13 @@ def erase(
         out.print(f"handed over to {by or getuser()}: {erased.handed_over}", markup=False)
     for line in erased.left:
         out.print(f"by hand: {line}", markup=False)
+
+
+def _share(text: str) -> float:
+    try:
+        return read_share(text)
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from None
 
 
 def _show_rows(session: Session, kind: str, row: str | None, limit: int) -> None:

@@ -38,8 +38,11 @@ def check_rules(
     if warnings and strict:
         raise typer.Exit(1)
     rules, types = len(good.rules.rules), len(good.rules.devices)
-    out.print(
-        f"{path}: {rules} rules on {types} device types, {len(good.workflows)} workflows: good"
-    )
+    counts = f"{_counted(rules, 'rule')} on {_counted(types, 'device type')}"
+    out.print(f"{path}: {counts}, {_counted(len(good.workflows), 'workflow')}: good")
     for line in describe_models(good.rules, RegistryVoices(load_settings().models)):
         out.print(line, markup=False)
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -11,19 +11,27 @@ from sqlmodel import Session
 
 from prevenant.crm.entities import ENTITIES
 from prevenant.crm.judging import Judgement, judge_sheets
+from prevenant.crm.missing import MOST_REMOVED
 from prevenant.crm.sheets import read_sheets
 from prevenant.crm.writing import Tally, write_lines
 from prevenant.crm.writing import remove_missing as take_out_missing
-from prevenant.errors import ConfigurationError, CrmImportError, Problem
+from prevenant.errors import ConfigurationError, CrmImportError, Problem, TooManyMissing
 
 
 def import_files(
-    session: Session, path: Path, now: datetime, *, source: str = "", remove_missing: bool = False
+    session: Session,
+    path: Path,
+    now: datetime,
+    *,
+    source: str = "",
+    remove_missing: bool = False,
+    most_removed: float = MOST_REMOVED,
 ) -> dict[str, Tally]:
     """Import a folder, a CSV file or a workbook, in the transaction of `session`.
 
     `source` says whose rows they are; with `remove_missing` rows of that source that its files list no
-    more are taken out. Raises CrmImportError with every problem; then nothing was written.
+    more are taken out. Raises ConfigurationError where they are more than the share `most_removed` of a
+    kind, and CrmImportError with every problem; then nothing was written.
     """
     if remove_missing and not source:
         message = "say whose rows may be removed with --source NAME, as when they were imported"
@@ -34,7 +42,13 @@ def import_files(
         # Who refers to others goes first.
         for name in reversed(list(tallies)):
             keys = [line.key for line in judgement.lines[name]]
-            tallies[name].removed = take_out_missing(session, ENTITIES[name], source, keys, now)
+            try:
+                tallies[name].removed = take_out_missing(
+                    session, ENTITIES[name], source, keys, now, most_removed
+                )
+            except TooManyMissing as error:
+                message = f"{error} --most-removed 100%"
+                raise ConfigurationError(message) from error
     return tallies
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from prevenant.crm.entities import Entity
+from prevenant.crm.missing import MOST_REMOVED
 from prevenant.crm.sheets import cell_text
 from prevenant.domain import PayloadPath
 
@@ -58,6 +59,8 @@ class Feed:
     """How far before the cursor is read again, for changes that were committed late."""
     removes_missing: bool = False
     """Whether a row that is read no more is gone; only where everything is read."""
+    most_removed: float = MOST_REMOVED
+    """Of the rows that we have, the share that one reading may take out for being missing."""
     mapping: str = ""
     """A digest of what was written: under another one, all rows are read again."""
 

@@ -21,6 +21,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from prevenant.crm.entities import ENTITIES, Entity
+from prevenant.crm.missing import MOST_REMOVED, read_share
 from prevenant.crm.source import Column, CrmSource, Feed
 from prevenant.crm.source_database import DatabaseSource
 from prevenant.crm.source_rest import Login, Paging, RestSource
@@ -31,7 +32,7 @@ from prevenant.errors import Problem, SourcesError
 
 _EVERY_S, _TIMEOUT_S = 300.0, 10.0
 _SOURCE = {"database", "api", "every", "timeout", "auth", "rows"}
-_ROWS = {"columns", "cursor", "deleted", "overlap", "missing"}
+_ROWS = {"columns", "cursor", "deleted", "overlap", "missing", "most_removed"}
 _FROM_DATABASE = _ROWS | {"table", "query"}
 _FROM_API = _ROWS | {"path", "items", "pages", "since", "parameters"}
 _DECIDES = {"columns", "cursor", "deleted", "items", "parameters", "path", "query", "table"}
@@ -40,9 +41,15 @@ _AUTH = {"bearer", "header", "value", "user", "password"}
 _SECRET = "env:"  # noqa: S105  how a secret's place is written
 
 
-def load_sources(path: Path, environment: Mapping[str, str] | None = None) -> list[CrmSource]:
+def load_sources(
+    path: Path,
+    environment: Mapping[str, str] | None = None,
+    *,
+    most_removed: float | None = None,
+) -> list[CrmSource]:
     """Return the outside CRMs that a file names; none where there is no file.
 
+    `most_removed` takes the place of what the file says of it.
     Raises SourcesError with every problem at once.
     """
     if not path.exists():
@@ -51,7 +58,7 @@ def load_sources(path: Path, environment: Mapping[str, str] | None = None) -> li
     document = read_document(path, problems)
     pairs = document.mapping({"sources"}) if document else None
     named = pairs.get("sources") if pairs else None
-    reader = _Reader(os.environ if environment is None else environment)
+    reader = _Reader(os.environ if environment is None else environment, most_removed)
     sources = [
         source
         for name, value in (named.mapping() if named else None) or ()
@@ -65,8 +72,9 @@ def load_sources(path: Path, environment: Mapping[str, str] | None = None) -> li
 
 
 class _Reader:
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(self, environment: Mapping[str, str], most_removed: float | None) -> None:
         self._environment = environment
+        self._most_removed = most_removed
 
     def read_source(self, name: str, value: Value) -> CrmSource | None:
         pairs = value.mapping(_SOURCE)
@@ -149,6 +157,9 @@ class _Reader:
             cursor.fail(
                 "with a cursor only changes are read, so that nothing is missing: drop `missing`"
             )
+        most = pairs.get("most_removed")
+        if most is not None and missing != "remove":
+            most.fail("nothing is taken out for being missing: write `missing: remove`, or drop it")
         return Feed(
             entity=entity,
             place=place,
@@ -157,6 +168,7 @@ class _Reader:
             deleted=_read_column(one, is_api=is_api) if (one := pairs.get("deleted")) else None,
             overlap_s=pairs.duration_s("overlap", 0.0),
             removes_missing=missing == "remove",
+            most_removed=_share(most) if self._most_removed is None else self._most_removed,
             mapping=_digest_of(value),
         )
 
@@ -179,6 +191,17 @@ def _digest_of(value: Value) -> str:
     written = value.as_written()
     decides = {name: written[name] for name in sorted(_DECIDES & written.keys())}
     return sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
+
+
+def _share(value: Value | None) -> float:
+    text = value.text() if value else None
+    if value is None or text is None:
+        return MOST_REMOVED
+    try:
+        return read_share(text)
+    except ValueError as error:
+        value.fail(str(error))
+        return MOST_REMOVED
 
 
 def _one_of(pairs: Pairs, name: str, known: Iterable[str], default: str) -> str:

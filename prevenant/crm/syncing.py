@@ -153,7 +153,10 @@ def rehearse_source(
             for page in (kept, *pages):
                 for some in slices_of(page):
                     taker.take(session, some, now)
-            taker.finish(session, now)
+            try:
+                taker.finish(session, now)
+            except CrmUnavailable as error:
+                outcomes[taker.kind].error = str(error)
         session.rollback()
     return outcomes
 

@@ -15,7 +15,7 @@ from prevenant.crm.judging import judge
 from prevenant.crm.source import CrmSource, Feed, Page, is_deleted
 from prevenant.crm.tables import CrmSkipped, CrmSync
 from prevenant.crm.writing import Tally, remove_missing, remove_rows, write_lines
-from prevenant.errors import Problem, mask_addresses
+from prevenant.errors import CrmUnavailable, Problem, TooManyMissing, mask_addresses
 from prevenant.tables import add_timeline
 
 log = structlog.get_logger()
@@ -91,6 +91,11 @@ class Taker:
         self._listed: set[str] = set()
         self._is_whole = False
 
+    @property
+    def kind(self) -> str:
+        """What its rows are."""
+        return self._feed.entity.name
+
     def begin(self, session: Session) -> str:
         """Return from where on to read: empty where everything has to be read, as with other columns."""
         sync = self._sync(session)
@@ -136,10 +141,13 @@ class Taker:
             self._announce(session, now)
 
     def finish(self, session: Session, now: datetime) -> None:
-        """Take note that everything was read; remove and forget what is listed no more."""
+        """Take note that everything was read; remove and forget what is listed no more.
+
+        Raises CrmUnavailable where too much is missing to be believed.
+        """
         name, entity = self._source.name, self._feed.entity
         if self._feed.removes_missing:
-            removed = remove_missing(session, entity, name, self._listed, now)
+            removed = self._remove_missing(session, now)
             self._outcome.tally.removed += removed
             if entity.name in _OF_JOBS and removed:
                 self._announce(session, now)
@@ -151,6 +159,15 @@ class Taker:
             log.info("the CRM answers again", source=name, rows=entity.name)
             add_timeline(session, now, "crm.back", f"{name} answers again: {entity.name}")
         sync.synced_at, sync.failed_at, sync.error = now, None, ""
+
+    def _remove_missing(self, session: Session, now: datetime) -> int:
+        name, most = self._source.name, self._feed.most_removed
+        try:
+            return remove_missing(session, self._feed.entity, name, self._listed, now, most)
+        except TooManyMissing as error:
+            once = f"once with `prevenant crm sync {name} --most-removed 100%`"
+            message = f"{error} `most_removed: 100%` beside `missing`, or {once}"
+            raise CrmUnavailable(message, whole=False) from error
 
     def _sync(self, session: Session) -> CrmSync:
         key = self._source.name, self._feed.entity.name

@@ -12,6 +12,7 @@ from sqlmodel import Session, col, select
 
 from prevenant.crm.entities import ENTITIES, Entity
 from prevenant.crm.judging import Judgement, Line
+from prevenant.crm.missing import MOST_REMOVED
 from prevenant.crm.positions import KNOWN, Heard, record_positions
 from prevenant.crm.tables import (
     CRM,
@@ -22,6 +23,7 @@ from prevenant.crm.tables import (
     RoleHolder,
     Technician,
 )
+from prevenant.errors import TooManyMissing
 from prevenant.store import in_chunks, wake
 
 _POSITION = ("latitude", "longitude", "observed_at")
@@ -254,15 +256,26 @@ def _note_records(
 
 
 def remove_missing(
-    session: Session, entity: Entity, source: str, listed: Iterable[str], now: datetime
+    session: Session,
+    entity: Entity,
+    source: str,
+    listed: Iterable[str],
+    now: datetime,
+    most: float = MOST_REMOVED,
 ) -> int:
-    """Remove the rows of a source that it lists no more; return how many."""
+    """Remove the rows of a source that it lists no more; return how many.
+
+    Raises TooManyMissing where they are more than the share `most` of those that we have.
+    """
     query = select(CrmRecord.record_id).where(
         CrmRecord.entity == entity.name,
         CrmRecord.source == source,
         col(CrmRecord.removed_at).is_(None),
     )
-    gone = sorted(set(session.exec(query)) - set(listed))
+    held = set(session.exec(query))
+    gone = sorted(held - set(listed))
+    if len(gone) > most * len(held):
+        raise TooManyMissing(entity.name, len(gone), len(held), most)
     return remove_rows(session, entity, gone, now, source)
 
 

@@ -97,6 +97,9 @@ def test_what_other_commands_change_stands_in_the_trail_and_what_they_refuse_doe
     do("crm", "leave", "lea-moreau", "--until", "2030-05-04T18:00:00Z")
     shelf = ("--rule", "door-held-open", "--device", "t2/D14", "--for", "2h", "--reason", "lock")
     do("alarms", "shelve", *shelf, *by)
+    typed = ("--rule", "door-hold-open", "--site", "t2", "--for", "2h")
+    refused = prevenant("alarms", "shelve", *typed, *by, folder=tmp_path, status=1)[1]
+    assert "has no rule 'door-hold-open': did you mean 'door-held-open'" in refused
     do("alarms", "unshelve", "1", *by)
     do("alarms", "acknowledge", "7", *by, status=1)
     do("cases", "ack", "7", *by, status=1)

@@ -262,7 +262,11 @@ def test_who_is_listed_no_more_works_no_more_and_comes_back(store: Store, tmp_pa
         (folder / f"{name}.csv").write_text(BASE[name].partition("\n")[0] + "\n")
     for name in ("contacts", "sites", "assets", "devices", "consents", "positions"):
         (folder / f"{name}.csv").unlink()
-    tallies = run(store, folder, source="erp", remove_missing=True)
+    with pytest.raises(ConfigurationError, match=r"of the 1 .*, 0 are listed.*--most-removed 100%"):
+        run(store, folder, source="erp", remove_missing=True)
+    with store.read() as session:
+        assert session.get_one(Technician, "t1").is_active
+    tallies = run(store, folder, source="erp", remove_missing=True, most_removed=1.0)
     assert {n: t.removed for n, t in tallies.items() if t.removed} == {
         "technicians": 1,
         "leave": 1,

@@ -141,6 +141,36 @@ def test_a_row_that_cannot_be_taken_waits_with_its_reason_and_the_rest_goes_on(
         assert session.exec(select(CrmSkipped)).all() == []
 
 
+def test_an_answer_that_lacks_most_rows_takes_nobody_out_unless_that_is_allowed(
+    store: Store, clock: MovedClock, theirs: Theirs, tmp_path: Path
+) -> None:
+    (source,) = sources_of(tmp_path, DATABASE, ERP=theirs.url)
+    sync(store, clock, source)
+    theirs.run("DELETE FROM field_staff;")
+    for read in (rehearse_source, sync_source):
+        error = read(store, clock, source, lambda _session, _now: None)["technicians"].error
+        assert error.startswith("of the 2 technicians that we have from there, 0 are listed")
+        assert "`most_removed: 100%` beside `missing`" in error
+        assert "`prevenant crm sync erp --most-removed 100%`" in error
+    with store.read() as session:
+        assert all(one.is_active for one in session.exec(select(Technician)))
+        seen = {one["entity"]: one for one in view_crm(session, clock.now())["sources"]}
+    assert seen["technicians"]["error"]
+    assert not seen["customers"]["error"]
+    allowed = DATABASE + "        most_removed: 100%\n"
+    (source,) = sources_of(tmp_path, allowed, ERP=theirs.url)
+    assert sync(store, clock, source)["technicians"] == (0, 0, 2)
+    theirs.run("INSERT INTO field_staff VALUES (7, 47.3, 5.0, 'gas:2', 'always');")
+    theirs.run("INSERT INTO field_staff VALUES (8, 47.4, 5.1, 'gas', 'always');")
+    sync(store, clock, source)
+    theirs.run("DELETE FROM field_staff WHERE number = 7;")
+    (source,) = sources_of(
+        tmp_path, DATABASE + "        most_removed: 20 percent\n", ERP=theirs.url
+    )
+    outcome = sync_source(store, clock, source, lambda _session, _now: None)["technicians"]
+    assert "1 is listed, so that 1 would be taken out, more than 20 percent" in outcome.error
+
+
 def test_a_row_that_could_not_be_taken_and_is_gone_is_forgotten(
     store: Store, clock: MovedClock, theirs: Theirs, tmp_path: Path
 ) -> None:
@@ -381,6 +411,8 @@ def test_every_mistake_in_the_file_of_sources_is_told_at_once(tmp_path: Path) ->
     api: http://x
     rows:
       customers: {path: a, columns: {id: a, name: b}, cursor: {constant: c}}
+      sites: {path: a, columns: {id: a}, missing: remove, most_removed: most}
+      areas: {path: a, columns: {id: a}, most_removed: 20%}
 """
     with pytest.raises(SourcesError) as refused:
         sources_of(tmp_path, text)
@@ -404,6 +436,8 @@ def test_every_mistake_in_the_file_of_sources_is_told_at_once(tmp_path: Path) ->
         "this is no database: write one such as postgresql+psycopg://user@host/name",
         "'soon' is no length of time",
         "rows: no kind of rows is named here: write such as customers: {…}",
+        "crm.yaml:26:73: source 'more': rows: sites: most_removed: 'most' is no share: write one from",
+        "nothing is taken out for being missing: write `missing: remove`, or drop it",
         "cursor: only a column of theirs grows with every change: write its name alone",
     ):
         assert words in said, said

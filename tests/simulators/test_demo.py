@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from simulators.demo import _PORT
+from simulators.broker import free_port
+from simulators.demo import _PORT, hold_port
 from tests.servers import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -142,3 +143,14 @@ def test_a_folder_that_cannot_be_made_is_told(demo: Started) -> None:
         r"error: the demo cannot keep .*: start it in a folder .*\n".replace(": s", "; s"),
         demo.said(),
     )
+
+
+def test_two_demos_that_start_at_once_do_not_take_the_same_port() -> None:
+    port = free_port()
+    held = hold_port(port)
+    assert held is not None
+    assert hold_port(port) is None
+    held.close()
+    again = hold_port(port)
+    assert again is not None
+    again.close()
