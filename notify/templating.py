@@ -20,7 +20,7 @@ from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from notify.visible import cut, one_line, visible_text
-from prevenant.document import Value, read_document, suggest
+from prevenant.document import Value, nearest_word, read_document, suggest
 from prevenant.errors import Problem
 
 LANGUAGES = ("en", "fr")
@@ -195,10 +195,24 @@ def _entry_of(calendar: str, variables: Mapping[str, Any]) -> dict[str, str]:
     return entry
 
 
+class _Missing(StrictUndefined):
+    """A variable that is missing; of a group such as `values` it says which name is near."""
+
+    __slots__ = ()
+
+    @property
+    def _undefined_message(self) -> str:
+        group, name = self._undefined_obj, str(self._undefined_name)
+        if not isinstance(group, Mapping):
+            return super()._undefined_message
+        near = nearest_word(name, [str(one) for one in group])
+        return f"there is no {name!r}" + (f": {near}" if near else "")
+
+
 def make_environment() -> ImmutableSandboxedEnvironment:
     """Return the sandbox that templates run in; a missing variable is an error."""
     environment = ImmutableSandboxedEnvironment(
-        undefined=StrictUndefined, autoescape=False, finalize=_said
+        undefined=_Missing, autoescape=False, finalize=_said
     )
     environment.filters.update(clock=_clock, day=_day, window=_window, phrase=_no_phrase)
     return environment

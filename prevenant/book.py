@@ -63,7 +63,9 @@ def load_book(path: Path, texts: BookTexts | None = None) -> Book:
     _check_routes(rules.every_rule, workflows, problems)
     templates = Templates(own)
     written = {name for section in sections["templates"] for name, _ in section.mapping() or ()}
-    needs = Needs(rules, [*schedules])
+    # A schedule that is itself no good has been reported, too.
+    named = {name for section in sections["on_call"] for name, _ in section.mapping() or ()}
+    needs = Needs(rules, sorted(named))
     # A template that is itself no good has been reported.
     check_uses(uses, templates, needs, written)
     for rule in rules.every_rule:

@@ -1,19 +1,22 @@
 """What workflows need of the rest of a book: templates worded on trial, names that alarms can have."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from notify.templating import LANGUAGES, WORDING_ERRORS, Templates
-from prevenant.document import suggest
+from prevenant.document import nearest_word, suggest
 from prevenant.domain import DeviceType
 from rules.book import Rule, RuleBook
 from rules.models import REASON
-from workflows.checking import NameUse, RoleUse, TemplateUse, TextUse, Use
+from workflows.checking import ComparedUse, NameUse, RoleUse, TemplateUse, TextUse, Use
+from workflows.conditions import KINDS
 from workflows.recipients import ON_CALL
 
 _SAMPLES: Mapping[type, Any] = {float: 1.0, bool: True, str: "sample"}
+_UNDEFINED = re.compile(r"'(\w+)' is undefined")
 EXTRAS = (
     *("technician", "visit", "offer", "why", "wish", "said", "who", "conversation"),
     *("choices", "owner", "storm", "digest"),
@@ -30,6 +33,10 @@ class Needs:
         self._rules: dict[str, list[Rule]] = defaultdict(list)
         for rule in rules.every_rule:
             self._rules[rule.workflow or ""].append(rule)
+
+    def rules_of(self, workflow: str) -> list[str]:
+        """Return the rules whose alarms run a workflow."""
+        return [rule.name for rule in self._rules.get(workflow, ())]
 
     def types_of(self, workflow: str) -> list[DeviceType]:
         """Return the device types whose alarms run a workflow."""
@@ -81,6 +88,8 @@ def check_uses(uses: Sequence[Use], templates: Templates, needs: Needs, broken: 
                 _check_text(use, templates, needs)
             case NameUse():
                 _check_name(use, needs)
+            case ComparedUse():
+                _check_compared(use, needs)
             case RoleUse() if use.role.startswith(ON_CALL):
                 name = use.role.removeprefix(ON_CALL)
                 if name not in needs.schedules:
@@ -100,7 +109,7 @@ def _check_template(use: TemplateUse, templates: Templates, needs: Needs) -> Non
                     used = templates.variables_of(use.name)
                     use.place.fail(
                         f"template {use.name!r} cannot be worded here ({language}, {channel}): "
-                        f"{error}{_remedy(used, use)}"
+                        f"{_told(error, variables)}{_remedy(used, use)}"
                     )
                     return
 
@@ -112,11 +121,20 @@ def _check_text(use: TextUse, templates: Templates, needs: Needs) -> None:
         except WORDING_ERRORS as error:
             names = ("technician", "visit", "answer", "prediction", "values")
             used = {name for name in names if name in use.text}
-            use.place.fail(f"this cannot be worded here: {error}{_remedy(used, use)}")
+            use.place.fail(
+                f"this cannot be worded here: {_told(error, variables)}{_remedy(used, use)}"
+            )
             return
         if use.is_topic and (not text or any(character in text for character in "+#")):
             use.place.fail("nothing can be published there: a topic has no + and no #")
             return
+
+
+def _told(error: Exception, variables: Mapping[str, Any]) -> str:
+    """Return what is wrong with a text; of an unknown variable also which is near."""
+    found = _UNDEFINED.fullmatch(str(error))
+    near = nearest_word(found[1], list(variables)) if found else ""
+    return f"{error}: {near}" if near else str(error)
 
 
 def _remedy(used: set[str], use: TemplateUse | TextUse) -> str:
@@ -152,6 +170,22 @@ def _check_name(use: NameUse, needs: Needs) -> None:
             use.place.fail(
                 f"no rule that runs this has a field {name!r}: {suggest(name, sorted(fields))}"
             )
+
+
+def _check_compared(use: ComparedUse, needs: Needs) -> None:
+    """Find a value that is never met, so that the way of `then`, or of `else`, is never gone."""
+    one, types = use.compared, needs.types_of(use.workflow)
+    group, _, name = one.name.partition(".")
+    if group == "values":
+        kinds = {KINDS[field.kind] for each in types for field in each.fields if field.name == name}
+        if kinds and one.kind not in kinds:
+            kind = " or ".join(sorted(kinds))
+            use.place.fail(f"{one.name} is {kind}, and never {one.kind}: {one.value!r}", one.offset)
+        return
+    known = {"alarm.rule": needs.rules_of(use.workflow), "device.type": [t.name for t in types]}
+    if one.is_same and known.get(one.name) and one.value not in known[one.name]:
+        hint = suggest(str(one.value), known[one.name])
+        use.place.fail(f"{one.name} is never {one.value!r} here: {hint}", one.offset)
 
 
 def sample_values(device_type: DeviceType | None) -> dict[str, Any]:

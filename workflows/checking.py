@@ -8,8 +8,8 @@ What a workflow needs of the rest of the book is returned as `Use`s, for the boo
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from prevenant.document import Value
-from workflows.conditions import check_condition
+from prevenant.document import Value, suggest
+from workflows.conditions import Compared, check_condition, find_compared
 from workflows.definition import (
     Call,
     Close,
@@ -91,7 +91,16 @@ class NameUse:
     workflow: str
 
 
-Use = TemplateUse | TextUse | RoleUse | SkillUse | NameUse
+@dataclass(frozen=True, slots=True)
+class ComparedUse:
+    """A value that a name of the alarm's own is compared with."""
+
+    compared: Compared
+    place: Value
+    workflow: str
+
+
+Use = TemplateUse | TextUse | RoleUse | SkillUse | NameUse | ComparedUse
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +129,7 @@ _Ways = list[_Known]
 
 def check_flow(workflow: Workflow, written: Written) -> list[Use]:
     """Return what a workflow needs of the book; what is wrong with its order is noted in the document."""
-    walker = _Walker(workflow.name, written)
+    walker = _Walker(workflow, written)
     walker.walk(workflow.steps, _Known())
     return walker.uses
 
@@ -128,8 +137,9 @@ def check_flow(workflow: Workflow, written: Written) -> list[Use]:
 class _Walker:
     """Walks one workflow from top to bottom, every way."""
 
-    def __init__(self, workflow: str, written: Written) -> None:
-        self._workflow = workflow
+    def __init__(self, workflow: Workflow, written: Written) -> None:
+        self._workflow = workflow.name
+        self._choices = _choices_in(workflow.steps)
         self._written = written
         self.uses: list[Use] = []
 
@@ -262,8 +272,18 @@ class _Walker:
                 place.head.fail(f"{name} is never known here: {remedy}")
             if name.startswith(("values.", "prediction.")) or name == "alarm.levelled":
                 self.uses.append(NameUse(name, place.head, self._workflow))
+        for one in find_compared(step.condition):
+            self._compared(one, place.head)
         ways = self.walk(step.then, known) + self.walk(step.els, known)
         return ways if step.unknown is None else ways + self.walk(step.unknown, known)
+
+    def _compared(self, one: Compared, place: Value) -> None:
+        group, _, name = one.name.partition(".")
+        if group != "answer":
+            self.uses.append(ComparedUse(one, place, self._workflow))
+        elif (choices := self._choices.get(name)) and one.value not in choices:
+            hint = suggest(str(one.value), choices)
+            place.fail(f"{one.name} is never {one.value!r}: {hint}", one.offset)
 
     def _parallel(self, step: Parallel, known: _Known) -> _Ways:
         """Walk every branch; each can count on what the others may bring, but not on its coming."""
@@ -314,6 +334,18 @@ class _Walker:
     def _deadline(self, visit: str, place: Place, known: _Known) -> None:
         if visit and _DISPATCH not in known.possible:
             place.of("within").fail("no visit is planned here: a `dispatch` has to come first")
+
+
+def _choices_in(steps: Sequence[Step]) -> dict[str, set[str]]:
+    """Return what can be answered to each question; nothing of a name that a call has, too."""
+    found: dict[str, set[str]] = {}
+    calls = set()
+    for step in walk_steps([*steps]):
+        if isinstance(step, Question):
+            found.setdefault(step.name, set()).update(one.name for one in step.choices)
+        elif isinstance(step, Call) and step.name:
+            calls.add(step.name)
+    return {name: choices for name, choices in found.items() if name not in calls}
 
 
 def _join(ways: _Ways) -> _Known:

@@ -6,8 +6,10 @@ Python to run. What a case does not know is *unknown*, which is neither true nor
 
 import ast
 import operator
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from functools import lru_cache
 from typing import Any, NoReturn
 
@@ -16,6 +18,20 @@ from prevenant.domain import DAYS, Severity
 from workflows.definition import FACTS
 
 _NUMBER, _TEXT, _TRUTH, _ANY = "a number", "a text", "true or false", ""
+KINDS: Mapping[type, str] = {float: _NUMBER, str: _TEXT, bool: _TRUTH}
+"""What the values of a field are, in words."""
+
+
+def _is_time(text: str) -> bool:
+    return re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", text, re.ASCII) is not None
+
+
+def _is_day(text: str) -> bool:
+    try:
+        return str(date.fromisoformat(text)) == text
+    except ValueError:
+        return False
+
 
 NAMES: Mapping[str, str] = {
     "severity": _NUMBER,
@@ -43,6 +59,13 @@ NAMES: Mapping[str, str] = {
 """What a condition can name, and of which kind it is; beside it `values`, `prediction` and `answer`."""
 
 OPEN_NAMES = ("values", "prediction", "answer")
+_CHOICES: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "severity": (set(Severity).__contains__, f"one of {', '.join(one.word for one in Severity)}"),
+    "local.day": (set(DAYS).__contains__, f"one of {', '.join(DAYS)}"),
+    "local.time": (_is_time, "a time such as '07:30'"),
+    "local.date": (_is_day, "a day such as '2026-05-04'"),
+}
+"""What a name that is not free can be, and how that is written."""
 _WORDS: Mapping[str, Any] = {
     "true": True,
     "false": False,
@@ -93,7 +116,62 @@ def check_condition(text: str) -> list[str]:
     if kind not in {_TRUTH, _ANY}:
         message = f"this is {kind}, and neither true nor false: compare it with something"
         raise ConditionError(message)
+    for one in find_compared(text):
+        can_be, remedy = _CHOICES.get(one.name, (None, ""))
+        is_text = one.kind == _TEXT
+        if can_be is not None and (one.is_same or is_text) and not can_be(one.value):
+            message = f"{one.name} is never {one.value!r}: write {remedy}"
+            raise ConditionError(message, one.offset)
     return names
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A name and a value with which a condition compares it."""
+
+    name: str
+    value: bool | float | str
+    is_same: bool
+    """Whether it is asked if they are the same; else which is the greater."""
+    offset: int
+
+    @property
+    def kind(self) -> str:
+        """Of which kind the value is, in words."""
+        return _kind_of(self.value)
+
+
+def find_compared(text: str) -> list[Compared]:
+    """Return what a checked condition compares names with."""
+    return [
+        one
+        for node in ast.walk(_parse(text))
+        if isinstance(node, ast.Compare)
+        for one in _compared_in(node)
+    ]
+
+
+def _compared_in(node: ast.Compare) -> Iterator[Compared]:
+    left = node.left
+    for operation, right in zip(node.ops, node.comparators, strict=True):
+        others = right.elts if isinstance(right, ast.List | ast.Tuple | ast.Set) else [right]
+        is_same = isinstance(operation, ast.Eq | ast.NotEq | ast.In | ast.NotIn)
+        for named, other in [pair for one in others for pair in ((left, one), (one, left))]:
+            value = _constant(other)
+            if value is not None and _constant(named) is None and _is_name(named):
+                yield Compared(_dotted(named), value, is_same, other.col_offset)
+        left = right
+
+
+def _is_name(node: ast.expr) -> bool:
+    return isinstance(node, ast.Name | ast.Attribute)
+
+
+def _constant(node: ast.expr) -> bool | float | str | None:
+    """Return the value that is written; None where a name or a sum stands."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, bool | int | float | str):
+        return node.value
+    return _WORDS.get(_dotted(node)) if _is_name(node) else None
 
 
 def decide(text: str, values: Mapping[str, Any]) -> Decision:
