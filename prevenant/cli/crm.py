@@ -18,6 +18,7 @@ from prevenant.crm.entities import find_entity
 from prevenant.crm.exporting import export_files, find_rows, hide_secrets
 from prevenant.crm.importing import import_files
 from prevenant.crm.missing import read_share
+from prevenant.crm.sheets import UTF_8
 from prevenant.crm.source_book import load_sources
 from prevenant.crm.syncing import rehearse_source, sync_source
 from prevenant.crm.taking import Outcome
@@ -56,8 +57,16 @@ def import_crm(
         typer.Option("--remove-missing", help="Take out rows of --source that are listed no more."),
     ] = False,
     most_removed: MostRemoved = "50%",
+    encoding: Annotated[
+        str, typer.Option(help="Of CSV files: cp1252 is what Excel writes as plain CSV.")
+    ] = UTF_8,
 ) -> None:
     """Import customers, contacts, sites, devices, technicians … from CSV or Excel."""
+    try:
+        b"".decode(encoding)
+    except LookupError:
+        message = f"{encoding!r} is no encoding: write one such as cp1252"
+        raise ConfigurationError(message) from None
     current = load_settings()
     now = current.make_clock().now()
     with open_store(current) as store, store.write() as session:
@@ -68,6 +77,7 @@ def import_crm(
             source=source,
             remove_missing=remove_missing,
             most_removed=_share(most_removed),
+            encoding=encoding,
         )
         told = announce_absences(session, now)
         note_command(session, "crm import", source, now)

@@ -1,9 +1,10 @@
 """Judging rows before any is written: every mistake of every row at once, each with its place."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import ValidationError
 from sqlmodel import Session, SQLModel, col, select
@@ -15,10 +16,17 @@ from prevenant.crm.tables import Technician
 from prevenant.document import suggest
 from prevenant.errors import Problem
 
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
 _AT_ONCE = 500
 """How many ids are asked for in one query."""
 _SUGGESTED, _COMPARED = 50, 20_000
 """Nearest names are sought for so many problems, among so many names."""
+
+
+_WORDS = re.compile(r"\^\((\w+(?:\|\w+)+)\)\$")
+"""A pattern that is a list of words."""
 
 
 class Batch(Protocol):
@@ -88,30 +96,43 @@ def judge_sheets(session: Session, sheets: Sequence[Sheet], problems: list[Probl
     """Judge all sheets together: a row may name one of another sheet, or of the store."""
     batches = []
     shifted: set[tuple[str, int]] = set()
+    # Where something could not be read at all, it may be what is not there.
+    unread = set(ENTITIES) - {one.entity.name for one in sheets} if problems else set()
     for sheet in sheets:
         found = list(_check_columns(sheet))
         problems += found
-        if not found:
+        if found:
+            unread.add(sheet.entity.name)
+        else:
             batches.append(SheetBatch(sheet))
             for problem in _check_surplus(sheet):
                 problems.append(problem)
                 shifted.add((sheet.source, problem.line))
-    judgement = judge(session, batches)
+    judgement = judge(session, batches, unread=unread)
     # Where cells are shifted, what is wrong with each of them says nothing.
     others = [one for one in judgement.problems if (one.source, one.line) not in shifted]
     judgement.problems = others + problems
     return judgement
 
 
-def judge(session: Session, batches: Sequence[Batch], *, whole: bool = True) -> Judgement:
-    """Judge batches together. `whole`: nothing is to follow that a row's role could be at."""
+def judge(
+    session: Session,
+    batches: Sequence[Batch],
+    *,
+    whole: bool = True,
+    unread: Collection[str] = (),
+) -> Judgement:
+    """Judge batches together. `whole`: nothing is to follow that a row's role could be at.
+
+    `unread` are kinds of rows of which nobody knows yet which there are.
+    """
     judgement = Judgement()
     for batch in batches:
         judgement.lines[batch.entity.name] = list(_read(batch, judgement))
     for batch in batches:
         _check_new(session, batch, judgement)
     for batch in batches:
-        _check_references(session, batch, judgement, whole=whole)
+        _check_references(session, batch, judgement, whole=whole, unread=unread)
         _check_unique(session, batch, judgement)
         _check_erased(session, batch, judgement)
     for batch in batches:
@@ -188,11 +209,21 @@ def _read_cells(
     except ValidationError as error:
         for detail in error.errors(include_url=False):
             name = str(detail["loc"][0])
-            text = str(detail["msg"]).removeprefix("Value error, ")
-            judgement.refuse(batch, ref, name, f"{name}: {text[:1].lower()}{text[1:]}")
+            judgement.refuse(batch, ref, name, f"{name}: {_told(detail, values.get(name))}")
             values.pop(name, None)
         row = entity.partial.model_validate(values)
     return {name: getattr(row, name) for name in values}
+
+
+def _told(detail: "ErrorDetails", value: Any) -> str:
+    """Return what is wrong with a cell, and what to write."""
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return "this is empty: fill it in"
+    pattern = str(detail.get("ctx", {}).get("pattern", ""))
+    if words := _WORDS.fullmatch(pattern):
+        return f"{value!r} is not known here: {suggest(str(value), words[1].split('|'))}"
+    text = str(detail["msg"]).removeprefix("Value error, ")
+    return f"{text[:1].lower()}{text[1:]}"
 
 
 def _can_be_kept(value: Any) -> bool:
@@ -229,11 +260,20 @@ def _check_new(session: Session, batch: Batch, judgement: Judgement) -> None:
                     judgement.refuse(batch, line.ref, name, message)
 
 
-def _check_references(session: Session, batch: Batch, judgement: Judgement, *, whole: bool) -> None:
+def _check_references(
+    session: Session,
+    batch: Batch,
+    judgement: Judgement,
+    *,
+    whole: bool,
+    unread: Collection[str],
+) -> None:
     references = dict(batch.entity.references)
     if whole and batch.entity.name == "contacts":
         references["roles"] = "sites"
     for column, target in references.items():
+        if target in unread:
+            continue
         lines = [
             (line, wanted)
             for line in judgement.lines[batch.entity.name]

@@ -29,6 +29,9 @@ def parse_phone(text: str) -> str:
     if not text:
         return ""
     number = _number(text)
+    if text.startswith("00"):
+        # How +33… is dialled in most of the world; where it is not, 00 begins nothing valid.
+        text = re.sub(r"\D", "", text[2:])
     if number is None and text.isdigit() and len(text) >= _BARE_DIGITS:
         number = _number(f"+{text}")
         if number is not None and not phonenumbers.is_valid_number(number):

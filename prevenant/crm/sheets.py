@@ -3,8 +3,10 @@
 A folder of CSV files, one CSV file, or a workbook with a sheet for each kind.
 """
 
+import codecs
 import csv
 import io
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, time
@@ -18,6 +20,9 @@ from prevenant.errors import Problem
 
 _WORKBOOKS = {".xlsx", ".xlsm"}
 _SEPARATORS = ",;\t"
+_SEPARATOR_SAID = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
+"""The first line that spreadsheets write and read to say what stands between cells."""
+UTF_8 = "UTF-8"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +53,16 @@ class Sheet:
         return self.source.rpartition(":" if self.in_workbook else "/")[2]
 
 
-def read_sheets(path: Path, problems: list[Problem]) -> list[Sheet]:
-    """Read a folder, a CSV file or a workbook; what is wrong with it as a whole goes to `problems`."""
+def read_sheets(path: Path, problems: list[Problem], encoding: str = UTF_8) -> list[Sheet]:
+    """Read a folder, a CSV file or a workbook; what is wrong with it as a whole goes to `problems`.
+
+    CSV is UTF-8, or UTF-16 with its mark, unless `encoding` says otherwise.
+    """
     if not path.exists():
         problems.append(Problem(str(path), 1, 1, "there is no such file or folder: check the path"))
         return []
     if path.is_dir():
-        return list(_read_folder(path, problems))
+        return list(_read_folder(path, problems, encoding))
     if path.suffix.lower() in _WORKBOOKS:
         return list(_read_workbook(path, problems))
     entity = ENTITIES.get(path.stem.lower())
@@ -62,7 +70,7 @@ def read_sheets(path: Path, problems: list[Problem]) -> list[Sheet]:
         hint = f"name it after what it holds, as in {_file_names()}, or give a folder or a workbook"
         problems.append(Problem(str(path), 1, 1, f"it is not clear what this file holds: {hint}"))
         return []
-    sheet = _read_csv(path, entity, problems)
+    sheet = _read_csv(path, entity, problems, encoding)
     return [sheet] if sheet else []
 
 
@@ -70,7 +78,7 @@ def _file_names() -> str:
     return ", ".join(f"{name}.csv" for name in ENTITIES)
 
 
-def _read_folder(folder: Path, problems: list[Problem]) -> Iterator[Sheet]:
+def _read_folder(folder: Path, problems: list[Problem], encoding: str) -> Iterator[Sheet]:
     files = {one.stem.lower(): one for one in sorted(folder.glob("*.csv"))}
     for stem, path in files.items():
         if stem not in ENTITIES and (close := get_close_matches(stem, ENTITIES, 1)):
@@ -83,31 +91,46 @@ def _read_folder(folder: Path, problems: list[Problem]) -> Iterator[Sheet]:
             message += f"; to read the workbook, name it: {books[0]}"
         problems.append(Problem(str(folder), 1, 1, message))
     for name in present:
-        sheet = _read_csv(files[name], ENTITIES[name], problems)
+        sheet = _read_csv(files[name], ENTITIES[name], problems, encoding)
         if sheet is not None:
             yield sheet
 
 
-def _read_csv(path: Path, entity: Entity, problems: list[Problem]) -> Sheet | None:
+def _read_csv(path: Path, entity: Entity, problems: list[Problem], encoding: str) -> Sheet | None:
     try:
-        text = path.read_text("utf-8-sig")
-        first = text.partition("\n")[0]
-        separator = max(_SEPARATORS, key=first.count)
+        text = _decode(path.read_bytes(), encoding)
+        first, _, rest = text.partition("\n")
+        number = 1
+        if said := _SEPARATOR_SAID.fullmatch(first.strip()):
+            text, number = rest, 2
+        separator = said[1] if said else max(_SEPARATORS, key=first.count)
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-        lines, number = [], 1
+        lines, before = [], number
         for cells in reader:
             if any(cell.strip() for cell in cells):
                 lines.append((number, cells))
-            number = reader.line_num + 1
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        message = f"cannot be read as CSV in UTF-8: {error}; save it as CSV UTF-8"
+            number = reader.line_num + before
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        remedy = "save it as CSV UTF-8, or say what it is, as in --encoding cp1252"
+        message = f"cannot be read as {encoding}, beginning with this line: {remedy}"
+        problems.append(Problem(str(path), line, 1, message))
+        return None
+    except (OSError, csv.Error) as error:
+        message = f"cannot be read as CSV: {error}; save it as CSV UTF-8"
         problems.append(Problem(str(path), 1, 1, message))
         return None
     if not lines or "\0" in text:
-        message = "cannot be read as CSV in UTF-8: it has no line with the columns' names"
+        message = "cannot be read as CSV: it has no line with the columns' names"
         problems.append(Problem(str(path), 1, 1, message))
         return None
     return _make_sheet(entity, str(path), lines, in_workbook=False)
+
+
+def _decode(raw: bytes, encoding: str) -> str:
+    if encoding == UTF_8 and raw[:2] in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE}:
+        return raw.decode("utf-16")
+    return raw.decode(encoding).removeprefix("\ufeff")
 
 
 def _read_workbook(path: Path, problems: list[Problem]) -> Iterator[Sheet]:

@@ -434,3 +434,65 @@ def test_a_line_with_more_cells_than_columns_is_one_error(store: Store, tmp_path
         "b.xlsx:customers!C2: this cell is beyond the 2 columns that have names: "
         "name the column in the first line, or empty the cell"
     )
+
+
+def test_a_file_that_cannot_be_read_makes_no_mistakes_of_the_others(
+    store: Store, tmp_path: Path
+) -> None:
+    contacts = "id,name,phone,customer\na,Ann,,acme\nb,Bob,,acme\n"
+    folder = write(tmp_path / "a", customers="id,name,colour\nacme,ACME,red\n", contacts=contacts)
+    assert problems(store, folder).splitlines() == [
+        "a/customers.csv:1:3: the column 'colour' is not known: write one of id, name"
+    ]
+    (folder / "customers.csv").write_bytes("id;name\nacme;Café\n".encode("cp1252"))
+    assert problems(store, folder).splitlines() == [
+        (
+            "a/customers.csv:2:1: cannot be read as UTF-8, beginning with this line: "
+            "save it as CSV UTF-8, or say what it is, as in --encoding cp1252"
+        )
+    ]
+    # What is there is still compared.
+    (folder / "contacts.csv").write_text("id,name,customer\na,Ann,acme\nb,Bob,acne\n")
+    (folder / "customers.csv").write_text("id,name\nacme,ACME\n")
+    assert "did you mean 'acme'?" in problems(store, folder)
+
+
+@pytest.mark.parametrize(
+    ("raw", "options"),
+    [
+        ("id;name\r\nc;Café\r\n".encode("utf-8-sig"), {}),
+        ("id\tname\r\nc\tCafé\r\n".encode("utf-16"), {}),
+        ("sep=;\r\nid;name\r\nc;Café\r\n".encode(), {}),
+        ("id;name\r\nc;Café\r\n".encode("cp1252"), {"encoding": "cp1252"}),
+    ],
+    ids=["mark", "utf-16", "separator", "cp1252"],
+)
+def test_csv_is_read_as_spreadsheets_write_it(
+    store: Store, tmp_path: Path, raw: bytes, options: dict[str, Any]
+) -> None:
+    path = tmp_path / "customers.csv"
+    path.write_bytes(raw)
+    assert run(store, path, **options)["customers"].new == 1
+    with store.read() as session:
+        assert session.get_one(Customer, "c").name == "Café"
+
+
+def test_what_is_empty_or_none_of_the_words_says_what_to_write(
+    store: Store, tmp_path: Path
+) -> None:
+    folder = write(
+        tmp_path / "a",
+        customers="sep=,\nid,name\nacme,\n",
+        contacts="id,name,phone,preferred\na,Ann,0033 6 12 34 56 78,sms\nb,Bob,0012,telex\n",
+    )
+    assert problems(store, folder).splitlines() == [
+        (
+            "a/contacts.csv:3:3: phone: this is no phone number: write it with the country, "
+            "as in +33 6 39 98 00 01 (in a spreadsheet, make the column text)"
+        ),
+        (
+            "a/contacts.csv:3:4: preferred: 'telex' is not known here: "
+            "write one of chat, email, sms, voice, whatsapp"
+        ),
+        "a/customers.csv:3:2: name: this is empty: fill it in",
+    ]

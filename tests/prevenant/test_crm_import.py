@@ -91,7 +91,7 @@ def test_everything_wrong_is_said_at_once_and_nothing_is_written(
     text = str(refused.value).replace(f"{tmp_path}/", "")
     for words in (
         "customers.csv:3:1: 'acme' stands in line 2 already",
-        "customers.csv:4:1: id: string should have at least 1 character",
+        "customers.csv:4:1: id: this is empty: fill it in",
         "contacts.csv:2:3: phone: this is no phone number",
         "contacts.csv:2:4: email: this is no e-mail address",
         "contacts.csv:2:5: timezone: this is no time zone",
@@ -115,6 +115,6 @@ def test_a_folder_with_nothing_in_it_says_what_it_should_hold(store: Store, tmp_
 
 
 def test_a_file_that_is_no_csv_is_named(store: Store, tmp_path: Path) -> None:
-    (tmp_path / "customers.csv").write_bytes(b"\xff\xfe\x00\x01")
+    (tmp_path / "customers.csv").write_bytes(b"\xff\xd8\x00\x01")
     with pytest.raises(CrmImportError, match=r"customers\.csv:1:1: cannot be read"):
         run(store, tmp_path)
