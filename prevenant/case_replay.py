@@ -17,6 +17,7 @@ import msgspec
 from sqlmodel import Session, col, delete, or_, select
 
 from notify import Templates
+from notify.links import hide_tokens
 from notify.message import Message
 from prevenant.book import Book
 from prevenant.clock import epoch_seconds
@@ -28,6 +29,7 @@ from prevenant.tables import ACTIVE, Alarm, CaseEvent, TimelineEntry
 from workflows.definition import decode_steps
 from workflows.deskwork import find_case
 from workflows.members import find_members
+from workflows.office import office_of
 from workflows.runtime import Runtime
 from workflows.story import Route
 from workflows.tables import Case, Offer, WorkflowVersion, WorkOrder
@@ -72,23 +74,27 @@ class _Record:
     orders: Sequence[WorkOrder]
 
 
-def retell(store: Store, case_id: int) -> Retold:
-    """Let a case take its course again. Raises ConfigurationError where there is no such case."""
+def retell(store: Store, case_id: int, public_url: str = "") -> Retold:
+    """Let a case take its course again. Raises ConfigurationError where there is no such case.
+
+    `public_url` is where links in messages lead; each has another secret, which is no other wording.
+    """
     with store.read() as session:
         record = _read(session, case_id)
     # Where a deadline and an event came at one moment, nobody wrote down which was first.
-    retold = _retell(store, record, deadlines_first=True)
+    retold = _retell(store, record, deadlines_first=True, public_url=public_url)
     if retold.differs:
-        otherwise = _retell(store, record, deadlines_first=False)
+        otherwise = _retell(store, record, deadlines_first=False, public_url=public_url)
         retold = retold if otherwise.differs else otherwise
     return retold
 
 
-def _retell(store: Store, record: _Record, *, deadlines_first: bool) -> Retold:
+def _retell(store: Store, record: _Record, *, deadlines_first: bool, public_url: str) -> Retold:
     with scratch_store(people_of(store)) as scratch:
         with scratch.write() as session:
             number_cases_after(session, (record.case.id or 0) - 1)
             _write_alarms(session, record)
+            office_of(session).public_url = public_url
         return _compare(record.lines, _run(scratch, record, deadlines_first=deadlines_first))
 
 
@@ -166,7 +172,7 @@ def _read_lines(session: Session, case_id: int) -> list[_Line]:
 
 
 def _text_of(message: Message) -> str:
-    return msgspec.json.encode(message.texts, order="sorted").decode()
+    return hide_tokens(msgspec.json.encode(message.texts, order="sorted").decode())
 
 
 def _find_books(

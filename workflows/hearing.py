@@ -83,6 +83,9 @@ def _acknowledge(run: RunningCase, event: CaseEvent) -> None:
 def _take_over(run: RunningCase, event: CaseEvent) -> None:
     by = str(event.data.get("by", ""))
     callbacks.settle(run, by)
+    if run.case.state == HANDED_OVER and by and by != run.case.owner:
+        before, run.case.owner = run.case.owner or "somebody", by
+        run.note("taken_over", f"{by} takes it over from {before}{_said(event)}")
     if run.case.state != OPEN:
         return
     run.case.owner = by or run.case.owner

@@ -227,8 +227,9 @@ def replay(case: Number, *, as_json: AsJson = False) -> None:
     """
     from prevenant.case_replay import retell  # noqa: PLC0415  the whole runtime comes with it
 
-    with open_store(load_settings()) as store:
-        retold = retell(store, case)
+    current = load_settings()
+    with open_store(current) as store:
+        retold = retell(store, case, current.public_url)
     if as_json:
         show_json({"case": case, "same": not retold.differs, "lines": retold.lines})
     else:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from sqlmodel import select, update
 
+from notify import Templates
 from notify.message import Message
 from prevenant.case_replay import retell
 from prevenant.crm.tables import Contact, RoleHolder
@@ -13,8 +14,10 @@ from prevenant.errors import ConfigurationError
 from prevenant.publishing import publish_edition, read_edition
 from prevenant.store import Store
 from tests.moved_clock import MovedClock
+from tests.workflows.room import Room
 from tests.workflows.test_audit import Watched
 from tests.workflows.test_grouping import CRITICAL, LIFE, MINOR, Raised, Site
+from workflows.office import office_of
 from workflows.on_call import OnCallOverride, give_override
 from workflows.tables import Case
 
@@ -157,6 +160,21 @@ def test_who_was_on_call_and_who_stood_in_are_those_of_then(site: Site, tmp_path
         "Ines (on-call:night)",
         "Zoe (on-call:night)",
     ]
+
+
+def test_a_message_with_a_link_of_its_own_is_worded_as_it_was(
+    store: Store, clock: MovedClock
+) -> None:
+    address = "https://service.example.com"
+    with store.read() as session:
+        office_of(session).public_url = address
+    room = Room(store, clock, "- survey: csat\n- close: asked", Templates())
+    room.raise_alarm()
+    with store.read() as session:
+        (said,) = session.exec(select(Message)).all()
+    assert address in str(said.texts)
+    marks = {line[:2] for line in retell(store, room.case().id or 0, address).lines}
+    assert marks == {"  "}
 
 
 def test_a_case_that_is_not_there_is_named(store: Store) -> None:

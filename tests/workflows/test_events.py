@@ -195,6 +195,18 @@ def test_who_takes_a_case_over_has_it_and_ends_its_workflow(room: MakeRoom) -> N
     assert (one.case().owner, one.case().due_at) == ("Zoe", None)
 
 
+def test_who_takes_over_what_somebody_has_is_the_one_who_has_it(room: MakeRoom) -> None:
+    one = room("- escalate: [guard, chief]\n- close: on")
+    one.raise_alarm()
+    one.tell_case("case.taken", by="Zoe")
+    one.tell_case("case.taken", by="Max", note="she is ill")
+    assert one.case().owner == "Max"
+    assert one.story("taken_over")[-1] == "Max takes it over from Zoe: she is ill"
+    one.tell_case("case.taken", by="Max")
+    assert len(one.story("taken_over")) == 2
+    assert one.outcome[0] == "handed_over"
+
+
 def test_who_acknowledges_a_case_ends_its_escalation(room: MakeRoom) -> None:
     one = room("- escalate: [guard, chief]\n- close: on")
     one.raise_alarm()
