@@ -24,11 +24,16 @@ class Api:
     """What its clock shows, in seconds since 1970; 0 is the time of day."""
     key: str = ""
     """A parameter `key` without which nobody is let in."""
+    is_strict: bool = False
+    """Whether it gives only what is later than `since`."""
     asked: list[dict[str, str]] = field(default_factory=list)
 
     def answer(self, query: dict[str, str]) -> tuple[Any, dict[str, str]]:
         """Return a page and headers."""
-        found = [x for x in self.items if x["changed"] >= query.get("since", "")]
+        since = query.get("since", "")
+        found = [x for x in self.items if x["changed"] > since]
+        if not self.is_strict:
+            found = [x for x in self.items if x["changed"] >= since]
         size = int(query.get("size", "2"))
         match self.style:
             case "missing" if (int(query["page"]) - 1) * size >= len(found):

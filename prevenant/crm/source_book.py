@@ -31,6 +31,8 @@ from prevenant.domain import PayloadPath
 from prevenant.errors import Problem, SourcesError
 
 _EVERY_S, _TIMEOUT_S = 300.0, 10.0
+_OVERLAP_OF_APIS_S = 1.0
+"""Many an API gives only what is later: another row of the last one's moment would be lost."""
 _SOURCE = {"database", "api", "every", "timeout", "auth", "rows"}
 _ROWS = {"columns", "cursor", "deleted", "overlap", "missing", "most_removed"}
 _FROM_DATABASE = _ROWS | {"table", "query"}
@@ -166,7 +168,7 @@ class _Reader:
             columns=found,
             cursor=_read_cursor(cursor, is_api=is_api) if cursor else None,
             deleted=_read_column(one, is_api=is_api) if (one := pairs.get("deleted")) else None,
-            overlap_s=pairs.duration_s("overlap", 0.0),
+            overlap_s=pairs.duration_s("overlap", _OVERLAP_OF_APIS_S if is_api else 0.0),
             removes_missing=missing == "remove",
             most_removed=_share(most) if self._most_removed is None else self._most_removed,
             mapping=_digest_of(value),

@@ -97,7 +97,20 @@ def test_an_api_is_read_page_by_page_and_then_what_has_changed(
     api.items[0] |= {"name": "ACME & Co", "changed": "2026-05-06T08:00:00Z"}
     api.items[1] |= {"gone": True, "changed": "2026-05-06T09:00:00Z"}
     assert sync(store, clock, source) == {"customers": (0, 1, 1)}
-    assert api.asked[0]["since"] == "2026-05-05T08:00:00Z"
+    assert api.asked[0]["since"] == "2026-05-05T07:59:59Z"
+
+
+@pytest.mark.parametrize("moment", ["2026-05-05T08:00:00Z", "2026-05-05", 1_777_968_000])
+def test_a_row_of_the_last_ones_moment_is_not_lost_where_an_api_gives_what_is_later_alone(
+    store: Store, clock: MovedClock, api: Api, tmp_path: Path, moment: str | int
+) -> None:
+    api.style, api.is_strict = "none", True
+    clock.advance(days=10)
+    api.items = [{"ref": {"id": 1}, "name": "ACME", "changed": str(moment)}]
+    source = rest(api, tmp_path)
+    assert sync(store, clock, source) == {"customers": (1, 0, 0)}
+    api.items.append({"ref": {"id": 2}, "name": "Bolt", "changed": str(moment)})
+    assert sync(store, clock, source) == {"customers": (1, 0, 0)}
 
 
 def make_haste(api: Api, source: CrmSource, monkeypatch: pytest.MonkeyPatch) -> None:
