@@ -36,6 +36,8 @@ from workflows.tables import Case, Offer, WorkflowVersion, WorkOrder
 
 _OTHERS_LINES = ("message.", "audit.", "storm.", "reply", "case.failed")
 """Lines of a story that are not the case's own doing."""
+_ABSENCE = " cannot come: "
+"""In the line of whoever noted an absence; what the case makes of it is its own."""
 _OVER = ("done", "cancelled")
 
 
@@ -159,7 +161,7 @@ def _read_lines(session: Session, case_id: int) -> list[_Line]:
     lines = [
         _Line(one.at, f"{one.kind}  {one.summary}")
         for one in session.exec(query.order_by(col(TimelineEntry.id)))
-        if not one.kind.startswith(_OTHERS_LINES)
+        if not one.kind.startswith(_OTHERS_LINES) and _ABSENCE not in one.summary
     ]
     told = select(Message).where(Message.case_id == case_id).order_by(col(Message.id))
     # Only what the case itself decided to say: an answer to somebody's words has another kind of key.

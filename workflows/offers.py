@@ -271,8 +271,7 @@ def _accept(run: RunningCase, track: Track, step: Dispatch, offer: Offer) -> Out
     for other in _open_offers(run, track):
         _close_offer(run, other, "withdrawn")
         redispatch.tell_lost(run, other.contact_id, step.gone_template)
-    if track.ends_after:
-        redispatch.tell_of_change(run, order)
+    redispatch.tell_of_change(run, order)
     if step.arrive_within_s is None:
         return Outcome.DONE
     track.data = {**track.data, "order": order.id}

@@ -9,14 +9,16 @@ from sqlmodel import select, update
 from notify import Templates
 from notify.message import Message
 from prevenant.case_replay import retell
-from prevenant.crm.tables import Contact, RoleHolder
+from prevenant.crm.tables import Contact, Leave, RoleHolder
 from prevenant.errors import ConfigurationError
 from prevenant.publishing import publish_edition, read_edition
 from prevenant.store import Store
 from tests.moved_clock import MovedClock
+from tests.workflows.dispatching import DispatchDesk
 from tests.workflows.room import Room
 from tests.workflows.test_audit import Watched
 from tests.workflows.test_grouping import CRITICAL, LIFE, MINOR, Raised, Site
+from workflows.absence import announce_absences
 from workflows.office import office_of
 from workflows.on_call import OnCallOverride, give_override
 from workflows.tables import Case
@@ -175,6 +177,22 @@ def test_a_message_with_a_link_of_its_own_is_worded_as_it_was(
     assert address in str(said.texts)
     marks = {line[:2] for line in retell(store, room.case().id or 0, address).lines}
     assert marks == {"  "}
+
+
+def test_a_technician_who_fell_ill_is_no_difference(store: Store, clock: MovedClock) -> None:
+    desk = DispatchDesk(store, clock)
+    desk.add_technician("near", 10)
+    desk.raise_alarm()
+    desk.reply("near", "offer", "accept")
+    desk.pass_time(minutes=5)
+    with store.write() as session:
+        now = clock.now()
+        session.add(Leave(technician_id="near", starts_at=now, ends_at=now + timedelta(days=1)))
+        session.flush()
+        announce_absences(session, now, "near")
+    desk.pass_time(minutes=1)
+    lines = told(store, desk.case().id or 0)
+    assert sum("technician.unavailable" in line for line in lines) == 1
 
 
 def test_a_case_that_is_not_there_is_named(store: Store) -> None:

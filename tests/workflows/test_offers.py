@@ -227,6 +227,34 @@ def test_who_cancels_later_is_replaced(desk: Make) -> None:
     assert one.offers()[-1] == ("middle", "open")
 
 
+def test_a_customer_who_was_told_learns_who_comes_instead_while_the_step_waits_for_the_arrival(
+    desk: Make,
+) -> None:
+    one = desk("""
+tracks:
+  staff:
+    - dispatch: {skill: hvac, within: 100 km, arrive_within: 30m}
+      otherwise: {hand_off: guard}
+    - wait: technician.done
+      within: 1h
+      otherwise: {hand_off: guard}
+  customer:
+    - wait: technician.accepted
+      within: 1h
+      otherwise: {close: nobody}
+    - tell: customer
+      template: visit_planned
+""")
+    one.raise_alarm()
+    one.reply("near", "offer", "accept")
+    assert one.templates_told("ann") == ["visit_planned"]
+    one.pass_time(minutes=5)
+    one.post("technician.unavailable", technician="near", reason="ill")
+    one.reply("middle", "offer", "accept")
+    assert one.templates_told("ann") == ["visit_planned", "visit_moved"]
+    assert one.lines("visit.moved") == ["the visit moves: Middle Doe comes instead"]
+
+
 def test_when_nobody_is_left_to_replace_somebody_a_person_has_the_case(desk: Make) -> None:
     one = desk()
     one.raise_alarm()
