@@ -90,7 +90,7 @@ def import_crm(
             out.print(f"  {name}: {what}")
         _show_unbelieved(f"{name}/", tally)
     if told and not dry_run:
-        out.print(f"  {told} open jobs are given to others, since their technicians are away")
+        out.print(f"  {_jobs(told)} given to others, since their technicians are away")
 
 
 @app.command("export")
@@ -161,7 +161,7 @@ def add_leave(
         note_command(session, "crm leave", technician, now)
     out.print(f"{technician} is away until {shown_time(ends_at)} UTC")
     if taken["jobs_told"]:
-        out.print(f"{taken['jobs_told']} open jobs are given to others")
+        out.print(f"{_jobs(taken['jobs_told'])} given to others")
 
 
 @app.command("sync")
@@ -238,6 +238,10 @@ def erase(
         out.print(f"handed over to {by or getuser()}: {erased.handed_over}", markup=False)
     for line in erased.left:
         out.print(f"by hand: {line}", markup=False)
+
+
+def _jobs(count: int) -> str:
+    return "1 open job is" if count == 1 else f"{count} open jobs are"
 
 
 def _share(text: str) -> float:
