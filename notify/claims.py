@@ -45,15 +45,15 @@ from notify.permission import (
     LIMIT,
     NO_RULES,
     HouseRules,
+    Known,
     Later,
     Never,
     Verdict,
-    find_hours,
     judge,
+    look_up,
     put_off,
     why_outdated,
 )
-from notify.quiet_hours import QuietHours
 from prevenant.domain import Severity
 from prevenant.errors import DeliveryError, Refused, Throttled, Uncertain
 from prevenant.store import UtcDateTime, has_gone
@@ -191,7 +191,7 @@ def take(
         return claimed
     messages = _messages_of(session, found)
     pairs = [(one, messages[one.message_id]) for one in found if one.state != UNCERTAIN]
-    hours = find_hours(session, rules, pairs)
+    known = look_up(session, rules, pairs)
     for delivery in found:
         message = messages[delivery.message_id]
         is_uncertain = delivery.state == UNCERTAIN
@@ -200,7 +200,7 @@ def take(
             continue
         verdict = None
         if not is_uncertain:
-            verdict = _judge(session, rules, hours, (delivery, message), channels, now)
+            verdict = _judge(session, rules, known, (delivery, message), channels, now)
             if _is_set_aside(session, rules, (delivery, message), verdict, now):
                 continue
         # What is ours and not in hand was claimed in a commit whose answer was lost: it was not begun.
@@ -237,12 +237,12 @@ def _messages_of(session: Session, found: Sequence[Delivery]) -> dict[int | None
 def _judge(
     session: Session,
     rules: HouseRules,
-    hours: Mapping[int | None, QuietHours],
+    known: Known,
     pair: tuple[Delivery, Message],
     channels: Collection[str],
     now: datetime,
 ) -> Verdict:
-    verdict = judge(session, rules, hours, *pair, now)
+    verdict = judge(session, rules, known, *pair, now)
     channel = pair[0].channel
     if channel in channels or isinstance(verdict, Never):
         return verdict

@@ -2,13 +2,15 @@
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 
+from sqlalchemy import bindparam
 from sqlmodel import Field, Session, SQLModel, col, select
 
-from prevenant.consent import GRANTED, WITHDRAWN, find_consent
+from prevenant.consent import GRANTED, WITHDRAWN, Consent, find_words, newest_word
 from prevenant.senders import country_of
 from prevenant.tables import utc_column
 
@@ -130,35 +132,72 @@ def record_start(session: Session, channel: str, address: str) -> None:
             session.delete(known)
 
 
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What some contacts have said about being told, looked up together."""
+
+    stops: frozenset[tuple[str, str]]
+    """The channels and addresses that are not to be written to, as they are kept."""
+    words: Sequence[Consent]
+    """What they have said of channels, the newest first."""
+
+    def has_opted_out(self, channel: str, address: str) -> bool:
+        """Return whether nothing may go to `address` on `channel`."""
+        return any((channel, known) in self.stops for known in _known_as(channel, address))
+
+    def find_objection(self, channel: str, address: str, contact_id: str) -> str:
+        """Return why nothing may be said to a contact on a channel, or nothing where it may."""
+        if self.has_opted_out(channel, address):
+            return "the contact has opted out"
+        word = newest_word(self.words, contact_id, channel)
+        if word is None or word.state != WITHDRAWN:
+            return ""
+        where = f" ({word.source})" if word.source else ""
+        return f"the contact has withdrawn consent for {word.channel} on {word.at:%Y-%m-%d}{where}"
+
+    def find_missing_consent(
+        self, required: RequiredConsent, channel: str, address: str, contact_id: str
+    ) -> str:
+        """Return that a contact has not agreed to a channel that asks for it, or nothing."""
+        countries = required.get(channel)
+        if countries is None or (countries and country_of(address) not in countries):
+            return ""
+        word = newest_word(self.words, contact_id, channel)
+        if word is not None and word.state == GRANTED:
+            return ""
+        return f"the contact has not agreed to {channel}, which PREVENANT_CONSENT_REQUIRED asks for"
+
+
+def find_wishes(
+    session: Session, addresses: Iterable[tuple[str, str]], contact_ids: Collection[str]
+) -> Wishes:
+    """Return what was said by those who are reached at some channels' addresses."""
+    known = {
+        (channel, one) for channel, address in addresses for one in _known_as(channel, address)
+    }
+    params = {
+        "channels": list({channel for channel, _ in known}),
+        "addresses": list({address for _, address in known}),
+    }
+    rows = session.exec(_STOPS, params=params)
+    return Wishes(frozenset((one, other) for one, other in rows), find_words(session, contact_ids))
+
+
+_STOPS = select(OptOut.channel, OptOut.address).where(
+    col(OptOut.channel).in_(bindparam("channels", expanding=True)),
+    col(OptOut.address).in_(bindparam("addresses", expanding=True)),
+)
+
+
 def has_opted_out(session: Session, channel: str, address: str) -> bool:
     """Return whether nothing may go to `address` on `channel`."""
-    known = _known_as(channel, address)
-    query = select(OptOut).where(OptOut.channel == channel, col(OptOut.address).in_(known))
-    return session.exec(query).first() is not None
+    return find_wishes(session, [(channel, address)], []).has_opted_out(channel, address)
 
 
 def find_objection(session: Session, channel: str, address: str, contact_id: str) -> str:
     """Return why nothing may be said to a contact on a channel, or nothing where it may."""
-    if has_opted_out(session, channel, address):
-        return "the contact has opted out"
-    word = find_consent(session, contact_id, channel)
-    if word is None or word.state != WITHDRAWN:
-        return ""
-    where = f" ({word.source})" if word.source else ""
-    return f"the contact has withdrawn consent for {word.channel} on {word.at:%Y-%m-%d}{where}"
-
-
-def find_missing_consent(
-    session: Session, required: RequiredConsent, channel: str, address: str, contact_id: str
-) -> str:
-    """Return that a contact has not agreed to a channel that asks for it, or nothing."""
-    countries = required.get(channel)
-    if countries is None or (countries and country_of(address) not in countries):
-        return ""
-    word = find_consent(session, contact_id, channel)
-    if word is not None and word.state == GRANTED:
-        return ""
-    return f"the contact has not agreed to {channel}, which PREVENANT_CONSENT_REQUIRED asks for"
+    wishes = find_wishes(session, [(channel, address)], [contact_id])
+    return wishes.find_objection(channel, address, contact_id)
 
 
 def read_required(text: str) -> RequiredConsent:

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from sqlmodel import Session
 
-from notify.consent import RequiredConsent, find_missing_consent, find_objection
+from notify.consent import RequiredConsent, Wishes, find_wishes
 from notify.limits import is_limited, room_at, told_at
 from notify.message import ANSWER, DIGEST, QUEUED, SENDING, Delivery, Message, is_moot
 from notify.quiet_hours import QuietHours, possible_zones, read_quiet_hours
@@ -74,10 +74,27 @@ class HouseRules:
 NO_RULES = HouseRules()
 
 
-def find_hours(
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of those whom some deliveries are for."""
+
+    wishes: Wishes
+    hours: Mapping[int | None, QuietHours]
+    """The quiet hours of those whom something concerns that may have to wait, by message."""
+
+
+def look_up(
+    session: Session, rules: HouseRules, waiting: Collection[tuple[Delivery, Message]]
+) -> Known:
+    """Return what has to be known to judge deliveries, of all of them at once."""
+    addresses = [(delivery.channel, delivery.address) for delivery, _ in waiting]
+    wishes = find_wishes(session, addresses, {message.contact_id for _, message in waiting})
+    return Known(wishes, _find_hours(session, rules, waiting))
+
+
+def _find_hours(
     session: Session, rules: HouseRules, waiting: Collection[tuple[Delivery, Message]]
 ) -> dict[int | None, QuietHours]:
-    """Return the quiet hours of those whom something concerns that may have to wait, by message."""
     messages = [
         message
         for delivery, message in waiting
@@ -100,27 +117,26 @@ def find_hours(
 def judge(
     session: Session,
     rules: HouseRules,
-    hours: Mapping[int | None, QuietHours],
+    known: Known,
     delivery: Delivery,
     message: Message,
     now: datetime,
 ) -> Verdict:
-    """Judge one delivery; `hours` are what `find_hours` has found."""
+    """Judge one delivery; `known` is what `look_up` has found."""
     outdated = why_outdated(delivery, message, now)
     if outdated:
         return Never(outdated, for_good=True)
-    objection = find_objection(session, delivery.channel, delivery.address, message.contact_id)
+    of_it = delivery.channel, delivery.address, message.contact_id
+    objection = known.wishes.find_objection(*of_it)
     if objection:
         return Never(objection)
     if delivery.severity >= Severity.LIFE_SAFETY or _disturbs_nobody(message):
         return None
     if message.role in CUSTOMERS:
-        lacking = find_missing_consent(
-            session, rules.consent, delivery.channel, delivery.address, message.contact_id
-        )
+        lacking = known.wishes.find_missing_consent(rules.consent, *of_it)
         if lacking:
             return Never(lacking)
-    quiet = hours.get(message.id) if delivery.severity < rules.bypass else None
+    quiet = known.hours.get(message.id) if delivery.severity < rules.bypass else None
     until = quiet.until(now) if quiet else None
     if until is not None:
         return Later(until, QUIET, f"quiet hours {quiet}")

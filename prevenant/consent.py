@@ -4,9 +4,10 @@ The history is only added to. Where a contact has said nothing, nothing stands a
 opt-outs that replies have brought.
 """
 
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
-from sqlalchemy import Index
+from sqlalchemy import Index, bindparam
 from sqlmodel import Field, Session, SQLModel, col, select
 
 from prevenant.tables import utc_column
@@ -50,9 +51,23 @@ def record_consent(session: Session, consent: Consent) -> bool:
 
 def find_consent(session: Session, contact_id: str, channel: str) -> Consent | None:
     """Return the newest word of a contact about a channel, or None where nothing was said."""
-    query = (
-        select(Consent)
-        .where(Consent.contact_id == contact_id, col(Consent.channel).in_([channel, EVERY_CHANNEL]))
-        .order_by(col(Consent.at).desc(), col(Consent.id).desc())
-    )
-    return session.exec(query).first()
+    return newest_word(find_words(session, [contact_id]), contact_id, channel)
+
+
+def find_words(session: Session, contact_ids: Collection[str]) -> Sequence[Consent]:
+    """Return all that some contacts have ever said, the newest first."""
+    return session.exec(_WORDS, params={"contacts": list(contact_ids)}).all()
+
+
+def newest_word(words: Iterable[Consent], contact_id: str, channel: str) -> Consent | None:
+    """Return the first of some words, the newest first, that a contact has said about a channel."""
+    channels = channel, EVERY_CHANNEL
+    of_it = (one for one in words if one.contact_id == contact_id and one.channel in channels)
+    return next(of_it, None)
+
+
+_WORDS = (
+    select(Consent)
+    .where(col(Consent.contact_id).in_(bindparam("contacts", expanding=True)))
+    .order_by(col(Consent.at).desc(), col(Consent.id).desc())
+)
