@@ -11,7 +11,7 @@ more urgent.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -60,7 +60,7 @@ _AT_ONCE = 500
 """So many ids or rows stand in one statement."""
 STALLED_S = 15.0
 """After so long without a word a process has lost its transaction on PostgreSQL."""
-_WAKES = "wakes"
+_WAKES, _AT_HAND = "wakes", "at hand"
 _LAST, _ENDINGS = "last", "endings"
 
 Beside = Callable[[Session], None]
@@ -312,6 +312,11 @@ def insert_once(session: Session, row: SQLModel) -> None:
 def has_gone(session: Session, name: str) -> bool:
     """Return whether the process whose store has this name is connected no more."""
     return claim_name(session, name)
+
+
+def keep_at_hand(session: Session, rows: Iterable[SQLModel]) -> None:
+    """Hold rows while `session` lasts: whoever gets one of them by its key then asks no database."""
+    session.info.setdefault(_AT_HAND, []).extend(rows)
 
 
 def wake(session: Session, name: str) -> None:

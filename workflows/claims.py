@@ -16,7 +16,7 @@ from sqlmodel import Session, col, or_, select
 from prevenant.bells import lock_number
 from prevenant.domain import Severity
 from prevenant.shelving import NEXT_RELEASE
-from prevenant.store import UtcDateTime
+from prevenant.store import UtcDateTime, keep_at_hand
 from prevenant.tables import Alarm, CaseEvent, written_events
 from workflows.tables import Case
 
@@ -232,8 +232,7 @@ def _names(session: Session, events: Sequence[CaseEvent]) -> list[str]:
     ids = [one.alarm_id for one in events if one.case_id is None]
     found = session.exec(_ALARMS, params={"ids": ids}) if ids else ()
     alarms = {alarm.id: alarm for alarm in found}
-    # Kept, so that whoever asks for one of them in this transaction asks no database.
-    session.info["alarms"] = [*session.info.get("alarms", ()), *alarms.values()]
+    keep_at_hand(session, alarms.values())
     names = []
     for one in events:
         alarm = alarms.get(one.alarm_id)

@@ -18,7 +18,7 @@ from prevenant.shelving import (
     shelves_over,
     tell_case,
 )
-from prevenant.store import UtcDateTime
+from prevenant.store import UtcDateTime, keep_at_hand
 from prevenant.tables import (
     ACTIVE,
     CLEARED,
@@ -49,6 +49,8 @@ def write_transitions(session: Session, transitions: Sequence[Transition]) -> No
         session.add_all(alarm for alarm, _ in raised)
         # Lines and events name alarms by their numbers.
         session.flush()
+        # Their cases may hear of them at once.
+        keep_at_hand(session, (alarm for alarm, _ in raised))
         for transition, (alarm, _), risen in zip(run, found, fresh, strict=True):
             if risen is not None:
                 _tell_raised(session, transition, risen)
