@@ -12,6 +12,7 @@ a storm.
 from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import msgspec
 from sqlalchemy import bindparam
@@ -64,12 +65,14 @@ class Figures:
 def take_case(run: RunningCase) -> None:
     """Make a case that was just opened part of the storm that rages, or begin one with it."""
     since = run.now - timedelta(seconds=run.workflow.storm.within_s)
-    storm = _latest_storm(run.session, run.case) or _raging(run.session, run.case, since)
-    if storm is None and _is_storm(run, since):
+    storm, is_storm = _latest_storm(run.session, run.case), False
+    if storm is None:
+        storm, is_storm = _look_back(run, since)
+    if storm is None and is_storm:
         hold(run.session, f"storm {run.case.workflow}")
         # The latest case may be one that somebody opened who did not know of the storm yet.
-        known = _raging(run.session, run.case, since) or _begun(run.session, run.case, since)
-        storm = known or _begin(run, since)
+        raging, _ = _look_back(run, since)
+        storm = raging or _begun(run.session, run.case, since) or _begin(run, since)
     if storm is not None:
         run.session.info[_LATEST] = storm
         run.case.parent_id = storm.id
@@ -134,25 +137,36 @@ def measure(session: Session, storm: Case) -> Figures:
     )
 
 
-def _raging(session: Session, case: Case, since: datetime) -> Case | None:
-    """Return the storm of the workflow's latest other case, if that is recent and the storm is not over.
+def _look_back(run: RunningCase, since: datetime) -> tuple[Case | None, bool]:
+    """Return the storm of the workflow's latest other case, and whether the recent cases make a storm.
 
-    A person who has taken a storm over has what it brings from then on, too.
+    That of a case that is recent, and a storm that is not over. A person who has taken a storm over has
+    what it brings from then on, too.
     """
-    params = {"workflow": case.workflow, "since": since, "id": case.id}
-    # Other cases were written before this one, and of itself nothing is asked.
-    with session.no_autoflush:
-        parent_id = session.exec(_PARENT, params=params).first()
-    storm = None if parent_id is None else session.get(Case, parent_id)
-    return storm if storm is not None and storm.state != CLOSED else None
+    case, cases = run.case, run.workflow.storm.cases
+    params = {"workflow": case.workflow, "since": since, "id": case.id, "cases": cases}
+    # All cases are written, this one too, and of nothing else is asked.
+    with run.session.no_autoflush:
+        parent_id, recent = run.session.exec(_LOOK_BACK, params=params).one()
+    storm = None if parent_id is None else run.session.get(Case, parent_id)
+    return storm if storm is not None and storm.state != CLOSED else None, recent >= cases
 
 
+_IS_RECENT = (
+    Case.workflow == bindparam("workflow"),
+    col(Case.opened_at) > bindparam("since", type_=UtcDateTime()),
+)
 _PARENT = (
     select(Case.parent_id)
-    .where(Case.workflow == bindparam("workflow"), Case.id != bindparam("id"))
-    .where(col(Case.opened_at) > bindparam("since", type_=UtcDateTime()))
+    .where(*_IS_RECENT, Case.id != bindparam("id"))
     .order_by(col(Case.opened_at).desc(), col(Case.id).desc())
     .limit(1)
+)
+_RECENT = select(Case.id).where(*_IS_RECENT).limit(bindparam("cases"))
+# Both at once: a statement costs more than what it asks for.
+_LOOK_BACK: Any = select(
+    _PARENT.scalar_subquery(),
+    select(func.count()).select_from(_RECENT.subquery()).scalar_subquery(),
 )
 
 
@@ -167,13 +181,6 @@ def _begun(session: Session, case: Case, since: datetime) -> Case | None:
 def _name_of(workflow: str) -> str:
     """Return what the storms of a workflow are called, where a case has its workflow."""
     return f"storm of {workflow}"
-
-
-def _is_storm(run: RunningCase, since: datetime) -> bool:
-    cases = run.workflow.storm.cases
-    recent = select(Case.id).where(Case.workflow == run.case.workflow, Case.opened_at > since)
-    query = select(func.count()).select_from(recent.limit(cases).subquery())
-    return run.session.exec(query).one() >= cases
 
 
 def _begin(run: RunningCase, since: datetime) -> Case:
