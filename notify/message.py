@@ -10,12 +10,12 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import JSON, Column, ColumnElement, Index, bindparam, text
-from sqlmodel import Field, Session, SQLModel, col, or_, select
+from sqlmodel import Field, Session, SQLModel, col, select
 
 from notify.segments import fit_text, measure
 from notify.subscription import SUBSCRIPTIONS
 from notify.templating import CALENDAR, CANCEL, Templates
-from prevenant.store import wake
+from prevenant.store import UtcDateTime, wake
 from prevenant.tables import CaseEvent, add_case_event, json_column, list_column, utc_column
 
 OUTBOX = "outbox"
@@ -438,18 +438,23 @@ def outdate_messages(session: Session, case_id: int, now: datetime, reason: str)
     What is said at the same moment tells of the end, and stays true. So does what calls a visit off, and
     what a technician is told: that a job is over is true for ever.
     """
-    earlier = select(Message).where(
-        Message.case_id == case_id,
-        Message.state == QUEUED,
-        Message.outdated == "",
-        Message.contact_id != "",
-        Message.role != TECHNICIAN,
-        col(Message.created_at) < now,
-    )
-    for message in session.exec(earlier.order_by(col(Message.id))):
+    params = {"case_id": case_id, "now": now}
+    # What a case says is written at once: what else waits to be written need not go before.
+    with session.no_autoflush:
+        earlier = session.exec(_WAITING, params=params).all()
+    for message in earlier:
         if calendar_of(message) != CANCEL:
-            message.outdated = reason
+            message.outdated = message.outdated or reason
             session.add(message)
+
+
+_WAITING = (
+    select(Message)
+    .where(Message.case_id == bindparam("case_id"), Message.state == QUEUED)
+    .where(Message.outdated == "", Message.contact_id != "", Message.role != TECHNICIAN)
+    .where(col(Message.created_at) < bindparam("now", type_=UtcDateTime()))
+    .order_by(col(Message.id))
+)
 
 
 def queue_turn(session: Session, message: Message, now: datetime) -> list[Delivery]:
@@ -529,17 +534,18 @@ def close_asks(
     A kind that ends with a colon is all that begin with it. Where they are not `settled`, as at the end of
     a case that did not wait for an answer, what they tell is still to reach its people.
     """
-    named = [kind for kind in kinds if not kind.endswith(":")]
-    query = select(Message).where(
-        Message.case_id == case_id,
-        col(Message.ask_open),
-        or_(
-            col(Message.ask).in_(named),
-            *(col(Message.ask).startswith(k, autoescape=True) for k in kinds if k not in named),
-        ),
-    )
-    if contact_id:
-        query = query.where(Message.contact_id == contact_id)
-    for message in session.exec(query):
-        message.ask_open, message.ask_settled = False, settled
-        session.add(message)
+    with session.no_autoflush:
+        asked = session.exec(_ASKED, params={"case_id": case_id}).all()
+    for message in asked:
+        is_meant = any(_is_of_kind(message, kind) for kind in kinds)
+        if message.ask_open and is_meant and contact_id in {"", message.contact_id}:
+            message.ask_open, message.ask_settled = False, settled
+            session.add(message)
+
+
+def _is_of_kind(message: Message, kind: str) -> bool:
+    ask = message.ask or ""
+    return ask.startswith(kind) if kind.endswith(":") else ask == kind
+
+
+_ASKED = select(Message).where(Message.case_id == bindparam("case_id"), col(Message.ask_open))
