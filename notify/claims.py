@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import bindparam, text
+from sqlalchemy import BindParameter, bindparam, text
 from sqlmodel import Session, col, or_, select
 
 from notify.delivery import ANSWERED_AT_ONCE, is_last, move, retry_at
@@ -145,13 +145,7 @@ def most_urgent_due(
 
 def next_due(session: Session, owner: str, now: datetime) -> datetime | None:
     """Return when the next delivery that waits for its time can be claimed, or None."""
-    query = (
-        select(Delivery.next_at)
-        .where(_IS_OPEN, col(Delivery.claimed_by).in_(["", owner]), col(Delivery.next_at) > now)
-        .order_by(col(Delivery.next_at))
-        .limit(1)
-    )
-    return session.exec(query).first()
+    return session.exec(_NEXT, params={"owners": ["", owner], "now": now}).first()
 
 
 def claim(
@@ -304,13 +298,18 @@ def _params(
 
 _ABOVE_ALL = max(Severity) + 1
 # What is asked at every turn stands ready: to build a statement costs as much as to run it.
+_IS_OURS = col(Delivery.claimed_by).in_(bindparam("owners", expanding=True))
+_NOW: BindParameter[datetime] = bindparam("now", type_=UtcDateTime())
+_NEXT = (
+    select(Delivery.next_at)
+    .where(_IS_OPEN, _IS_OURS, col(Delivery.next_at) > _NOW)
+    .order_by(col(Delivery.next_at))
+    .limit(1)
+)
 _CLAIMABLE = (
     _IS_OPEN,
-    col(Delivery.claimed_by).in_(bindparam("owners", expanding=True)),
-    or_(
-        col(Delivery.next_at).is_(None),
-        col(Delivery.next_at) <= bindparam("now", type_=UtcDateTime()),
-    ),
+    _IS_OURS,
+    or_(col(Delivery.next_at).is_(None), col(Delivery.next_at) <= _NOW),
     col(Delivery.id).not_in(bindparam("in_hand", expanding=True)),
     col(Delivery.channel).not_in(bindparam("left", expanding=True)),
     is_its_turn(),
@@ -338,20 +337,15 @@ def record(session: Session, owner: str, results: Sequence[Result], now: datetim
     """
     gathered = _gathered_in(session, results)
     wanted = {*(one.claim.message.id for one in results), *(one for one, _ in gathered)}
-    messages = select(Message).where(col(Message.id).in_(wanted)).order_by(col(Message.id))
-    locked = {
-        message.id: message
-        for message in session.exec(messages.with_for_update(skip_locked=True, key_share=True))
-    }
+    messages = session.exec(_MESSAGES, params={"ids": list(wanted)})
+    locked = {message.id: message for message in messages}
     # A message that gathers others is written together with them.
     for part, digest in gathered:
         if part not in locked:
             locked.pop(digest, None)
     ours = [one for one in results if one.claim.message.id in locked]
-    rows = select(Delivery).where(col(Delivery.id).in_([one.claim.delivery.id for one in ours]))
-    deliveries = {
-        row.id: row for row in session.exec(rows.order_by(col(Delivery.id)).with_for_update())
-    }
+    rows = session.exec(_DELIVERIES, params={"ids": [one.claim.delivery.id for one in ours]})
+    deliveries = {row.id: row for row in rows}
     for one in ours:
         delivery = deliveries[one.claim.delivery.id]
         if delivery.claimed_by == owner and delivery.claim == one.claim.number:
@@ -368,6 +362,20 @@ def record(session: Session, owner: str, results: Sequence[Result], now: datetim
         elif isinstance(one.outcome, Sent):
             _record_late(session, delivery, one.outcome, now)
     return [one for one in results if one.claim.message.id not in locked]
+
+
+_MESSAGES = (
+    select(Message)
+    .where(col(Message.id).in_(bindparam("ids", expanding=True)))
+    .order_by(col(Message.id))
+    .with_for_update(skip_locked=True, key_share=True)
+)
+_DELIVERIES = (
+    select(Delivery)
+    .where(col(Delivery.id).in_(bindparam("ids", expanding=True)))
+    .order_by(col(Delivery.id))
+    .with_for_update()
+)
 
 
 def _gathered_in(session: Session, results: Sequence[Result]) -> Sequence[tuple[int, int | None]]:
