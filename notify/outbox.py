@@ -190,10 +190,11 @@ class Outbox:
             self._wakeup.ring()
         return claimed.claims
 
-    def _claim_queued(self, session: Session, urgency: int) -> None:
+    def _claim_queued(self, session: Session, urgency: int) -> bool:
         """Claim what a transaction has queued, within it, where nothing that is due goes before.
 
-        The attempts begin once it is committed. What there is no room for, `run` claims.
+        The attempts begin once it is committed. What there is no room for, `run` claims. Returns whether
+        nothing is left to it.
         """
         queued = [one for one in queued_deliveries(session) if one in session]
         with self._lock:
@@ -201,7 +202,7 @@ class Outbox:
             in_hand = {*self._in_hand, *(one.id or 0 for one in queued)}
         pool = self._pool
         if pool is None or not queued or not any(room.values()):
-            return
+            return False
         now = self._clock.now()
         due = claims.most_urgent_due(session, self._name, in_hand, now, self._left) or 0
         fitting: list[Delivery] = []
@@ -218,6 +219,7 @@ class Outbox:
         with self._lock:
             self._in_hand.update(new)
         at_the_end(session, partial(self._begin, pool, claimed), partial(self._drop, new))
+        return len(claimed.claims) == len(queued)
 
     def _begin(self, pool: ThreadPoolExecutor, claimed: Claimed) -> None:
         """Begin the attempts that were claimed in a transaction of somebody else."""

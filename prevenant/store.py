@@ -60,14 +60,14 @@ _AT_ONCE = 500
 """So many ids or rows stand in one statement."""
 STALLED_S = 15.0
 """After so long without a word a process has lost its transaction on PostgreSQL."""
-_WAKES, _AT_HAND = "wakes", "at hand"
+_WAKES, _SEEN_TO, _AT_HAND = "wakes", "seen to", "at hand"
 _LAST, _ENDINGS = "last", "endings"
 
 Beside = Callable[[Session], None]
 _BESIDE: ContextVar[Beside | None] = ContextVar("beside", default=None)
 
-Attendant = Callable[[Session, int], None]
-"""Goes on with what a transaction has written, within it, at its urgency."""
+Attendant = Callable[[Session, int], bool]
+"""Goes on with what a transaction has written, within it, at its urgency; returns whether that was all."""
 
 _One = TypeVar("_One")
 
@@ -201,7 +201,7 @@ class Store:
                 # not written, and is to find nothing of ours under them.
                 for committed, failed in session.info.get(_ENDINGS, ()):
                     (committed if is_committed else failed)()
-        for name in session.info.get(_WAKES, ()):
+        for name in session.info.get(_WAKES, set()) - session.info.get(_SEEN_TO, set()):
             self.ring(name)
 
     def attend(self, name: str, attendant: Attendant | None) -> None:
@@ -215,11 +215,18 @@ class Store:
         """Let whoever attends to `name` here go on within this transaction.
 
         It saves what comes next a commit, a wait for its turn and a change of threads. Whoever attends
-        does what is short and can be done now; for all else the bell rings as ever.
+        does what is short and can be done now; for all else the bell rings as ever. Where nothing else
+        is left, it rings for other processes alone: who wakes here would find nothing, just when the
+        thread that has something to do needs the interpreter.
         """
         attendant = self._attendants.get(name)
-        if attendant is not None and name in session.info.get(_WAKES, ()):
-            attendant(session, urgency)
+        is_all = (
+            attendant is not None
+            and name in session.info.get(_WAKES, ())
+            and attendant(session, urgency)
+        )
+        if is_all:
+            session.info.setdefault(_SEEN_TO, set()).add(name)
 
     def is_wanted(self, urgency: int) -> bool:
         """Return whether another writer of ours has work that is more urgent than `urgency`."""
@@ -322,6 +329,7 @@ def keep_at_hand(session: Session, rows: Iterable[SQLModel]) -> None:
 def wake(session: Session, name: str) -> None:
     """Ring `name` once the transaction of `session` has been committed."""
     session.info.setdefault(_WAKES, set()).add(name)
+    session.info.get(_SEEN_TO, set()).discard(name)
 
 
 def before_commit(session: Session, last: Callable[[Session], None]) -> None:

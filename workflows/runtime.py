@@ -166,18 +166,22 @@ class Runtime:
         members.remember_members(session)
         at_the_end(session, partial(self._keep_workflows, new_versions(session)))
 
-    def _hear_at_once(self, session: Session, urgency: int) -> None:
-        """Hear events in the transaction that writes them, where there is nothing to hear before."""
+    def _hear_at_once(self, session: Session, urgency: int) -> bool:
+        """Hear events in the transaction that writes them, where there is nothing to hear before.
+
+        Returns that something is left: the deadlines that follow are looked at afterwards.
+        """
         now = self._clock.now()
         events = claim_written(session, urgency, now)
         if not events:
-            return
+            return False
         self._prepare(session)
         left: set[tuple[int | None, int | None]] = set()
         for event in events:
             with suppress(Busy):
                 self._hear_event(session, left, event, now)
         self._store.go_on(session, OUTBOX, urgency)
+        return False
 
     def _work_on(self, session: Session, severity: int, due: Due, now: datetime) -> bool:
         """Hear events and end waits of one urgency for a while; return whether there were any."""

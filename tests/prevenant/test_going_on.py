@@ -179,6 +179,30 @@ def test_what_others_claim_is_not_claimed_again(store: Store, outbox: Outbox, sh
     assert shop.taken == [delivery.key]
 
 
+def test_who_has_nothing_left_to_do_is_not_woken(store: Store, outbox: Outbox, shop: Shop) -> None:
+    bell, is_sent, send = outbox._wakeup._rung, threading.Event(), shop.send
+    # As soon as others are heard, once.
+    wait_until(lambda: bell.is_set() or not store.is_shared, "bells")
+    bell.clear()
+
+    def wait_and_send(delivery: Delivery, message: Message) -> str:
+        is_sent.wait(60)
+        return send(delivery, message)
+
+    shop.send = wait_and_send  # type: ignore[method-assign]
+    with store.write(_MAJOR) as session:
+        _say(session, "one", _MAJOR)
+        store.go_on(session, OUTBOX, _MAJOR)
+    assert not bell.is_set()
+    with store.write(_MAJOR) as session:
+        _say(session, "two", _MAJOR)
+        store.go_on(session, OUTBOX, _MAJOR)
+        _say(session, "three", _MAJOR)
+    assert bell.is_set()
+    is_sent.set()
+    wait_until(lambda: len(outbox._results) == 2, "the attempts")
+
+
 class _SeenLate(set[int]):
     """What was not in hand when it was listed, and is by now."""
 
@@ -326,7 +350,7 @@ def test_an_alarm_is_not_heard_before_an_earlier_one(store: Store, runtime: Runt
 def test_an_alarm_is_written_though_its_case_fails(
     store: Store, runtime: Runtime, error: Exception
 ) -> None:
-    def fails(session: Session, urgency: int) -> None:
+    def fails(session: Session, urgency: int) -> bool:
         del session, urgency
         raise error
 
