@@ -248,4 +248,15 @@ def _unclaimed(session: Session, names: set[str]) -> set[str]:
     numbers = {lock_number(name): name for name in names}
     each = func.unnest(list(numbers)).table_valued("number").render_derived()
     query = select(each.c.number, func.pg_try_advisory_xact_lock(each.c.number))
-    return {numbers[number] for number, is_ours in session.exec(query) if not is_ours}
+    others = {numbers[number] for number, is_ours in session.exec(query) if not is_ours}
+    held_names(session).update(names - others)
+    return others
+
+
+def held_names(session: Session) -> set[str]:
+    """Return the names that a transaction has claimed for as long as it lasts.
+
+    Not those that it claims while it hears something: what undoes that gives them back.
+    """
+    held: set[str] = session.info.setdefault("held names", set())
+    return held

@@ -3,7 +3,7 @@
 from sqlmodel import Session
 
 from prevenant.store import claim_name
-from workflows.claims import Busy
+from workflows.claims import Busy, held_names
 
 
 def hold(session: Session, what: str) -> None:
@@ -11,5 +11,5 @@ def hold(session: Session, what: str) -> None:
 
     Raises Busy where another is there already: whoever hears of it comes back in a moment.
     """
-    if not claim_name(session, what):
+    if what not in held_names(session) and not claim_name(session, what):
         raise Busy
