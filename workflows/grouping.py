@@ -202,8 +202,10 @@ def _open(
     gathers = timedelta(seconds=workflow.group_wait_s) if _gathers(workflow, alarm) else None
     progress = Progress(message=dict(found[1]) if found else {})
     progress.begins_at = epoch_seconds(now if gathers is None else at + gathers)
+    storm = storms.latest_storm(session, workflow.name)
     case = Case(
         alarm_id=alarm.id or 0,
+        parent_id=None if storm is None else storm.id,
         rule=alarm.rule,
         device_type=alarm.device_type,
         site_id=alarm.site_id,
@@ -213,7 +215,7 @@ def _open(
         workflow_version=workflow.version,
         gathers_until=None if gathers is None else at + gathers,
         opened_at=now,
-        # As it stands once it gathers: what is written twice costs twice.
+        # As it stands once it gathers, and with its storm: what is written twice costs twice.
         progress=msgspec.to_builtins(progress),
         due_at=from_epoch(progress.begins_at or 0.0),
     )

@@ -65,7 +65,7 @@ class Figures:
 def take_case(run: RunningCase) -> None:
     """Make a case that was just opened part of the storm that rages, or begin one with it."""
     since = run.now - timedelta(seconds=run.workflow.storm.within_s)
-    storm, is_storm = _latest_storm(run.session, run.case), False
+    storm, is_storm = latest_storm(run.session, run.case.workflow), False
     if storm is None:
         storm, is_storm = _look_back(run, since)
     if storm is None and is_storm:
@@ -80,11 +80,11 @@ def take_case(run: RunningCase) -> None:
         run.note("storm.joined", f"one of many: part of storm {storm.id}", {"storm": storm.id})
 
 
-def _latest_storm(session: Session, case: Case) -> Case | None:
-    """Return the storm that this transaction gave a case of the same workflow last, if it is not over."""
+def latest_storm(session: Session, workflow: str) -> Case | None:
+    """Return the storm that this transaction gave a case of a workflow last, if it is not over."""
     storm: Case | None = session.info.get(_LATEST)
     is_raging = storm is not None and storm in session and storm.state != CLOSED
-    return storm if storm is not None and is_raging and storm.storm_of == case.workflow else None
+    return storm if storm is not None and is_raging and storm.storm_of == workflow else None
 
 
 def hear(run: RunningCase, event: CaseEvent) -> None:
