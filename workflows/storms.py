@@ -148,7 +148,7 @@ def _look_back(run: RunningCase, since: datetime) -> tuple[Case | None, bool]:
     # All cases are written, this one too, and of nothing else is asked.
     with run.session.no_autoflush:
         parent_id, recent = run.session.exec(_LOOK_BACK, params=params).one()
-    storm = None if parent_id is None else run.session.get(Case, parent_id)
+        storm = None if parent_id is None else run.session.get(Case, parent_id)
     return storm if storm is not None and storm.state != CLOSED else None, recent >= cases
 
 
