@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import bindparam
+from sqlalchemy import BindParameter, bindparam
 from sqlmodel import Session, col, func, or_, select
 
 from prevenant.crm.tables import (
@@ -112,12 +112,8 @@ def _once(session: Session, key: tuple[str, ...], find: Callable[[], _Answer]) -
 
 
 def _find_place(session: Session, device_type: str, site_id: str, device_id: str) -> Place:
-    row = session.exec(_DEVICE, params={"id": device_id}).first()
-    if row is None:
-        device = None
-        site, customer, contact = _once(session, ("site", site_id), lambda: _site(session, site_id))
-    else:
-        device, site, customer, contact = row
+    row = session.exec(_PLACE, params={"id": device_id, "site_id": site_id}).first()
+    device, site, customer, contact = row or (None, None, None, None)
     if contact is not None and not contact.is_active:
         contact = None
     position = None
@@ -145,23 +141,19 @@ def _find_place(session: Session, device_type: str, site_id: str, device_id: str
     )
 
 
-def _site(session: Session, site_id: str) -> tuple[Site | None, Customer | None, Contact | None]:
-    return session.exec(_SITE, params={"id": site_id}).first() or (None, None, None)
-
-
-# One statement, since each costs more than what it asks for.
-_DEVICE: Any = (
-    select(Device, Site, Customer, Contact)
-    .outerjoin(Site, col(Device.site_id) == Site.id)
-    .outerjoin(Customer, col(Site.customer_id) == Customer.id)
-    .outerjoin(Contact, col(Site.contact_id) == Contact.id)
-    .where(Device.id == bindparam("id"))
+# The device with its site; of one that is not known, the site that is named. One statement, since each
+# costs more than what it asks for.
+_DEVICE_ID: BindParameter[str] = bindparam("id")
+_SITE_ID = func.coalesce(
+    select(Device.site_id).where(Device.id == _DEVICE_ID).scalar_subquery(), bindparam("site_id")
 )
-_SITE: Any = (
-    select(Site, Customer, Contact)
+_PLACE: Any = (
+    select(Device, Site, Customer, Contact)
+    .select_from(Site)
+    .outerjoin(Device, col(Device.id) == _DEVICE_ID)
     .outerjoin(Customer, col(Site.customer_id) == Customer.id)
     .outerjoin(Contact, col(Site.contact_id) == Contact.id)
-    .where(Site.id == bindparam("id"))
+    .where(Site.id == _SITE_ID)
 )
 
 

@@ -59,6 +59,13 @@ def test_a_later_file_may_name_what_an_earlier_import_brought(store: Store, tmp_
     assert place.position == (47.3, 5.0)
     assert place.customer is not None
     assert place.customer.name == "Ann Lee"
+    with store.read() as session:
+        place = find_place(session, "door", "s1", "s1/D2")
+        # Wherever its readings say that it is, a device is where the CRM has it.
+        moved = find_place(session, "door", "s9", "s1/D1")
+    assert (place.label, place.place, place.type) == ("D2", "", "door")
+    assert (place.site_name, place.position) == ("Site 1", (47.3, 5.0))
+    assert (moved.label, moved.site_name) == ("Door 1", "Site 1")
 
 
 def test_an_unknown_device_has_a_place_all_the_same(store: Store) -> None:
