@@ -26,6 +26,7 @@ from prevenant.tables import (
     Alarm,
     TimelineEntry,
     add_timeline,
+    wake_cases,
     write_timeline,
 )
 
@@ -182,6 +183,9 @@ def _tell_raised(session: Session, transition: Transition, alarm: Alarm) -> None
     if alarm.state == ACTIVE and not alarm.held_by:
         at = from_epoch(transition.at)
         tell_case(session, alarm, "alarm.raised", at, transition.reason)
+    elif alarm.held_until is not None:
+        # Whoever waits for the next deadline does not know of the end of this one's shelf yet.
+        wake_cases(session)
 
 
 def _level(session: Session, transition: Transition, alarm: Alarm, at: datetime) -> None:
