@@ -204,10 +204,10 @@ class Outbox:
         if pool is None or not queued or not any(room.values()):
             return False
         now = self._clock.now()
-        due = claims.most_urgent_due(session, self._name, in_hand, now, self._left) or 0
+        due = claims.most_urgent_due(session, self._name, in_hand, now, self._left)
         fitting: list[Delivery] = []
         for one in sorted(queued, key=lambda one: (-one.severity, one.id or 0)):
-            if one.severity > due and one.channel not in self._left:
+            if one.severity > (due or 0) and one.channel not in self._left:
                 fitting += [one][: max(0, room[one.severity] - len(fitting))]
         at = now, self._steady()
         claimed = claims.take(session, self._name, fitting, at, self._channels, self._rules)
@@ -219,7 +219,7 @@ class Outbox:
         with self._lock:
             self._in_hand.update(new)
         at_the_end(session, partial(self._begin, pool, claimed), partial(self._drop, new))
-        return len(claimed.claims) == len(queued)
+        return due is None and len(claimed.claims) == len(queued)
 
     def _begin(self, pool: ThreadPoolExecutor, claimed: Claimed) -> None:
         """Begin the attempts that were claimed in a transaction of somebody else."""

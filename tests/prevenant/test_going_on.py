@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import event
@@ -18,7 +19,7 @@ from notify.templating import Templates
 from prevenant.clock import SystemClock
 from prevenant.crm.tables import Contact, RoleHolder
 from prevenant.domain import Severity, Transition
-from prevenant.store import Store, at_the_end
+from prevenant.store import Store, at_the_end, wake
 from prevenant.stream.alarms import write_transitions
 from prevenant.stream.writing import AlarmWriter
 from prevenant.tables import CASE_EVENTS, Alarm, CaseEvent
@@ -179,17 +180,34 @@ def test_what_others_claim_is_not_claimed_again(store: Store, outbox: Outbox, sh
     assert shop.taken == [delivery.key]
 
 
-def test_who_has_nothing_left_to_do_is_not_woken(store: Store, outbox: Outbox, shop: Shop) -> None:
-    bell, is_sent, send = outbox._wakeup._rung, threading.Event(), shop.send
-    # As soon as others are heard, once.
-    wait_until(lambda: bell.is_set() or not store.is_shared, "bells")
-    bell.clear()
+@contextmanager
+def slowly(shop: Shop) -> Iterator[None]:
+    """Let the provider take its time: what comes of an attempt rings the bell, too."""
+    is_over, send = threading.Event(), shop.send
 
     def wait_and_send(delivery: Delivery, message: Message) -> str:
-        is_sent.wait(60)
+        is_over.wait(60)
         return send(delivery, message)
 
     shop.send = wait_and_send  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        is_over.set()
+
+
+def test_who_has_nothing_left_to_do_is_not_woken(store: Store, outbox: Outbox, shop: Shop) -> None:
+    bell = outbox._wakeup._rung
+    # As soon as others are heard, once.
+    wait_until(lambda: bell.is_set() or not store.is_shared, "bells")
+    bell.clear()
+    with slowly(shop):
+        _claim_and_look(store, outbox)
+    wait_until(lambda: len(outbox._results) == 2, "the attempts")
+
+
+def _claim_and_look(store: Store, outbox: Outbox) -> None:
+    bell = outbox._wakeup._rung
     with store.write(_MAJOR) as session:
         _say(session, "one", _MAJOR)
         store.go_on(session, OUTBOX, _MAJOR)
@@ -199,8 +217,27 @@ def test_who_has_nothing_left_to_do_is_not_woken(store: Store, outbox: Outbox, s
         store.go_on(session, OUTBOX, _MAJOR)
         _say(session, "three", _MAJOR)
     assert bell.is_set()
-    is_sent.set()
-    wait_until(lambda: len(outbox._results) == 2, "the attempts")
+
+
+def test_what_no_longer_waits_is_seen_though_all_that_is_new_was_claimed(
+    store: Store, outbox: Outbox, shop: Shop
+) -> None:
+    bell, later = outbox._wakeup._rung, SystemClock().now() + timedelta(hours=1)
+    wait_until(lambda: bell.is_set() or not store.is_shared, "bells")
+    with store.write(_MAJOR) as session:
+        _say(session, "put off", _MAJOR)
+        (delivery,) = session.exec(select(Delivery)).all()
+        delivery.next_at = later
+    bell.clear()
+    with slowly(shop):
+        with store.write(_LIFE) as session:
+            (delivery,) = session.exec(select(Delivery)).all()
+            delivery.next_at = None
+            wake(session, OUTBOX)
+            _say(session, "new", _LIFE)
+            store.go_on(session, OUTBOX, _LIFE)
+        assert bell.is_set()
+    wait_until(lambda: outbox._results, "the attempt")
 
 
 class _SeenLate(set[int]):
