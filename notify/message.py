@@ -68,6 +68,7 @@ class Message(SQLModel, table=True):
     """As what the contact is told: `customer`, `technician`, or a role such as `security`."""
     template: str
     language: str
+    """In which it is said: the contact's own where the template has it."""
     severity: int
     turns: list[list[str]] = Field(sa_column=Column(JSON, nullable=False))
     turn: int = 0
@@ -300,7 +301,7 @@ def queue_message(session: Session, templates: Templates, draft: Draft, now: dat
         name=recipient.name,
         role=recipient.role,
         template=draft.template,
-        language=recipient.language,
+        language=templates.language_for(draft.template, recipient.language),
         severity=draft.severity,
         turns=turns,
         texts=texts,

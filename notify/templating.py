@@ -89,6 +89,13 @@ class Templates:
         """Return the languages in which a template is written."""
         return sorted(self._words.get(name, {}))
 
+    def language_for(self, name: str, language: str) -> str:
+        """Return in which language a template is said to whoever reads `language`."""
+        languages = self._words[name]
+        if language in languages:
+            return language
+        return "en" if "en" in languages else next(iter(languages))
+
     def channels_of(self, name: str, language: str) -> list[str]:
         """Return the channels for which a template has words of its own in a language."""
         worded = self._words.get(name, {}).get(language, {})
@@ -127,12 +134,11 @@ class Templates:
         `calendar` beside them is what it does to a calendar, `invite` or `cancel`, with `visit_start`,
         `visit_end` and `visit_place`. Raises jinja2.TemplateError where it cannot be rendered.
         """
-        languages = self._words[name]
-        spoken = language if language in languages else "en" if "en" in languages else ""
-        worded = languages[spoken or next(iter(languages))]
+        spoken = self.language_for(name, language)
+        worded = self._words[name][spoken]
         context = {
             **variables,
-            "language": spoken or next(iter(languages)),
+            "language": spoken,
             "timezone": timezone,
             _CHANNEL: channel,
         }

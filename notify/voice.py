@@ -17,7 +17,27 @@ _RING_S = 30
 _KEY_WAIT_S = 6
 _MAX_TWIML = 4_000
 _LONGEST = (1_500, 1_000, 600, 300)
-_LANGUAGES = {"en": "en-GB", "fr": "fr-FR"}
+_VOICES = {
+    "ca": "ca-ES",
+    "da": "da-DK",
+    "de": "de-DE",
+    "en": "en-GB",
+    "es": "es-ES",
+    "fi": "fi-FI",
+    "fr": "fr-FR",
+    "it": "it-IT",
+    "ja": "ja-JP",
+    "ko": "ko-KR",
+    "nb": "nb-NO",
+    "nl": "nl-NL",
+    "no": "nb-NO",
+    "pl": "pl-PL",
+    "pt": "pt-PT",
+    "ru": "ru-RU",
+    "sv": "sv-SE",
+    "zh": "zh-CN",
+}
+"""The languages that Twilio says without further settings."""
 _WORDS = {
     "en": {
         "thanks": "Thank you.",
@@ -114,9 +134,10 @@ def call_twiml(message: Message, answer: str | None, before: str = "") -> str:
 
 def _call(message: Message, text: str, answer: str | None, before: str) -> str:
     response = VoiceResponse()
-    words, language = _words_of(message.language)
+    words, of_words = _words_of(message.language)
+    language = _VOICES.get(message.language, of_words)
     if before:
-        response.say(words[before], language=language)
+        response.say(words[before], language=of_words)
     if answer is None:
         response.say(text, language=language)
         response.pause(length=1)
@@ -128,7 +149,7 @@ def _call(message: Message, text: str, answer: str | None, before: str) -> str:
         gather = Gather(timeout=_KEY_WAIT_S, action=answer, method="POST", **digits)
         gather.say(text, language=language)
         if reaches_person(message.ask):
-            gather.say(words["person"], language=language)
+            gather.say(words["person"], language=of_words)
         response.append(gather)
     return str(response)
 
@@ -166,4 +187,4 @@ def _last_words(language: str, said: str) -> str:
 
 def _words_of(language: str) -> tuple[dict[str, str], str]:
     known = language if language in _WORDS else "en"
-    return _WORDS[known], _LANGUAGES[known]
+    return _WORDS[known], _VOICES[known]

@@ -134,6 +134,24 @@ def test_it_is_said_twice_in_the_contacts_language_with_the_way_to_a_person(
     assert str(TEMPLATES.render("job_offer", language, "voice", SAMPLES)) in texts[0]
 
 
+@pytest.mark.parametrize(
+    ("written", "reads", "accent"),
+    [("en", "fr", "en-GB"), ("de", "fr", "de-DE"), ("de", "de", "de-DE"), ("fr", "fr", "fr-FR")],
+)
+def test_a_text_is_spoken_in_the_language_it_is_written_in(
+    store: Store, clock: MovedClock, written: str, reads: str, accent: str
+) -> None:
+    templates = Templates({"of_the_book": {written: {"voice": "said"}}})
+    person = Recipient("ada", "Ada", "customer", reads, "UTC", {"voice": NUMBER})
+    draft = Draft("one", person, "of_the_book", {}, [["voice"]], 3, 17, Ask("confirm"))
+    with store.write() as session:
+        message = queue_message(session, templates, draft, clock.now())
+        said = says(call_twiml(message, "https://prevenant.example/x"))
+    assert said[0] == (accent, "said")
+    by_person = ("fr-FR", "Tapez 9") if written == "fr" else ("en-GB", "Press 9")
+    assert (said[1][0], said[1][1][:7]) == by_person
+
+
 @pytest.mark.parametrize(("key", "intent"), [("1", "accept"), ("2", "decline")])
 def test_a_key_is_the_answer(exchange: Exchange, key: str, intent: str) -> None:
     exchange.carrier.key_for = lambda spoken, _: key if "Press 1" in spoken else None
