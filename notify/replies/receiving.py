@@ -36,7 +36,7 @@ from notify.replies.inbound import (
 from notify.replies.intents import FOR_A_PERSON, MISUNDERSTOOD, SURVEYS
 from notify.replies.meaning import Meaning, meant, read_meaning
 from notify.templating import Templates
-from prevenant.consent import GRANTED, WITHDRAWN, Consent, record_consent
+from prevenant.consent import GRANTED, WITHDRAWN, Consent, find_consent, record_consent
 from prevenant.tables import CaseEvent, add_case_event, add_timeline
 
 log = structlog.get_logger()
@@ -51,6 +51,8 @@ _OUTCOMES = {
     Way.LEAVE: UNCLEAR,
 }
 _EARLIER = 5
+_SAID_THERE = frozenset({"reply", "provider", "link"})
+"""Sources of a word on a channel that came from the address itself."""
 
 
 def receive(
@@ -90,7 +92,7 @@ def receive(
     elif question is not None:
         _take_key(session, reply, question, meaning, is_last=inbound.is_last)
     elif wants_stop(inbound.text, inbound.channel) or wants_start(inbound.text):
-        _take_consent(session, answerer, reply, latest, now)
+        _take_consent(session, answerer, reply, contacts, latest)
     elif latest and wants_help(inbound.text):
         reply.outcome, reply.message_id = HELPED, latest[0].id
         answerer.help(latest[0])
@@ -226,24 +228,43 @@ def _give_to_case(
 
 
 def _take_consent(
-    session: Session, answerer: Answerer, reply: Reply, latest: Sequence[Message], now: datetime
+    session: Session,
+    answerer: Answerer,
+    reply: Reply,
+    contacts: Sequence[str],
+    latest: Sequence[Message],
 ) -> None:
+    """Take STOP or START as the word of whoever was last written to there, and of the address for all.
+
+    What STOP took back for others at that address, START gives them again.
+    """
+    now = reply.received_at
     stops = wants_stop(reply.text, reply.channel)
     reply.outcome = OPTED_OUT if stops else OPTED_IN
-    reply.message_id = latest[0].id if latest else None
-    if latest:
-        word = Consent(
-            contact_id=latest[0].contact_id,
-            channel=reply.channel,
-            state=WITHDRAWN if stops else GRANTED,
-            at=now,
-            source="reply",
-            proof=reply.text[:200],
-        )
-        record_consent(session, word)
+    own = (one for one in latest if one.contact_id == contacts[0])
+    message = next(own, latest[0] if latest else None)
+    if message is not None:
+        reply.contact_id, reply.message_id = message.contact_id, message.id
+        others = [] if stops else [one for one in contacts[1:] if _has_stopped(session, reply, one)]
+        for contact_id in (message.contact_id, *others):
+            word = Consent(
+                contact_id=contact_id,
+                channel=reply.channel,
+                state=WITHDRAWN if stops else GRANTED,
+                at=now,
+                source="reply",
+                proof=reply.text[:200],
+            )
+            record_consent(session, word)
     if stops:
         record_stop(session, reply.channel, reply.address, reply.text, now)
     else:
         record_start(session, reply.channel, reply.address)
-        if latest:
-            answerer.welcome_back(latest[0])
+        if message is not None:
+            answerer.welcome_back(message)
+
+
+def _has_stopped(session: Session, reply: Reply, contact_id: str) -> bool:
+    """Return whether a contact has ended a channel by a word of their own at the address itself."""
+    word = find_consent(session, contact_id, reply.channel)
+    return word is not None and word.state == WITHDRAWN and word.source in _SAID_THERE

@@ -5,10 +5,11 @@ from collections.abc import Callable
 import pytest
 from sqlmodel import select
 
-from notify.consent import has_opted_out, wants_stop
+from notify.consent import find_objection, has_opted_out, wants_stop
 from notify.message import Ask, Delivery, Draft, Message, Recipient, queue_message
 from notify.replies import Inbound, Reply, intent_for, read_meaning, receive
 from notify.templating import Templates
+from prevenant.consent import Consent, record_consent
 from prevenant.store import Store
 from prevenant.tables import CaseEvent
 from tests.moved_clock import MovedClock
@@ -211,6 +212,39 @@ def test_stop_is_kept_with_its_words_and_start_takes_it_back(
     with store.read() as session:
         assert not has_opted_out(session, "sms", NUMBER)
         assert session.exec(select(Delivery)).all()
+
+
+def test_start_at_a_number_that_two_share_takes_back_what_either_has_stopped(
+    say: Saying, store: Store, clock: MovedClock
+) -> None:
+    def tell(who: str, channel: str, address: str) -> None:
+        recipient = Recipient(who, who.title(), "customer", "en", "UTC", {channel: address})
+        draft = Draft(f"{who} {channel}", recipient, "reply_stopped", {}, [[channel]], 3, 17)
+        with store.write() as session:
+            queue_message(session, TEMPLATES, draft, clock.now())
+
+    def objections() -> dict[str, str]:
+        with store.read() as session:
+            return {
+                who: find_objection(session, "sms", NUMBER, who) for who in ("ada", "bob", "eve")
+            }
+
+    with store.write() as session:
+        at_desk = Consent(
+            contact_id="eve", channel="sms", state="withdrawn", at=clock.now(), source="desk"
+        )
+        record_consent(session, at_desk)
+    tell("eve", "sms", NUMBER)
+    tell("ada", "sms", NUMBER)
+    tell("bob", "email", "bob@home.example")
+    assert say("STOP").contact_id == "ada", "whoever was written to there has said it"
+    assert all(objections().values())
+    tell("bob", "sms", NUMBER)
+    clock.advance(minutes=1)
+    assert say("START").outcome == "opted in"
+    found = objections()
+    assert (found["ada"], found["bob"]) == ("", "")
+    assert "(desk)" in found["eve"], "what was said elsewhere stays"
 
 
 def test_help_is_answered_with_who_we_are_and_how_to_stop(
