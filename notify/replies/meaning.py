@@ -82,6 +82,9 @@ def weigh_meaning(plain: str, case_id: int | None, likeness: Mapping[str, float]
         wishes = {one: share for one, share in likeness.items() if one in FOR_A_PERSON}
         likeness = {**wishes, OTHER: 1.0 - sum(wishes.values())}
         return Meaning(None, _surest("", likeness), case_id, plain, "yes and no at once", likeness)
+    if refuses(plain):
+        # Thanks want no answer: whoever declines with thanks would be heard by nobody.
+        likeness = {one: 0.0 if one == THANKS else share for one, share in likeness.items()}
     likely = sorted(likeness.items(), key=lambda one: -one[1])[:2]
     reason = "most like " + ", ".join(f"“{intent}” ({share:.0%})" for intent, share in likely)
     return Meaning(None, _surest("", likeness), case_id, plain, reason, likeness)

@@ -8,7 +8,7 @@ from itertools import pairwise
 from notify.consent import plain_words
 
 _SIGNS: Sequence[tuple[str, str]] = (
-    (r"[👍👌✅]", " ok "),
+    (r"[👍👌✅✔☑🆗]", " ok "),
     (r"🙏", " merci "),
     (r"[😡🤬]", " furious "),
     (r"[👎❌]", " non "),
@@ -48,7 +48,7 @@ _FILLERS = re.compile(
 )
 """What may stand beside a number without saying anything of its own."""
 _INSTEAD = re.compile(
-    r"or|ou|non|no|nan|pardon|sorry|oops|wait|rather|plutot|actually|euh|erreur|mistake"
+    r"or|ou|et|and|non|no|nan|pardon|sorry|oops|wait|rather|plutot|actually|euh|erreur|mistake"
 )
 """What between two numbers takes the first one back, or leaves open which it is."""
 _LARGEST_ANSWER = 10

@@ -129,7 +129,8 @@ _PHRASES: Sequence[Phrase] = (
     ),
     Phrase(
         DECLINE,
-        r"^(no|non|nope|nan|decline|refuse|je refuse|impossible|another (time|day)|un autre"
+        r"^((merci|thanks|thank you) (no|non)|n)$"
+        r"|^(no|non|nope|nan|decline|refuse|je refuse|impossible|another (time|day)|un autre"
         r"|autre (jour|moment|date))\b",
         unless=r"\b(ok|okay|yes|oui|fine|bon|good|parfait|perfect|venez|come|problem|probleme|souci|soucis"
         r"|worries|mais|but|need(ed)?|besoin|one|idea|idee|plus|longer|objections?|bots?|robots?|venir"
@@ -138,7 +139,7 @@ _PHRASES: Sequence[Phrase] = (
     ),
     Phrase(
         ACCEPT,
-        r"^(yes|yep|yeah|oui|ouais|ok|okay|accept|accepte|j accepte|d accord|dac|sure|je prends"
+        r"^[yo]$|^(yes|yep|yeah|oui|ouais|ok|okay|accept|accepte|j accepte|d accord|dac|sure|je prends"
         r"|parfait|perfect|entendu|ca (me )?(va|marche|convient)|c est bon|(that )?works for me"
         r"|sounds good|confirme|je confirme|confirmed|volontiers|bien sur|of course|absolument)\b",
         unless=rf"{_BUT}|{_NO}|\b(durer|long|job|service|work|nouveau)\b",
