@@ -8,7 +8,8 @@
 
     queued ─▶ gathered: with others in one message, whose way it goes
 
-Receipts come late, twice and out of order: a state only moves forward, and an end stays the end.
+Receipts come late, twice and out of order: a state only moves forward, and an end stays the end. That a call
+has arrived is taken back where it turns out afterwards that a machine took it.
 """
 
 from collections.abc import Sequence
@@ -146,12 +147,20 @@ def _may_become(before: str, after: str) -> bool:
 
 
 def take_receipt(
-    session: Session, key: str, provider_id: str, state: str, now: datetime, reason: str = ""
+    session: Session,
+    key: str,
+    provider_id: str,
+    state: str,
+    now: datetime,
+    reason: str = "",
+    *,
+    takes_back: bool = False,
 ) -> bool:
     """Take a provider's word on the delivery `key`; return whether there is such a delivery.
 
     That an earlier attempt of it has failed means nothing where another has been made since. `provider_id`
-    is empty where the provider does not name the attempt.
+    is empty where the provider does not name the attempt. What `takes_back` that it has arrived counts
+    until its question is settled.
     """
     message_id = session.exec(select(Delivery.message_id).where(Delivery.key == key)).first()
     if message_id is None:
@@ -170,8 +179,33 @@ def take_receipt(
     if delivery.sent_at is None:
         delivery.sent_at = now
     session.add(delivery)
+    if takes_back and delivery.state == DELIVERED:
+        _take_back(session, delivery)
     move(session, delivery, state, now, reason)
     return True
+
+
+def _take_back(session: Session, delivery: Delivery) -> None:
+    """Let a delivery, and its message where nothing else has reached its contact, be sent and no more."""
+    message = session.get_one(Message, delivery.message_id)
+    if message.ask_settled:
+        return
+    delivery.state = SENT
+    session.add(delivery)
+    query = select(Delivery.id).where(
+        Delivery.message_id == message.id,
+        Delivery.id != delivery.id,
+        col(Delivery.state).in_(REACHED),
+    )
+    if message.state == DELIVERED and session.exec(query.limit(1)).first() is None:
+        message.state = SENT
+        session.add(message)
+    if message.key.startswith(DIGEST):
+        parts = select(Delivery).where(
+            Delivery.digest_id == message.id, Delivery.state == DELIVERED
+        )
+        for part in session.exec(parts.order_by(col(Delivery.id)).with_for_update()).all():
+            _take_back(session, part)
 
 
 def _settle(session: Session, message: Message, delivery: Delivery, now: datetime) -> None:

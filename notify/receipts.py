@@ -31,6 +31,8 @@ class Receipt:
     reason: str = ""
     refusal: DeliveryError | None = None
     """Why it has not arrived."""
+    takes_back: bool = False
+    """Whether it counts although it was said before that it has arrived: a machine took the call."""
 
 
 @runtime_checkable
@@ -86,4 +88,4 @@ def read_twilio(status: str, code: str = "", answered_by: str = "") -> Receipt |
     said = "a machine has answered, no person" if is_machine else f"the carrier says {status}"
     refusal = judge_code(code, f"{said} (code {code})") if code else Refused(said)
     state = SUPPRESSED if end_of(refusal) == SUPPRESSED else state
-    return Receipt(state, refusal.reason, refusal)
+    return Receipt(state, refusal.reason, refusal, takes_back=is_machine)

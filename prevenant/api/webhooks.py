@@ -92,14 +92,15 @@ async def take_answered(request: Request, key: str, form: SignedForm) -> Respons
 
 
 def _record_status(request: Request, key: str, form: Mapping[str, str]) -> None:
-    said = form.get("MessageStatus") or form.get("CallStatus") or ""
-    receipt = read_twilio(said, form.get("ErrorCode", ""), form.get("AnsweredBy", ""))
+    status = form.get("MessageStatus") or form.get("CallStatus") or ""
+    receipt = read_twilio(status, form.get("ErrorCode", ""), form.get("AnsweredBy", ""))
     provider_id = form.get("MessageSid") or form.get("CallSid") or ""
     if receipt is None:
         return
     with request.app.state.store.write() as session:
         now = request.app.state.clock.now()
-        if not take_receipt(session, key, provider_id, receipt.state, now, receipt.reason):
+        said = receipt.state, now, receipt.reason
+        if not take_receipt(session, key, provider_id, *said, takes_back=receipt.takes_back):
             log.warning("a receipt for an unknown delivery", key=key)
         elif receipt.refusal is not None:
             query = select(Delivery).where(Delivery.key == key)

@@ -1,7 +1,7 @@
 """Calls: said twice in the contact's language, answered by a key, and not by a machine."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from xml.etree import ElementTree as ET
 
@@ -11,8 +11,16 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 from sqlmodel import select
 
-from notify.delivery import Channel
-from notify.message import Ask, Delivery, Draft, Message, Recipient, queue_message
+from notify.delivery import Channel, take_receipt
+from notify.message import (
+    Ask,
+    Delivery,
+    Draft,
+    Message,
+    Recipient,
+    close_asks,
+    queue_message,
+)
 from notify.outbox import Outbox
 from notify.replies import Reply
 from notify.sms import Sms, TwilioAccount
@@ -42,7 +50,12 @@ class Exchange:
     carrier: Carrier
     settings: Settings
 
-    def call(self, language: str = "en", ask: str | None = "offer") -> None:
+    def call(
+        self,
+        language: str = "en",
+        ask: str | None = "offer",
+        turns: Sequence[Sequence[str]] = (["voice"], ["sms"]),
+    ) -> None:
         recipient = Recipient(
             "camille",
             "Camille Roux",
@@ -51,7 +64,6 @@ class Exchange:
             "UTC",
             {"voice": NUMBER, "sms": NUMBER},
         )
-        turns = [["voice"], ["sms"]]
         asked = Ask(ask) if ask else None
         draft = Draft("one", recipient, "job_offer", SAMPLES, turns, 3, 17, asked)
         with self.store.write() as session:
@@ -230,6 +242,58 @@ def test_a_voicemail_is_found_out_from_the_receipt_alone(exchange: Exchange) -> 
     )
     exchange.call(ask=None)
     exchange.expect("voice", "undelivered")
+
+
+def _tell_of_the_machine_last(exchange: Exchange) -> None:
+    """Let Twilio say that the call is over before it says who has answered."""
+    exchange.carrier.voicemails.add(NUMBER)
+    tell, later = exchange.carrier._post, list[tuple[str, dict[str, str]]]()
+
+    def post(url: str, fields: dict[str, str]) -> str:
+        if "/answered" in url:
+            later.append((url, fields))
+            return ""
+        status = {name: value for name, value in fields.items() if name != "AnsweredBy"}
+        answer = tell(url, status)
+        if fields.get("CallStatus") == "completed":
+            exchange.expect("voice", "delivered")
+            for one in later:
+                tell(*one)
+        return answer
+
+    exchange.carrier._post = post  # type: ignore[method-assign]
+
+
+def test_a_voicemail_that_is_found_out_after_the_call_takes_its_receipt_back(
+    exchange: Exchange,
+) -> None:
+    _tell_of_the_machine_last(exchange)
+    exchange.call()
+    assert exchange.expect("voice", "undelivered").reason == "a machine has answered, no person"
+    exchange.expect("sms", "delivered")
+    with exchange.store.read() as session:
+        assert session.exec(select(Message)).one().state == "delivered"
+
+
+def test_what_is_taken_back_and_has_no_further_channel_has_failed(exchange: Exchange) -> None:
+    _tell_of_the_machine_last(exchange)
+    exchange.call(ask=None, turns=[["voice"]])
+    exchange.expect("voice", "undelivered")
+    with exchange.store.read() as session:
+        assert session.exec(select(Message)).one().state == "undelivered"
+        kinds = [one.kind for one in session.exec(select(CaseEvent).order_by("id"))]
+    assert kinds == ["message.delivered", "message.failed"]
+
+
+def test_a_machine_that_has_pressed_a_key_was_a_person(exchange: Exchange) -> None:
+    exchange.call()
+    exchange.expect("voice", "delivered")
+    with exchange.store.write() as session:
+        close_asks(session, 17, ["offer"])
+        reason = "a machine has answered, no person"
+        now = exchange.clock.now()
+        take_receipt(session, "m1-voice", "", "undelivered", now, reason, takes_back=True)
+    exchange.expect("voice", "delivered")
 
 
 def test_whoever_answers_in_person_is_reached(exchange: Exchange) -> None:
