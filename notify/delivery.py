@@ -8,8 +8,8 @@
 
     queued ─▶ gathered: with others in one message, whose way it goes
 
-Receipts come late, twice and out of order: a state only moves forward, and an end stays the end. That a call
-has arrived is taken back where it turns out afterwards that a machine took it.
+Receipts come late, twice and out of order: a state only moves forward, and an end stays the end. That a
+call has arrived is taken back where it turns out afterwards that a machine took it.
 """
 
 from collections.abc import Sequence

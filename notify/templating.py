@@ -145,6 +145,9 @@ class Templates:
         email = worded.get("email")
         if channel != "email":
             text = worded.get(channel) or worded.get("sms") or worded.get("voice")
+            if channel == "voice" and not worded.get("voice") and "link" in context:
+                # Nobody can write down from a call what stands there for readers.
+                context["link"] = ""
             said = self._text(text or (email["text"] if isinstance(email, dict) else ""), context)
             return cut(said, _LONGEST_TEXT.get(channel, _MAX_RENDERED))
         if isinstance(email, dict):

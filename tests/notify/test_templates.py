@@ -89,6 +89,14 @@ def test_a_device_without_a_place_of_its_own_is_named_once(name: str, language: 
         assert "Hall, Hall" not in text
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("name", TEMPLATES.names)
+def test_no_address_of_a_page_is_read_out_in_a_call(name: str, language: str) -> None:
+    link = "https://service.example.com/v/AbCdEfGhIjKlMnOpQrStUvWx"
+    said = str(TEMPLATES.render(name, language, "voice", {**VARIABLES, "link": link}))
+    assert link not in said
+
+
 @pytest.mark.parametrize(
     ("language", "expected"),
     [("en", "28.6 °C, 3.0, 12, 1e-05, yes"), ("fr", "28,6 °C, 3,0, 12, 1e-05, yes")],
