@@ -1,9 +1,10 @@
 """An e-mail as it is written: its parts, its thread, what it does to a calendar, how to end such mail."""
 
 import hmac
+from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import EmailPolicy
-from email.utils import formataddr, formatdate, parseaddr
+from email.utils import formatdate, parseaddr
 from hashlib import sha256
 from html import escape
 from typing import Any
@@ -70,7 +71,9 @@ class Letters:
         words = message.texts[delivery.channel]
         mail = EmailMessage(policy=_WIRE)
         mail["From"] = self._sender
-        mail["To"] = formataddr((one_line(message.name, _LONGEST_NAME), delivery.address))
+        local, _, domain = _ascii(delivery.address).rpartition("@")
+        # A name that is joined to its address as text is not encoded where one of its words is already.
+        mail["To"] = Address(one_line(message.name, _LONGEST_NAME), local, domain)
         mail["Subject"] = words["subject"]
         mail["Date"] = formatdate()
         mail["Message-ID"] = self.identify(delivery.key, message.key)
@@ -129,6 +132,13 @@ def prepare_mail(session: Session, delivery: Delivery, message: Message) -> None
         letter["follows"] = follows
     delivery.letter = letter
     session.add(delivery)
+
+
+def _ascii(address: str) -> str:
+    """Return an address. Raises ValueError where it has letters that few mail servers take."""
+    if not address.isascii():
+        raise ValueError(address)
+    return address
 
 
 def _with_stop_link(html: str, words: str, url: str) -> str:

@@ -272,6 +272,18 @@ def test_no_name_can_write_a_header(name: str) -> None:
     assert mail["To"].addresses[0].addr_spec == ADDRESS
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["Zoë <other@home.example>", 'José "Pepe" Ruiz', "Évry (accueil)", "Zoë, ou a@b.example"],
+)
+def test_a_name_with_an_accent_stays_a_name_for_every_reader(name: str) -> None:
+    raw = letters_of(SETTINGS).write(*letter(name)).as_bytes()
+    line = next(one for one in raw.decode().split("\n") if one.startswith("To: "))
+    words, _, address = line.removeprefix("To: ").rpartition(" ")
+    assert address == f"<{ADDRESS}>"
+    assert not set(words) & set('<>()"@'), "it stands in encoded words"
+
+
 @pytest.mark.parametrize("address", ["x@y.example\r\nBcc: z@y.example", "camille@höme.example"])
 def test_an_address_that_no_mail_can_go_to_is_refused_for_good(
     address: str, post: Post, mailbox: Mailbox
