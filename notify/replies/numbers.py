@@ -48,9 +48,12 @@ _FILLERS = re.compile(
 )
 """What may stand beside a number without saying anything of its own."""
 _INSTEAD = re.compile(
-    r"or|ou|et|and|non|no|nan|pardon|sorry|oops|wait|rather|plutot|actually|euh|erreur|mistake"
+    r"or|ou|non|no|nan|pardon|sorry|oops|wait|rather|plutot|actually|euh|erreur|mistake"
 )
 """What between two numbers takes the first one back, or leaves open which it is."""
+_BOTH = (["et"], ["and"])
+"""What makes two numbers of one answer where it stands alone between them."""
+_GREETING = re.compile(r"bonjour|bonsoir|salut|hello|hi|hey|madame|monsieur")
 _LARGEST_ANSWER = 10
 
 
@@ -78,7 +81,8 @@ def spoken_words(text: str) -> list[str]:
 def find_numbers(words: Sequence[str]) -> Numbers:
     """Return the number that answers and the number of a case, as far as a reply names them.
 
-    A number answers where it comes first or where nothing else is said; `10 minutes` is a time.
+    A number answers where it comes first, but for a greeting, or where nothing else is said; `10 minutes`
+    is a time.
     """
     alone = [word for word in words if word in _WORDS or not _FILLERS.fullmatch(word)]
     is_nobody = "no one" in " ".join(words)
@@ -96,7 +100,8 @@ def find_numbers(words: Sequence[str]) -> Numbers:
     says_more = any(
         not (word.isdigit() or _FILLERS.fullmatch(word) or _CASE.fullmatch(word)) for word in words
     )
-    answer = others.pop(0) if others and (others[0] == 0 or not says_more) else None
+    first = next((index for index, word in enumerate(words) if not _GREETING.fullmatch(word)), 0)
+    answer = others.pop(0) if others and (others[0] == first or not says_more) else None
     case = next(reversed(cases or others), None)
     return Numbers(
         int(words[answer]) if answer is not None else None,
@@ -112,6 +117,6 @@ def _takes_back(words: Sequence[str]) -> bool:
     return (
         int(first) != int(second)
         and max(int(first), int(second)) <= _LARGEST_ANSWER
-        and any(_INSTEAD.fullmatch(word) for word in between)
+        and (between in _BOTH or any(_INSTEAD.fullmatch(word) for word in between))
         and not any(_CASE.fullmatch(word) for word in between)
     )
