@@ -2,25 +2,36 @@
 
 import ssl
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 import requests
 
+from prevenant.clock import wall_time
+
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Return how many seconds `Retry-After` asks for, or None.
+    """Return how many seconds `Retry-After` asks for, or None where it asks for none.
 
-    A date counts from the answer's own `Date`, so that two machines' clocks are not compared.
+    A date counts from the answer's own `Date`, so that two machines' clocks are not compared; where there
+    is none, from our own clock. Whoever says "at once" is asked again after the usual pause.
     """
     named = {name.lower(): str(value).strip() for name, value in headers.items()}
     advice = named.get("retry-after", "")
     if advice.isdecimal():
-        return float(advice)
+        return float(advice) or None
+    until, now = _read_date(advice), _read_date(named.get("date", "")) or wall_time()
+    seconds = (until - now).total_seconds() if until is not None else 0.0
+    return seconds if seconds > 0.0 else None
+
+
+def _read_date(text: str) -> datetime | None:
     try:
-        until, now = parsedate_to_datetime(advice), parsedate_to_datetime(named.get("date", ""))
-        return max(0.0, (until - now).total_seconds())
+        at = parsedate_to_datetime(text)
     except (TypeError, ValueError):
         return None
+    # `-0000` says that it is UTC, without a word on where that was.
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 def never_connected(error: requests.ConnectionError) -> bool:

@@ -136,6 +136,11 @@ class Wakeup:
         self._rung.clear()
 
 
+def wall_time() -> datetime:
+    """Return what the machine's own clock shows in UTC, to be held against a date from outside."""
+    return datetime.now(UTC)
+
+
 def steady_seconds() -> float:
     """Return the seconds since the machine's start, which no step of a clock changes."""
     return _boot_seconds()

@@ -148,6 +148,14 @@ def test_the_receivers_own_advice_is_kept(rig: Rig) -> None:
     assert (delivery.next_at - rig.clock.now()).total_seconds() == 40
 
 
+def test_the_advice_to_come_back_at_once_uses_up_no_attempts(rig: Rig) -> None:
+    rig.desk.refuse(503, times=50, retry_after_s=0)
+    rig.call()
+    delivery = rig.expect(state="queued", attempts=1)
+    assert delivery.next_at is not None
+    assert (delivery.next_at - rig.clock.now()).total_seconds() == 2
+
+
 @pytest.mark.parametrize("status", [0, -1], ids=["no answer", "broken off"])
 def test_what_may_have_been_taken_is_given_again_under_the_same_key(rig: Rig, status: int) -> None:
     rig.desk.refuse(status)

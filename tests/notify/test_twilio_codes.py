@@ -1,5 +1,7 @@
 """What Twilio's codes lead to, and who sends to which number."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from notify.http_answers import retry_after_s
@@ -100,15 +102,20 @@ def test_senders_that_cannot_be_used_are_refused_with_the_remedy(text: str, reme
                 "Date": "Mon, 04 May 2026 08:00:00 GMT",
                 "Retry-After": "Mon, 04 May 2026 07:00:00 GMT",
             },
-            0.0,
+            None,
         ),
-        ({"Retry-After": "Mon, 04 May 2026 08:01:00 GMT"}, None),
+        ({"Retry-After": "0"}, None),
+        ({"Retry-After": "Mon, 04 May 2026 08:01:00 GMT"}, 90.0),
+        ({"Date": "?", "Retry-After": "Mon, 04 May 2026 08:01:00 GMT"}, 90.0),
+        ({"Retry-After": "Mon, 04 May 2026 07:00:00 GMT"}, None),
         ({"Retry-After": "²"}, None),
         ({"Retry-After": "-5"}, None),
         ({}, None),
     ],
 )
 def test_a_providers_advice_is_read_in_either_form(
-    headers: dict[str, str], seconds: float | None
+    headers: dict[str, str], seconds: float | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    wall = datetime(2026, 5, 4, 7, 59, 30, tzinfo=UTC)
+    monkeypatch.setattr("notify.http_answers.wall_time", lambda: wall)
     assert retry_after_s(headers) == seconds
