@@ -172,9 +172,10 @@ def _find_fitting(
         fitting = [m for m in asked if m.case_id in named and meant(m, turned)]
         understood = turned if fitting else meaning
     if not fitting and meaning.number is not None:
-        # As is `18 yes`.
+        # As is `18 yes`; `18 thanks` answers nothing.
         turned = replace(meaning, number=None, case_id=meaning.number)
-        fitting = [m for m in asked if m.case_id == turned.case_id and meant(m, turned)]
+        named = {turned.case_id} if meaning.intent != THANKS else set()
+        fitting = [m for m in asked if m.case_id in named and meant(m, turned)]
         understood = turned if fitting else meaning
     is_late = not fitting and not asked
     if is_late:
@@ -254,6 +255,9 @@ def _not_understood(
     now: datetime,
 ) -> Bound:
     reason = meaning.reason
+    thanked = [m for m in about if m.case_id == meaning.number]
+    if meaning.intent == THANKS and thanked:
+        return Bound(Way.THANK, thanked[:1], THANKS, reason)
     if asked and not any(intent_for(m.ask or "", meaning, m.ask_choices) for m in asked):
         reason += ": no answer to what was asked"
     if not _is_again(earlier, now, UNCLEAR, AMBIGUOUS, HANDED_OFF):

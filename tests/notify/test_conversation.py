@@ -184,6 +184,26 @@ def test_after_being_asked_which_the_number_of_the_case_is_enough(camille: Conta
     assert (reply.case_id, reply.intent) == (117, "decline")
 
 
+@pytest.mark.parametrize("text", ["117 merci", "117 thanks!", "dossier 117 svp", "le 117, merci"])
+def test_the_number_of_the_case_is_enough_with_thanks_beside_it(
+    camille: Contact, text: str
+) -> None:
+    camille.asked(117, "confirm")
+    camille.asked(118, "confirm")
+    camille.says("2")
+    reply = camille.says(text)
+    assert (reply.case_id, reply.intent) == (117, "decline")
+
+
+def test_thanks_that_names_its_case_is_thanks(camille: Contact) -> None:
+    camille.asked(117, "confirm")
+    reply = camille.says("117 merci")
+    assert (reply.outcome, reply.case_id) == ("thanks", 117)
+    assert (camille.heard(), camille.answered()) == ([], [])
+    camille.asked(117, "rating")
+    assert camille.says("42 merci").outcome == "unclear"
+
+
 def test_a_word_of_one_question_alone_says_which_case(camille: Contact) -> None:
     for case_id, about in ((117, "the fridge in the kitchen"), (118, "the freezer in the garage")):
         camille.asked(case_id, "confirm", template="reply_unclear", about=about)
