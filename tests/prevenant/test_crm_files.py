@@ -16,6 +16,7 @@ from prevenant.crm.adopting import adopt_device
 from prevenant.crm.exporting import export_files
 from prevenant.crm.importing import import_files
 from prevenant.crm.positions import Heard, record_positions
+from prevenant.crm.rows import parse_phone
 from prevenant.crm.sheets import cell_text
 from prevenant.crm.shifts import parse_shifts, show_shifts
 from prevenant.crm.tables import (
@@ -195,6 +196,14 @@ def test_a_mistake_in_a_workbook_has_the_name_of_its_cell(store: Store, tmp_path
         assert words in text, text
     with store.read() as session:
         assert session.exec(select(Customer)).all() == []
+
+
+@pytest.mark.parametrize(
+    "number",
+    ["0033639980001", "0033 6 39 98 00 01", "00 33 (0)6.39.98.00.01", "+33 (0)6 39 98 00 01"],
+)
+def test_a_number_may_be_written_as_it_is_dialled_from_abroad(number: str) -> None:
+    assert parse_phone(number) == "+33639980001"
 
 
 def test_a_number_without_its_country_says_what_the_spreadsheet_did(
