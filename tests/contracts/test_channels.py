@@ -17,7 +17,7 @@ from notify.voice import Voice
 from prevenant.settings import Settings
 from prevenant.store import Store
 from simulators.mailbox import Mailbox
-from tests.contracts.rig import ADDRESS, TEMPLATES, Rig, running
+from tests.contracts.rig import ADDRESS, NUMBER, TEMPLATES, Rig, running
 from tests.moved_clock import MovedClock
 from tests.servers import wait_until
 
@@ -99,6 +99,17 @@ def test_what_may_have_been_taken_is_looked_up_before_anything_is_sent_again(
     assert rig.taken(channel) == 1
     # A 500 had taken nothing: it was sent again, and says that it might be a second one.
     assert delivery.possible_duplicate is (status == 500)
+
+
+def test_what_a_trial_account_writes_before_a_text_hides_it_not(rig: Rig) -> None:
+    rig.carrier.refuse(0)
+    rig.say("one", ["sms"])
+    rig.expect("sms", state="uncertain")
+    (taken,) = rig.carrier.sent_to(NUMBER, "Messages")
+    taken.body = f"Sent from your Twilio trial account - {taken.body}"
+    rig.clock.advance(seconds=6)
+    rig.expect("sms", state="sent", possible_duplicate=False, provider_id=taken.sid)
+    assert rig.taken("sms") == 1
 
 
 @pytest.mark.parametrize("channel", ["sms", "voice"])
