@@ -25,6 +25,8 @@ from prevenant.errors import Problem
 
 LANGUAGES = ("en", "fr")
 _CHANNEL = "_channel"
+"""By which people are told, where that is known; nothing of the kind stands in a text for machines."""
+_YES_NO = {"en": ("yes", "no"), "fr": ("oui", "non")}
 _LOCALES = {"en": "en_GB"}
 """Where a language alone does not say how times are written."""
 _SHIPPED = Path(__file__).parent / "templates"
@@ -162,10 +164,17 @@ class Templates:
         return parts
 
     def render_text(
-        self, text: str, language: str, variables: Mapping[str, Any], timezone: str = "UTC"
+        self,
+        text: str,
+        language: str,
+        variables: Mapping[str, Any],
+        timezone: str = "UTC",
+        *,
+        to_people: bool = False,
     ) -> str:
         """Return one text of a rule book, such as a rule's message, with its variables filled in."""
-        return self._text(text, {**variables, "language": language, "timezone": timezone})
+        context = {**variables, "language": language, "timezone": timezone}
+        return self._text(text, {**context, _CHANNEL: ""} if to_people else context)
 
     @pass_context
     def _phrase(self, context: Context, code: str) -> str:
@@ -329,7 +338,10 @@ def _locale_of(context: Context) -> str:
 
 @pass_context
 def _said(context: Context, value: Any) -> Any:
-    """28.6 is said as 28,6 where the language writes it so; any text is made fit for the channel."""
+    """28.6 is said as 28,6 where the language writes it so, True as yes; a text is fit for its channel."""
+    if isinstance(value, bool) and _CHANNEL in context:
+        yes, no = _YES_NO.get(str(context["language"]), _YES_NO["en"])
+        return yes if value else no
     if isinstance(value, int | Undefined):
         return value
     if isinstance(value, Said):

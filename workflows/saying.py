@@ -123,7 +123,7 @@ def _say_message(run: "RunningCase", language: str, shared: Mapping[str, Any], z
     spoken = known[0] if known else ""
     text = texts.get(spoken) or f"{run.case.rule}."
     try:
-        message = run.templates.render_text(text, spoken or language, shared, zone)
+        message = run.templates.render_text(text, spoken or language, shared, zone, to_people=True)
         if not shared["others"]:
             return message
         told = {**shared, "alarm": {"message": message}}

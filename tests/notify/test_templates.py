@@ -110,6 +110,18 @@ def test_numbers_are_written_as_the_language_has_them(language: str, expected: s
     assert TEMPLATES.render_text(text, language, {"values": values}) == expected
 
 
+@pytest.mark.parametrize(
+    ("language", "words"), [("en", "yes, no"), ("fr", "oui, non"), ("xx", "yes, no")]
+)
+def test_people_read_yes_and_no_and_machines_true_and_false(language: str, words: str) -> None:
+    text = "{{ values.open }}, {{ values.warm }}"
+    variables = {"values": {"open": True, "warm": False}}
+    own = Templates({"said": {language: {"sms": text}}})
+    assert own.render("said", language, "sms", variables) == words
+    assert own.render_text(text, language, variables, to_people=True) == words
+    assert own.render_text(text, language, variables) == "True, False"
+
+
 def test_a_language_that_nobody_knows_keeps_the_point() -> None:
     assert TEMPLATES.render_text("{{ 0.5 }}", "xx", {}) == "0.5"
 
