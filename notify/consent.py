@@ -24,7 +24,7 @@ _BESIDE = re.compile(
     r"|(wrong|mauvais|faux) (number|numero)|erreur de numero|not interested|pas interessee?)\b"
 )
 """What may stand beside STOP without saying more than it."""
-_MESSAGES = r"(messages?|msgs?|sms|textos?|texts?)"
+_MESSAGES = r"(messages?|msgs?|sms|textos?|texts?|pubs?|publicites?|spams?)"
 _MAILS = re.compile(r"\b(e )?(mails?|courriels?|emails?)\b")
 _SAYS_STOP = (
     (
