@@ -25,13 +25,13 @@ _BARE_DIGITS = 10
 
 
 def parse_phone(text: str) -> str:
-    """Return a phone number as +33…; a spreadsheet may have taken its + away. Raises ValueError."""
+    """Return a phone number as +33…; a spreadsheet may have taken its + away. Raises ValueError.
+
+    What is dialled from most countries to call abroad (00) stands for the +, too.
+    """
     if not text:
         return ""
-    number = _number(text)
-    if text.startswith("00"):
-        # How +33… is dialled in most of the world; where it is not, 00 begins nothing valid.
-        text = re.sub(r"\D", "", text[2:])
+    number = _number(re.sub(r"^\s*0\s?0", "+", text))
     if number is None and text.isdigit() and len(text) >= _BARE_DIGITS:
         number = _number(f"+{text}")
         if number is not None and not phonenumbers.is_valid_number(number):
