@@ -44,6 +44,11 @@ class Lives:
         at = self.at[rows]
         return Lives.cut(at, self.value[rows], self.ends_at[rows] - at, called)
 
+    def fail_within(self, earliest: float) -> NDArray[np.bool_]:
+        """Return by life whether a failure ends it, so soon after its rows that a call can catch it."""
+        ends = np.array([*(self.starts[1:] - 1), len(self.at) - 1], np.intp)
+        return np.asarray(self.ends_at[ends] - self.at[ends] <= earliest, bool)
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -93,7 +98,7 @@ def judge(target: Target, calls: Calls, lives: Lives) -> Outcome:
     late = np.setdiff1d(life[lead < calls.latest], caught)
     ends = np.array([*(lives.starts[1:] - 1), len(lives.at) - 1])
     return Outcome(
-        int((~np.isnan(lives.ends_at[lives.starts])).sum()),
+        int(lives.fail_within(calls.earliest).sum()),
         tuple(lead[in_time][first].tolist()),
         premature,
         len(late),

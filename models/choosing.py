@@ -61,7 +61,7 @@ def expect_costs(target: Target, calls: Calls, lives: Lives, spread: float) -> F
     """Return what calls by remaining life cost each life in the mean, spread about when they came."""
     called = call_rows(target, calls, lives)
     life = np.searchsorted(lives.starts, called, side="right") - 1
-    fails = ~np.isnan(lives.ends_at[lives.starts])
+    fails = lives.fail_within(calls.earliest)
     costs = np.where(fails, MISS_OVER_FALSE, 0.0)
     lead = lives.ends_at[called] - lives.at[called]
     early, late = (

@@ -33,7 +33,11 @@ FIGURES: Mapping[str, Figure] = {
         "median lead time", "time", "how long before a failure that was caught its call came"
     ),
     "late": Figure("called too late", "count", "failures whose only call left no time for a visit"),
-    "failures": Figure("failures judged", "count", "failures with rows before them"),
+    "failures": Figure(
+        "failures judged",
+        "count",
+        "failures with rows so close before them that a call could catch them",
+    ),
     "rmse": Figure(
         "RMSE",
         "time",

@@ -68,8 +68,8 @@ def read_history(
 
     `unit` is `cycles` or `seconds`, or None to go by the columns. `kinds` names the fields that are
     wanted, and what each is; without it, every column is a field. With `run_to_failure` false,
-    nothing is known to have failed. Rows before `since` are left out. What was found at `visits` counts as
-    a failure of its device then. Raises HistoryError.
+    nothing is known to have failed; `failures` without a row say the same. Rows before `since` are left
+    out. What was found at `visits` counts as a failure of its device then. Raises HistoryError.
     """
     found = Findings()
     sheet = read_sheet(data, found)
@@ -79,6 +79,7 @@ def read_history(
     if sheet is not None:
         _need(sheet, ["device"], found)
         _need(sheet, [*_AXES.values()], found)
+        _need_row(sheet, found)
     if failed is not None:
         _need(failed, ["device"], found)
         _need(failed, ["failed_at"], found)
@@ -122,6 +123,12 @@ def _need(sheet: Sheet, names: Sequence[str], found: Findings) -> None:
     what, columns = " or ".join(repr(name) for name in names), ", ".join(sheet.names)
     message = f"there is no column {what}, but {columns}: {near or 'rename the one that it is'}"
     found.fatal.append(Problem(sheet.source, 1, 1, message))
+
+
+def _need_row(sheet: Sheet, found: Findings) -> None:
+    if not len(sheet.rows):
+        message = "there is no row: name a file with readings"
+        found.fatal.append(Problem(sheet.source, 1, 1, message))
 
 
 def _choose_unit(sheet: Sheet, failed: Sheet | None, unit: str | None, found: Findings) -> str:
@@ -248,6 +255,8 @@ def _in_order(frame: pd.DataFrame, sheet: Sheet, found: Findings) -> pd.DataFram
 
 
 def _read_failures(sheet: Sheet, axis: str, rows: pd.DataFrame, found: Findings) -> pd.DataFrame:
+    if not len(sheet.rows):
+        return _empty_failures()
     devices = read_texts(sheet, "device")
     told = Findings()
     moments = read_moments(sheet, "failed_at", axis, told)

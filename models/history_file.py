@@ -76,7 +76,7 @@ def read_sheet(data: Path | pd.DataFrame, found: Findings) -> Sheet | None:
     if isinstance(data, pd.DataFrame):
         return _from_frame(data, found)
     if not data.is_file():
-        what = "this is a folder: name a file in it" if data.is_dir() else "there is no such file"
+        what = "this is a folder" if data.is_dir() else "there is no such file"
         found.fatal.append(Problem(str(data), 1, 1, f"{what}: name a CSV or a Parquet file"))
         return None
     try:
@@ -161,13 +161,13 @@ def _read_head(path: Path) -> str:
     return head.removeprefix("\ufeff")
 
 
-def _from_parquet(path: Path, found: Findings) -> Sheet | None:
+def _from_parquet(path: Path, found: Findings) -> Sheet:
     table = pyarrow.parquet.read_table(str(path))
     rows = np.arange(1, len(table) + 1, dtype=np.int64)
     return _named(str(path), table.column_names, table.columns, rows, found)
 
 
-def _from_frame(frame: pd.DataFrame, found: Findings) -> Sheet | None:
+def _from_frame(frame: pd.DataFrame, found: Findings) -> Sheet:
     columns = []
     for index in range(frame.shape[1]):
         series = frame.iloc[:, index]
@@ -197,7 +197,7 @@ def _named(
     rows: "np.ndarray[Any, np.dtype[np.int64]]",
     found: Findings,
     separator: str = "",
-) -> Sheet | None:
+) -> Sheet:
     """Return the sheet with clean names; columns without one, or with one that is taken, are left out."""
     names: list[str] = []
     for index, heading in enumerate(headings):
@@ -208,7 +208,4 @@ def _named(
             name = f"\0{index}"
         names.append(name)
     kept = [index for index, name in enumerate(names) if not name.startswith("\0")]
-    if not len(rows):
-        found.fatal.append(Problem(source, 1, 1, "there is no row: name a file with readings"))
-        return None
     return Sheet(source, [names[i] for i in kept], [columns[i] for i in kept], rows, separator)

@@ -215,6 +215,8 @@ class Registry:
     def rollback(self, name: str) -> Standing:
         """Let the version speak again that was active before. Raises ConfigurationError."""
         there = set(self.versions(name))
+        if not there:
+            self.find(name, "latest")
         with self._locked(name):
             standing = self.standing(name)
             left = [one for one in standing.before if one in there and one != standing.active]

@@ -24,13 +24,14 @@ from models.estimators import (
 )
 from models.evaluation import measure
 from models.features import Definition
-from models.inputs import Floats
+from models.inputs import Floats, fields_of
 from models.labels import Labels, label_rows
 from models.learning import learn_definition
 from models.paces import FACTORS
 from models.rows import Progress, make_rows, thin
 from models.task import Task, change_pace, fit_estimator, group_rows, only_chosen
 from models.trees import Trees
+from prevenant.document import suggest
 from prevenant.errors import ConfigurationError
 from prevenant.target import ANOMALY, FAILURE, REMAINING_LIFE, Target
 
@@ -78,6 +79,7 @@ def train(
     if target.unit != history.unit and (target.horizon or target.kind == REMAINING_LIFE):
         message = f"the data counts {history.unit}, and the prediction is to be in {target.unit}"
         raise ConfigurationError(message)
+    _check_inputs(history, inputs)
     fingerprint = _fingerprint(history)
     history, least_step = thin(history, MOST_ROWS)
     labels = label_rows(history, target)
@@ -129,6 +131,17 @@ def _learn(
         message = f"there is nothing to learn from: {reasons or 'the data has no fields'}"
         raise ConfigurationError(message)
     return msgspec.structs.replace(definition, least_step=least_step)
+
+
+def _check_inputs(history: History, inputs: Sequence[str] | None) -> None:
+    """Raise ConfigurationError where what is to be listened to names a field that the data has not."""
+    for text in inputs or ():
+        # A column with words need not be a name that arithmetic can have.
+        for name in () if text in history.rows else fields_of(text):
+            if name not in history.fields:
+                remedy = suggest(name, history.fields)
+                message = f"feature {text!r} names {name!r}, which the data has not: {remedy}"
+                raise ConfigurationError(message)
 
 
 def _check_failures(labels: Labels, target: Target) -> None:

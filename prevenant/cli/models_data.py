@@ -118,6 +118,13 @@ def load_judged(registry: Registry, name: str, which: Which) -> Model:
     return model
 
 
+def check_folder(to: Path | None) -> None:
+    """Raise ConfigurationError where a file cannot be written for want of its folder."""
+    if to is not None and not to.parent.is_dir():
+        message = f"{to}: there is no folder {to.parent}: make it, or name another file"
+        raise ConfigurationError(message)
+
+
 def read_since(since: str) -> float:
     """Return from when on rows count, in seconds since 1970; all of them where nobody says."""
     return read_moment(since, load_settings().make_clock().now()) if since else -math.inf

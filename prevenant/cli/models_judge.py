@@ -20,6 +20,7 @@ from prevenant.cli.models_data import (
     Since,
     VersionOption,
     ask_book,
+    check_folder,
     load_judged,
     open_registry,
     read_data,
@@ -49,6 +50,7 @@ def evaluate_model(  # noqa: PLR0913  a command has as many options as it needs
     as_json: AsJson = False,
 ) -> None:
     """Judge a version on data as a service business would, and write the report on it."""
+    check_folder(report)
     model = load_judged(open_registry(), name, read_version(version))
     card = model.card
     loaded = read_data(

@@ -16,6 +16,7 @@ from prevenant.cli.models_data import (
     Since,
     VersionOption,
     ask_book,
+    check_folder,
     err,
     open_registry,
     read_data,
@@ -48,6 +49,7 @@ def predict_file(
     if at not in {"last", "all"}:
         message = f"--at {at} is not known: write last or all"
         raise ConfigurationError(message)
+    check_folder(to)
     model = open_registry().load(name, read_version(version))
     loaded = read_data(
         data,

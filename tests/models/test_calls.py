@@ -32,6 +32,13 @@ def test_too_early_too_late_or_never(threshold: float, premature: int, late: int
     assert (outcome.leads, outcome.premature, outcome.late) == ((), premature, late)
 
 
+def test_a_failure_long_after_the_record_ends_is_not_judged() -> None:
+    lives = one_life([0.1, 0.1, 0.9], ends_at=13)
+    outcome = judge(CHANCE, Calls(0.5, 1, 10, 0), lives)
+    assert (outcome.failures, outcome.premature) == (0, 1)
+    assert judge(CHANCE, Calls(0.5, 1, 11, 0), lives).failures == 1
+
+
 def test_debounce_waits_for_so_many_in_a_row() -> None:
     lives = one_life([30, 5, 30, 5, 5, 5], ends_at=8)
     assert judge(LIFE, Calls(10, 1, 9, 1), lives).leads == (7.0,)

@@ -373,3 +373,10 @@ def test_any_bytes_are_read_or_refused(tmp_path_factory: Any, data: bytes) -> No
     except HistoryError:
         return
     assert len(history.rows)
+
+
+def test_a_time_in_which_nothing_failed(file: Any) -> None:
+    data = file("device,cycle,x\na,1,1\na,2,1\n")
+    loaded = read_history(data, file("device,failed_at\n", "failures.csv"))
+    assert loaded.history.failures.to_dict("list") == {"device": [], "failed_at": []}
+    assert not loaded.ends_in_failure

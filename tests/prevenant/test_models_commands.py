@@ -159,6 +159,13 @@ def test_what_a_model_needs_and_the_data_has_not_is_named(folder: Path) -> None:
         run("activate", "engine", "best")
     with pytest.raises(ConfigurationError, match="did you mean 'engine'"):
         run("show", "engin")
+    with pytest.raises(ConfigurationError, match="did you mean 'engine'"):
+        run("rollback", "engin")
+    with pytest.raises(ConfigurationError, match=r"names 'het', which the data has not.*'heat'"):
+        run("train", "engine", "--data", "engines.csv", "--features", "flow, het * 3")
+    for command, option in (("predict", "--out"), ("evaluate", "--report")):
+        with pytest.raises(ConfigurationError, match="there is no folder none: make it"):
+            run(command, "engine", "--data", "engines.csv", option, "none/said.csv")
 
 
 def test_times_of_failures_and_a_horizon_that_is_named(
