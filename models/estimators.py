@@ -164,9 +164,26 @@ def bound(card: Card, value: Floats) -> tuple[Floats, Floats]:
     """
     if not card.levels:
         return value, value
+    most = card.cap if card.target.kind == REMAINING_LIFE else 1.0
     low = np.minimum(value, np.interp(value, card.levels, card.lows))
     high = np.maximum(value, np.interp(value, card.levels, card.highs))
-    return low, np.minimum(high, card.cap) if card.target.kind == REMAINING_LIFE else high
+    return np.maximum(low, 0.0), np.minimum(high, most)
+
+
+def extend_levels(
+    levels: list[float], lows: list[float], highs: list[float], most: float
+) -> tuple[list[float], list[float], list[float]]:
+    """Return the levels of intervals from nothing to `most`: beyond the outer ones, ends are as far off.
+
+    A level stands for many predictions. Half of those of the outermost lie beyond it: the failures that
+    are closest. What lies below nothing or above `most` is cut off where the interval is asked for.
+    """
+    down, up = levels[0], most - levels[-1]
+    if down > 0:
+        levels, lows, highs = [0.0, *levels], [lows[0] - down, *lows], [highs[0] - down, *highs]
+    if up > 0:
+        levels, lows, highs = [*levels, most], [*lows, lows[-1] + up], [*highs, highs[-1] + up]
+    return levels, lows, highs
 
 
 def find_chance_intervals(
@@ -174,11 +191,16 @@ def find_chance_intervals(
 ) -> tuple[list[float], list[float], list[float]]:
     """Return levels of probability, and at each Wilson's interval of how often it came true.
 
-    Rows of one life say nearly the same, so that lives are counted, not rows.
+    Rows of one life say nearly the same, so that lives are counted, not rows. Levels hold as many rows,
+    and as many failures, half by half: of equal rows, all but one level would say that nothing fails.
     """
     order = np.argsort(value, kind="stable")
     levels, lows, highs = [], [], []
-    for own in np.array_split(order, max(1, min(_LEVELS, len(order) // _ROWS_OF_A_LEVEL))):
+    said = value[order] + value.mean() + 1e-9
+    part = np.cumsum(said) / said.sum()
+    count = max(1, min(_LEVELS, len(order) // _ROWS_OF_A_LEVEL))
+    bounds = np.searchsorted(part, np.arange(1, count) / count)
+    for own in (one for one in np.split(order, np.unique(bounds)) if len(one)):
         count = len(np.unique(lives[own]))
         level, share = float(value[own].mean()), float(fails[own].mean())
         low, high = _wilson(share, count)

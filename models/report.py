@@ -181,7 +181,7 @@ def _truth(card: Card, said: pd.DataFrame) -> Section | None:
             # Both bounds are of a prediction: here a prediction lies across, and the truth along.
             lines.append(
                 Line(
-                    [(_days(card, b), at) for b, at in zip(bound, levels, strict=True)],
+                    [(_days(card, max(b, 0.0)), at) for b, at in zip(bound, levels, strict=True)],
                     name,
                     "other",
                 )

@@ -18,6 +18,7 @@ from models.choosing import choose_calls, is_clearly_more
 from models.estimators import (
     bound,
     calibrate,
+    extend_levels,
     find_chance_intervals,
     find_life_intervals,
     settle,
@@ -255,7 +256,8 @@ def _settle_card(
 
 def _with_intervals(card: Card, value: Floats, wanted: Floats, lives: NDArray[np.intp]) -> Card:
     find = find_life_intervals if card.target.kind == REMAINING_LIFE else find_chance_intervals
-    levels, lows, highs = find(value, wanted, lives)
+    most = card.cap if card.target.kind == REMAINING_LIFE else 1.0
+    levels, lows, highs = extend_levels(*find(value, wanted, lives), most)
     return msgspec.structs.replace(card, levels=levels, lows=lows, highs=highs)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from models.base import Card, History
+from models.estimators import extend_levels, find_chance_intervals
 from models.evaluation import evaluate_predictions
 from models.labels import label_rows
 from models.scoring import Scorer, judge_on, make_scorer, predict
@@ -267,7 +268,21 @@ def test_the_interval_holds_for_machines_that_were_not_there(model: Model) -> No
     said = judge_on(model, wearing_machines(60, seed=41))
     held = (said["low"] <= said["truth"]) & (said["truth"] <= said["high"])
     assert held.mean() > 0.87
+    # Shortly before the end it is looked at most.
+    assert held[said["prediction"] <= said["prediction"].quantile(0.04)].mean() > 0.8
     assert (said["high"] - said["low"]).median() < 60
+
+
+def test_likely_failures_are_told_apart_where_failures_are_rare() -> None:
+    """Levels of as many rows each would be all but one of rows that hardly ever fail."""
+    random = np.random.default_rng(3)
+    value = np.concatenate([random.uniform(0, 0.001, 19_000), random.uniform(0, 1, 1_000)])
+    fails = (random.uniform(size=len(value)) < value).astype(float)
+    found = find_chance_intervals(value, fails, np.arange(len(value)))
+    levels, lows, highs = extend_levels(*found, 1.0)
+    assert np.interp(0.95, levels, lows) > 0.8
+    assert np.interp(0.15, levels, highs) < 0.3
+    assert np.interp(0.0005, levels, highs) < 0.003
 
 
 def test_few_rows_have_a_wide_interval_and_not_none() -> None:
