@@ -153,11 +153,15 @@ _THINGS = {
 """What is measured of: the complement that follows the quantity in French."""
 
 _BRACKETS = re.compile(r"[\[(].*?[\])]")
+_ARITHMETIC = re.compile(r"(\*\*|[-+*/%])")
+_FIELD = re.compile(r"\b[^\W\d]\w*\b(?!\()")
 _WORD = re.compile(r"[A-Z]?[a-zà-ÿ]+|[A-Z]+(?![a-zà-ÿ])|\d+")
 
 
 def name_sensor(field: str, dimension: str | None, language: str) -> str:
     """Return what a field is called, known by the dimension of its unit where the name says too little."""
+    if _ARITHMETIC.search(field):
+        return _name_arithmetic(field, language)
     words = [_SHORT.get(word, word) for word in _split(field)]
     quantity = next((word for word in reversed(words) if word in _QUANTITIES), None)
     if quantity is None and len(words) > 1 and words[-1] in _UNIT_WORDS:
@@ -171,6 +175,21 @@ def name_sensor(field: str, dimension: str | None, language: str) -> str:
         return _in_french(field, quantity, things)
     said = _QUANTITIES[quantity][0] if quantity else ""
     return " ".join([*things, said]).strip() if words else field
+
+
+def _name_arithmetic(text: str, language: str) -> str:
+    """Return arithmetic over fields with each of them called by its name."""
+    parts = _ARITHMETIC.split(text)
+    signs = {"*": "×", "-": "−", "**": "^"}  # noqa: RUF001  the signs that people read
+    said = [
+        f" {signs.get(part, part)} " if number % 2 else _named_fields(part.strip(), language)
+        for number, part in enumerate(parts)
+    ]
+    return " ".join("".join(said).split())
+
+
+def _named_fields(part: str, language: str) -> str:
+    return _FIELD.sub(lambda found: name_sensor(found[0], None, language), part)
 
 
 def _in_french(field: str, quantity: str | None, things: list[str]) -> str:

@@ -30,6 +30,14 @@ from prevenant.units import UNITS
             "pump bearing temperature",
             "température du palier de la pompe",
         ),
+        ("torque * speed_rpm", None, "torque × speed", "couple × vitesse"),  # noqa: RUF001  as it is said
+        (
+            "process_temperature_K - air_temperature_K",
+            None,
+            "process temperature − air temperature",  # noqa: RUF001  as above
+            "température du procédé − température de l'air",  # noqa: RUF001  as above
+        ),
+        ("abs(s11 - s4) / 2", None, "abs(s11 − s4) / 2", "abs(s11 − s4) / 2"),  # noqa: RUF001  as above
         ("oilPressure", None, "oil pressure", "pression de l'huile"),
         ("DoorOpen", None, "door open", "« door open »"),
         ("widget_bar", None, "widget pressure", "pression « widget »"),
