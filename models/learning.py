@@ -16,7 +16,7 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import silhouette_score
 
 from models.base import History
-from models.features import Definition, Input, Regimes, listen_to, one_regime
+from models.features import Channel, Definition, Input, Regimes, listen_to, one_regime
 from models.inputs import Floats
 from models.labels import Labels
 from models.task import Task, group_rows
@@ -40,6 +40,9 @@ _CONSTANT = 1e300
 """The spread of what does not move in a regime."""
 _MOST_CROSSED = 12
 _FEW = 3.0
+_MOST_INPUTS = 60
+"""So many are followed at most where nobody says which: of hundreds, most say nothing of failures."""
+_COMPARED = 10_000
 
 
 def learn_definition(
@@ -61,6 +64,11 @@ def learn_definition(
     )
     step, life = _step(rows), labels.life
     z = _normalise(values, mean, spread, regimes)
+    if inputs is None and has_past and len(kept) > _MOST_INPUTS:
+        telling = _find_telling(z, rows, labels) + np.array(regimes.heed or [0.0] * len(channels))
+        kept, own = _keep_telling(kept, channels, telling, dropped)
+        channels, regimes = listen_to(kept).channels, _regimes_of(regimes, own)
+        mean, spread, z = mean[own], spread[own], z[:, own]
     wear = find_wear(z, labels.near, labels.far)
     if wear and not has_past and target.kind == FAILURE:
         wanted, groups = labels.wanted(target, 0.0), group_rows(history, labels, target)
@@ -142,6 +150,59 @@ def _look_through(
         else:
             kept.append(one)
     return tuple(kept), dropped
+
+
+def _find_telling(z: Floats, rows: pd.DataFrame, labels: Labels) -> Floats:
+    """Return by channel how far apart it lies near failures and far from them, 0 to 1.
+
+    What is compared are distributions (Kolmogorov and Smirnov), of the values and of their distance to the
+    device's own mean: levels, trends and spreads all show there.
+    """
+    random = np.random.default_rng(0)
+    near, far = (
+        random.permutation(np.flatnonzero(side))[:_COMPARED] for side in (labels.near, labels.far)
+    )
+    devices = rows["device"].to_numpy()
+    telling = np.zeros(z.shape[1])
+    for channel, values in enumerate(z.T):
+        apart = values - pd.Series(values).groupby(devices).transform("mean").to_numpy(float)
+        telling[channel] = max(_tell_apart(one[near], one[far]) for one in (values, apart))
+    return telling
+
+
+def _keep_telling(
+    kept: tuple[Input, ...], channels: Sequence[Channel], telling: Floats, dropped: dict[str, str]
+) -> tuple[tuple[Input, ...], NDArray[np.intp]]:
+    """Return the inputs of a wide table that tell most, and their channels; note why others do not."""
+    by_input = np.zeros(len(kept))
+    np.maximum.at(by_input, [one.input for one in channels], telling)
+    chosen = set(np.argsort(-by_input, kind="stable")[:_MOST_INPUTS].tolist())
+    for number, one in enumerate(kept):
+        if number not in chosen:
+            dropped[one.text] = f"{_MOST_INPUTS} others tell more of failures"
+    own = [index for index, one in enumerate(channels) if one.input in chosen]
+    return tuple(kept[number] for number in sorted(chosen)), np.array(own, np.intp)
+
+
+def _regimes_of(regimes: Regimes, own: NDArray[np.intp]) -> Regimes:
+    """Return the regimes with some of their channels."""
+    centres, means, scales = (
+        np.array(one)[:, own].tolist() for one in (regimes.centres, regimes.means, regimes.scales)
+    )
+    heed = np.array(regimes.heed)[own].tolist() if regimes.heed else []
+    return Regimes(centres, means, scales, heed)
+
+
+def _tell_apart(some: Floats, others: Floats) -> float:
+    """Return how far two distributions lie apart, 0 to 1; missing values say nothing."""
+    some, others = some[~np.isnan(some)], others[~np.isnan(others)]
+    if not len(some) or not len(others):
+        return 0.0
+    places = np.concatenate([some, others])
+    one, other = (
+        np.searchsorted(np.sort(side), places, side="right") / len(side) for side in (some, others)
+    )
+    return float(np.abs(one - other).max())
 
 
 def _spread(values: Floats) -> tuple[Floats, Floats]:

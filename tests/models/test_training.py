@@ -4,12 +4,15 @@ import json
 
 import msgspec
 import numpy as np
+import pandas as pd
 import pytest
 
 from models.base import Card, History
 from models.estimators import extend_levels, find_chance_intervals
 from models.evaluation import evaluate_predictions
 from models.labels import label_rows
+from models.learning import learn_definition
+from models.rows import make_rows
 from models.scoring import Scorer, judge_on, make_scorer, predict
 from models.training import Model, train
 from prevenant.domain import DeviceType, FieldType, Reading
@@ -290,3 +293,23 @@ def test_few_rows_have_a_wide_interval_and_not_none() -> None:
     said = judge_on(model, wearing_machines(6, seed=9))
     held = (said["low"] <= said["truth"]) & (said["truth"] <= said["high"])
     assert held.mean() > 0.5
+
+
+def test_a_wide_table_is_learned_from_by_what_tells_of_failures() -> None:
+    narrow = wearing_machines(8, regimes=True)
+    random = np.random.default_rng(5)
+    noise = random.normal(size=(len(narrow.rows), 100))
+    noise[:, 10:] += narrow.rows["load"].to_numpy()[:, None]
+    others = pd.DataFrame(noise, columns=[f"x{n}" for n in range(100)])
+    wide = pd.concat([narrow.rows, others], axis=1)
+    history = History(wide, narrow.failures, narrow.unit)
+    labels = label_rows(history, Target(REMAINING_LIFE, CYCLES))
+    definition = learn_definition(history, labels, Target(REMAINING_LIFE, CYCLES), None)
+    assert {"heat", "current"} < set(definition.fields)
+    assert len(definition.fields) == 60
+    assert len(definition.regimes.means) == 3
+    assert list(definition.dropped.values()).count("60 others tell more of failures") == 44
+    rows = make_rows(definition, history)
+    assert rows.shape == (len(wide), len(definition.features))
+    every = learn_definition(history, labels, Target(REMAINING_LIFE, CYCLES), history.fields)
+    assert len(every.fields) == 104, "who names fields knows better"
