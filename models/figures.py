@@ -49,7 +49,7 @@ FIGURES: Mapping[str, Figure] = {
     "nasa_score": Figure(
         "NASA score",
         "number",
-        "mean of exp(d/13)-1 for predictions too low by d, exp(d/10)-1 for those too high",
+        "mean of exp(d/13)-1 for predictions too low by d cycles, exp(d/10)-1 for those too high",
     ),
     "within_interval": Figure(
         "within the interval",

@@ -29,6 +29,8 @@ from prevenant.errors import HistoryError, Problem
 from prevenant.target import CYCLES, SECONDS
 
 _AXES = {SECONDS: "observed_at", CYCLES: "cycle"}
+_MANY_AGAIN = 0.1
+"""So many rows with a cycle that was there before are no slip."""
 _BESIDE = ("site", "received_at", "retained")
 """Columns of an exported journal that say nothing of the device's condition."""
 
@@ -182,7 +184,7 @@ def _read_rows(
     frame = pd.DataFrame(columns, copy=False)
     if not kept.all():
         frame = frame[kept]
-    return _in_order(frame, sheet, found)
+    return _in_order(frame, sheet, axis, found)
 
 
 def _good_rows(sheet: Sheet, axis: str, devices: Any, at: Any, found: Findings) -> Any:
@@ -236,7 +238,7 @@ def _as_field(sheet: Sheet, name: str, taken: Collection[str], found: Findings) 
     return plain
 
 
-def _in_order(frame: pd.DataFrame, sheet: Sheet, found: Findings) -> pd.DataFrame:
+def _in_order(frame: pd.DataFrame, sheet: Sheet, axis: str, found: Findings) -> pd.DataFrame:
     """Return the rows by device and place, of two with the same only the last."""
     codes, uniques = pd.factorize(frame["device"], sort=True)
     del uniques
@@ -248,6 +250,8 @@ def _in_order(frame: pd.DataFrame, sheet: Sheet, found: Findings) -> pd.DataFram
     if again.any():
         lines = sorted(int(line) for line in frame.index.to_numpy()[order[again]])
         message = "the same device and time again further down: the last such row counts"
+        if axis == CYCLES and len(lines) > _MANY_AGAIN * len(at):
+            message += "; where the count begins again after a repair, name each life as a device"
         found.notes.append(sheet.problem("device", lines, message))
     if again.any() or not np.array_equal(order, np.arange(len(order))):
         frame = frame.iloc[order[~again]]

@@ -2,6 +2,7 @@
 
 import math
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -62,6 +63,7 @@ CostVisit = Annotated[float, typer.Option(min=0, help="What a visit costs you.")
 CostFailure = Annotated[float, typer.Option(min=0, help="What a failure in service costs you.")]
 
 _NOTES_SHOWN = 20
+_TOLD_EVERY_S = 10.0
 _STANDINGS: Mapping[str, Which] = {"active": "active", "shadow": "shadow", "latest": "latest"}
 
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -247,7 +249,10 @@ def say_what_was_read(loaded: Loaded) -> None:
 
 @contextmanager
 def shown_progress(what: str) -> Iterator[Callable[[float, str], None]]:
-    """Yield a function that shows how far the work is; where nobody looks, it shows nothing."""
+    """Yield a function that shows how far the work is: a bar, or now and then a line in a file."""
+    if not err.is_terminal:
+        yield _told_by_lines(what)
+        return
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -255,7 +260,6 @@ def shown_progress(what: str) -> Iterator[Callable[[float, str], None]]:
         TimeElapsedColumn(),
         console=err,
         transient=True,
-        disable=not err.is_terminal,
     ) as progress:
         task = progress.add_task(what, total=1.0)
 
@@ -263,3 +267,16 @@ def shown_progress(what: str) -> Iterator[Callable[[float, str], None]]:
             progress.update(task, completed=done, description=escape(doing))
 
         yield show
+
+
+def _told_by_lines(what: str) -> Callable[[float, str], None]:
+    """Return a function that prints how far the work is, and no more often than is read."""
+    told_at = time.monotonic()
+
+    def show(done: float, doing: str) -> None:
+        nonlocal told_at
+        if time.monotonic() - told_at >= _TOLD_EVERY_S:
+            told_at = time.monotonic()
+            err.print(f"{what}: {done:.0%}, {doing}", markup=False)
+
+    return show

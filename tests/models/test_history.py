@@ -380,3 +380,11 @@ def test_a_time_in_which_nothing_failed(file: Any) -> None:
     loaded = read_history(data, file("device,failed_at\n", "failures.csv"))
     assert loaded.history.failures.to_dict("list") == {"device": [], "failed_at": []}
     assert not loaded.ends_in_failure
+
+
+def test_a_count_that_begins_again_after_a_repair_is_no_second_reading(file: Any) -> None:
+    loaded = read_history(file("device,cycle,x\na,1,1\na,2,1\na,1,5\na,2,6\n"))
+    assert loaded.history.rows["x"].tolist() == [5.0, 6.0]
+    (note,) = notes(loaded)
+    assert note.startswith("data.csv:2:1: rows 2, 3: the same device and time again further down")
+    assert note.endswith("where the count begins again after a repair, name each life as a device")

@@ -134,6 +134,15 @@ def test_one_machine_with_several_failures_is_judged_by_its_lives() -> None:
     assert said[said["truth"] == 0]["prediction"].median() < 0.05
 
 
+def test_nasas_score_is_of_cycles(model: Model) -> None:
+    said = model.out_of_fold
+    assert said is not None
+    assert "nasa_score" in evaluate_predictions(model.card, said).metrics
+    target = Target(REMAINING_LIFE, SECONDS)
+    in_time = msgspec.structs.replace(model.card, target=target)
+    assert "nasa_score" not in evaluate_predictions(in_time, said).metrics
+
+
 def test_rows_too_close_to_the_end_of_a_record_are_not_called_healthy() -> None:
     history = repaired_machine(3)
     cut = History(history.rows, history.failures.head(2), SECONDS)

@@ -89,6 +89,16 @@ def test_a_stranger_trains_in_an_empty_folder(folder: Path) -> None:
     assert "http" not in report.replace("http-equiv", "")
 
 
+def test_how_far_it_is_can_be_read_in_a_file_too(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del folder
+    monkeypatch.setattr("prevenant.cli.models_data._TOLD_EVERY_S", 0.0)
+    said = run("train", "engine", "--data", "engines.csv").stderr
+    assert "training: 0%, fold 1 of 5\n" in said
+    assert "training: 100%, trained\n" in said
+
+
 def test_versions_are_listed_shown_and_put_in_force(folder: Path) -> None:
     assert "active" in run("list").output
     assert len(json.loads(run("list", "--json").output)) == 2
