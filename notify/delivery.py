@@ -146,6 +146,17 @@ def _may_become(before: str, after: str) -> bool:
     return before not in OVER and _ORDER[after] > _ORDER[before]
 
 
+def is_known(session: Session, key: str, provider_id: str, state: str) -> bool:
+    """Return whether a receipt says nothing new: that an attempt was taken, or what was heard before.
+
+    Most are such, and need no transaction that writes.
+    """
+    before = session.exec(select(Delivery).where(Delivery.key == key)).first()
+    if before is None or before.sent_at is None or _may_become(before.state, state):
+        return False
+    return not provider_id or before.provider_id not in {None, key}
+
+
 def take_receipt(
     session: Session,
     key: str,

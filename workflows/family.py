@@ -18,11 +18,9 @@ def storm_of(session: Session, case: Case) -> Case | None:
     return None if case.parent_id is None else session.get(Case, case.parent_id)
 
 
-def children_of(session: Session, storm: Case, state: str | None = None) -> list[Case]:
-    """Return the cases of a storm, perhaps only those in one state, the most severe first."""
+def children_of(session: Session, storm: Case) -> list[Case]:
+    """Return the cases of a storm, the most severe first."""
     query = select(Case).where(Case.parent_id == storm.id)
-    if state is not None:
-        query = query.where(Case.state == state)
     return list(session.exec(query.order_by(col(Case.severity).desc(), col(Case.id))))
 
 

@@ -24,7 +24,7 @@ from prevenant.crm.directory import Person, find_role_holders
 from prevenant.store import UtcDateTime
 from prevenant.tables import CaseEvent
 from workflows.definition import Workflow
-from workflows.family import STORM_CALM, children_of, has_open_child, storm_of
+from workflows.family import STORM_CALM, has_open_child, storm_of
 from workflows.hearing import take
 from workflows.holding import hold
 from workflows.recipients import ON_CALL, on_call
@@ -48,6 +48,7 @@ class Figures:
 
     cases: int
     open: int
+    handed_over: int
     sites: tuple[str, ...]
     rules: tuple[str, ...]
     """The commonest first."""
@@ -95,7 +96,7 @@ def hear(run: RunningCase, event: CaseEvent) -> None:
         case "message.failed":
             _hear_unreached(run, event.data["message"])
         case _ if event.kind == STORM_CALM and run.case.state == OPEN:
-            _end_if_calm(run, measure(run.session, run.case))
+            _end_if_calm(run)
     _keep(run)
 
 
@@ -119,22 +120,35 @@ def expire(run: RunningCase) -> None:
     _wait(run, UPDATE_EVERY_S)
     if figures.cases != _track(run).data["told"]:
         _tell_owner(run, figures)
-    _end_if_calm(run, figures)
+    _end_if_calm(run)
     _keep(run)
 
 
 def measure(session: Session, storm: Case) -> Figures:
-    """Return what a storm is about."""
-    children = children_of(session, storm)
-    rules = Counter(one.rule for one in children)
+    """Return what a storm is about, counted by the database: it may have ten thousand cases."""
+    groups = session.exec(_GROUPS, params={"id": storm.id}).all()
+    states: Counter[str] = Counter()
+    rules: Counter[str] = Counter()
+    for rule, _, state, count, _, _ in groups:
+        rules[rule] += count
+        states[state] += count
     return Figures(
-        cases=len(children),
-        open=sum(one.state == OPEN for one in children),
-        sites=tuple(sorted({one.site_id for one in children})),
+        cases=states.total(),
+        open=states[OPEN],
+        handed_over=states[HANDED_OVER],
+        sites=tuple(sorted({site for _, site, _, _, _, _ in groups})),
         rules=tuple(sorted(rules, key=lambda rule: (-rules[rule], rule))),
-        severity=max((one.severity for one in children), default=storm.severity),
-        latest_at=max((one.opened_at for one in children), default=storm.opened_at),
+        severity=max((worst for *_, worst, _ in groups), default=storm.severity),
+        latest_at=max((latest for *_, latest in groups), default=storm.opened_at),
     )
+
+
+_GROUP = (Case.rule, Case.site_id, Case.state)
+_GROUPS: Any = (
+    select(*_GROUP, func.count(), func.max(Case.severity), func.max(Case.opened_at))  # type: ignore[call-overload]
+    .where(Case.parent_id == bindparam("id"))
+    .group_by(*_GROUP)
+)
 
 
 def _look_back(run: RunningCase, since: datetime) -> tuple[Case | None, bool]:
@@ -249,10 +263,10 @@ def _tell_owner(run: RunningCase, figures: Figures) -> None:
     ]
 
 
-def _end_if_calm(run: RunningCase, figures: Figures) -> None:
+def _end_if_calm(run: RunningCase) -> None:
     if run.case.state != OPEN or has_open_child(run.session, run.case.id or 0):
         return
-    memory = _track(run).data
+    memory, figures = _track(run).data, measure(run.session, run.case)
     calm_at = figures.latest_at + timedelta(seconds=memory["within_s"])
     if run.now < calm_at:
         _wait(run, (calm_at - run.now).total_seconds())
@@ -275,13 +289,12 @@ def _owners(run: RunningCase, role: str, figures: Figures) -> list[Person]:
 
 
 def _variables(run: RunningCase, figures: Figures) -> dict[str, object]:
-    handed_over = len(children_of(run.session, run.case, HANDED_OVER))
     return {
         "storm": {
             "workflow": run.case.storm_of,
             "cases": figures.cases,
             "open": figures.open,
-            "handed_over": handed_over,
+            "handed_over": figures.handed_over,
             "sites": len(figures.sites),
             "rules": ", ".join(figures.rules[:_SHOWN_RULES]),
         }
@@ -305,4 +318,4 @@ def _keep(run: RunningCase) -> None:
     run.session.add(run.case)
 
 
-__all__ = ["Figures", "children_of", "expire", "hear", "measure", "storm_of", "take_case"]
+__all__ = ["Figures", "expire", "hear", "measure", "storm_of", "take_case"]
