@@ -70,5 +70,6 @@
   document.addEventListener("visibilitychange", () => { if (!document.hidden) move(); });
   // What is shown tells ages, which grow also while nothing happens.
   setInterval(() => { if (performance.now() - last > QUIET_MS) move(); }, QUIET_MS / 3);
-  follow();
+  // Not before every script of the page listens: one that comes later would not hear that it is followed.
+  document.addEventListener("DOMContentLoaded", follow);
 })();
