@@ -30,9 +30,22 @@ def true_lives(off: list[float], length: int = 90) -> Lives:
     return lives_of([left + one for one in off], [0.0] * len(off))
 
 
+@given(st.lists(st.floats(-4, 4), min_size=1, max_size=6))
+def test_calls_that_all_come_in_time_come_in_the_middle_of_the_window(off: list[float]) -> None:
+    lives = true_lives([*off, *(-one for one in off)])
+    calls = choose_calls(LIFE, WINDOW, lives)
+    outcome = judge(LIFE, calls, lives)
+    assert outcome.caught == 1
+    middle = (min(outcome.leads) + max(outcome.leads)) / 2
+    assert middle == pytest.approx(22.5, abs=2.5)
+    assert calls.debounce == 1
+
+
 @example([4.0, -3.0, -3.0, -3.0, -3.0])
 @given(st.lists(st.floats(-4, 4), min_size=1, max_size=12))
-def test_calls_that_all_come_in_time_come_about_the_middle_of_the_window(off: list[float]) -> None:
+def test_calls_for_lives_of_one_kind_more_than_another_come_about_the_middle(
+    off: list[float],
+) -> None:
     lives = true_lives(off)
     calls = choose_calls(LIFE, WINDOW, lives)
     outcome = judge(LIFE, calls, lives)
