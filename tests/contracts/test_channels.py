@@ -112,6 +112,17 @@ def test_what_a_trial_account_writes_before_a_text_hides_it_not(rig: Rig) -> Non
     assert rig.taken("sms") == 1
 
 
+def test_a_longer_text_that_ends_alike_is_another(rig: Rig) -> None:
+    rig.carrier.refuse(0)
+    rig.say("one", ["sms"])
+    rig.expect("sms", state="uncertain")
+    (taken,) = rig.carrier.sent_to(NUMBER, "Messages")
+    taken.body = f"Somebody else says: {taken.body}"
+    rig.clock.advance(seconds=6)
+    rig.expect("sms", possible_duplicate=True)
+    assert rig.taken("sms") == 2
+
+
 @pytest.mark.parametrize("channel", ["sms", "voice"])
 def test_an_answer_that_does_not_come_is_given_up(rig: Rig, channel: str) -> None:
     del rig.carrier.withhold  # what the rig has put in its place
