@@ -119,7 +119,7 @@ def test_a_longer_text_that_ends_alike_is_another(rig: Rig) -> None:
     (taken,) = rig.carrier.sent_to(NUMBER, "Messages")
     taken.body = f"Somebody else says: {taken.body}"
     rig.clock.advance(seconds=6)
-    rig.expect("sms", possible_duplicate=True)
+    rig.expect("sms", state="sent", possible_duplicate=True)
     assert rig.taken("sms") == 2
 
 
