@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import BigInteger, LargeBinary, UniqueConstraint, delete, func
-from sqlmodel import Field, Session, SQLModel, col, select, update
+from sqlmodel import Field, Session, col, select, update
 
 from ingest.decode import Rejected
+from prevenant.rows import Row
 from prevenant.store import wake
 from prevenant.tables import QUARANTINE, utc_column
 
@@ -26,7 +27,7 @@ _MOST_KINDS, _OTHER = 500, "other"
 _VARIABLE = re.compile(r"""'[^']*'|"[^"]*"|\d+""")
 
 
-class Quarantined(SQLModel, table=True):
+class Quarantined(Row, table=True):
     """One refused payload, and its place in the journal, where it stands whole."""
 
     __tablename__ = "quarantine"
@@ -50,7 +51,7 @@ class Quarantined(SQLModel, table=True):
     """The store of the process that reads it again just now; empty while none does."""
 
 
-class RefusedCount(SQLModel, table=True):
+class RefusedCount(Row, table=True):
     """How many payloads were refused for one kind of reason, ever."""
 
     __tablename__ = "refused_count"

@@ -9,10 +9,11 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import JSON, Column
-from sqlmodel import Field, Session, SQLModel, col, func, select
+from sqlmodel import Field, Session, col, func, select
 
 from prevenant.clock import from_epoch
 from prevenant.domain import DeviceType, Presence, Reading
+from prevenant.rows import Row
 from prevenant.tables import add_timeline, utc_column
 
 MOST = 1_000_000
@@ -20,7 +21,7 @@ MOST = 1_000_000
 _FIRMWARE = ("firmware", "firmware_version")
 
 
-class HeardDevice(SQLModel, table=True):
+class HeardDevice(Row, table=True):
     """A device that was heard, whether or not the CRM knows it."""
 
     __tablename__ = "heard_device"

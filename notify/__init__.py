@@ -20,8 +20,9 @@ from notify.message import (
     is_unfollowed,
     outdate_messages,
     queue_errand,
-    queue_message,
+    queue_messages,
     raise_urgency,
+    word_message,
 )
 from notify.replies import find_conversation, list_choices
 from notify.templating import WORDING_ERRORS, Templates, local_zone
@@ -55,6 +56,7 @@ __all__ = [
     "local_zone",
     "outdate_messages",
     "queue_errand",
-    "queue_message",
+    "queue_messages",
     "raise_urgency",
+    "word_message",
 ]

@@ -10,11 +10,12 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import JSON, Column, ColumnElement, Index, bindparam, text
-from sqlmodel import Field, Session, SQLModel, col, select
+from sqlmodel import Field, Session, col, select
 
 from notify.segments import fit_text, measure
 from notify.subscription import SUBSCRIPTIONS
 from notify.templating import CALENDAR, CANCEL, Templates
+from prevenant.rows import Row
 from prevenant.store import UtcDateTime, wake
 from prevenant.tables import CaseEvent, add_case_event, json_column, list_column, utc_column
 
@@ -46,7 +47,7 @@ SUBSCRIBER = "subscriber"
 """As what they are told: apart from what is said to people, and to machines in cases."""
 
 
-class Message(SQLModel, table=True):
+class Message(Row, table=True):
     """One intention to tell one contact something."""
 
     __table_args__ = (
@@ -103,7 +104,7 @@ class Message(SQLModel, table=True):
     created_at: datetime = utc_column()
 
 
-class Delivery(SQLModel, table=True):
+class Delivery(Row, table=True):
     """An attempt of a message on one channel; tried again under the same key."""
 
     __table_args__ = (
@@ -261,7 +262,7 @@ def calendar_of(message: Message) -> str:
     return str(email.get(CALENDAR, "")) if isinstance(email, Mapping) else ""
 
 
-_BY_KEY = select(Message).where(Message.key == bindparam("key"))
+_BY_KEYS = select(Message).where(col(Message.key).in_(bindparam("keys", expanding=True)))
 _HEARD = select(CaseEvent.id).where(CaseEvent.key == bindparam("key"))
 
 
@@ -275,11 +276,12 @@ def queue_message(session: Session, templates: Templates, draft: Draft, now: dat
 
     A draft whose key is known already changes nothing and returns the message of before.
     """
-    # Every message is written at once: what else waits to be written need not go before.
-    with session.no_autoflush:
-        known = session.exec(_BY_KEY, params={"key": draft.key}).first()
-    if known is not None:
-        return known
+    (message,) = queue_messages(session, [word_message(templates, draft, now)], now)
+    return message
+
+
+def word_message(templates: Templates, draft: Draft, now: datetime) -> Message:
+    """Word a message for each channel that its recipient can be told by. Raises what templates raise."""
     recipient = draft.recipient
     turns = resolve_turns(draft.turns, recipient)
     variables = {
@@ -294,7 +296,7 @@ def queue_message(session: Session, templates: Templates, draft: Draft, now: dat
         for channel in turn
     }
     left_out = shorten(texts, str(variables.get("link") or ""))
-    message = Message(
+    return Message(
         key=draft.key,
         case_id=draft.case_id,
         contact_id=recipient.contact_id,
@@ -316,15 +318,28 @@ def queue_message(session: Session, templates: Templates, draft: Draft, now: dat
         reply_within_s=draft.patience.reply_within_s if draft.ask else None,
         created_at=now,
     )
-    session.add(message)
+
+
+def queue_messages(session: Session, worded: Sequence[Message], now: datetime) -> list[Message]:
+    """Queue the first deliveries of messages, written together, in the transaction of `session`.
+
+    Returns, for each, itself, or the message of before whose key it has: that is not queued again.
+    """
+    # Every message is written at once: what else waits to be written need not go before.
+    with session.no_autoflush:
+        found = session.exec(_BY_KEYS, params={"keys": [one.key for one in worded]}).all()
+    known = {one.key: one for one in found}
+    fresh = [one for one in worded if one.key not in known]
+    session.add_all(fresh)
     session.flush()
-    if turns:
-        queue_turn(session, message, now)
-    else:
-        message.state = FAILED
-        message.reason = "no address for any of the channels"
-        tell_case(session, message, "message.failed", now)
-    return message
+    for message in fresh:
+        if message.turns:
+            queue_turn(session, message, now)
+        else:
+            message.state = FAILED
+            message.reason = "no address for any of the channels"
+            tell_case(session, message, "message.failed", now)
+    return [known.get(one.key, one) for one in worded]
 
 
 def shorten(texts: dict[str, Any], link: str = "") -> int:

@@ -10,7 +10,7 @@ others that hang at their provider.
 """
 
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -161,7 +161,7 @@ class Outbox:
         if urgency_due is None and not results and not over:
             self._is_left = False
             return []
-        urgency = max([urgency_due or 0, *(one.claim.delivery.severity for one in results)])
+        urgency = max(urgency_due or 0, self._urgency_of(results))
         with self._store.write(urgency) as session:
             if over:
                 claims.end_claims(session, over, now)
@@ -190,6 +190,18 @@ class Outbox:
             self._wakeup.ring()
         return claimed.claims
 
+    def _urgency_of(self, results: Sequence[Result]) -> int:
+        """Return how urgent it is to write what came of attempts.
+
+        What made them goes before it, until there is no room for the next ones: the first to be told of
+        a hundred alarms is not to keep the cases of the others waiting.
+        """
+        if not results:
+            return 0
+        severity = max(one.claim.delivery.severity for one in results)
+        is_full = len(self._in_hand) >= self._share.at_once
+        return severity if is_full else max(severity - 1, Severity.INFO)
+
     def _claim_queued(self, session: Session, urgency: int) -> bool:
         """Claim what a transaction has queued, within it, where nothing that is due goes before.
 
@@ -197,6 +209,8 @@ class Outbox:
         nothing is left to it.
         """
         queued = [one for one in queued_deliveries(session) if one in session]
+        # What is in hand is known by its number.
+        session.flush()
         with self._lock:
             room = self._room(urgency)
             in_hand = {*self._in_hand, *(one.id or 0 for one in queued)}

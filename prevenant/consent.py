@@ -8,15 +8,16 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
 from sqlalchemy import Index, bindparam
-from sqlmodel import Field, Session, SQLModel, col, select
+from sqlmodel import Field, Session, col, select
 
+from prevenant.rows import Row
 from prevenant.tables import utc_column
 
 GRANTED, WITHDRAWN = "granted", "withdrawn"
 EVERY_CHANNEL = "any"
 
 
-class Consent(SQLModel, table=True):
+class Consent(Row, table=True):
     """What a contact said of one channel, or of `any`, and when."""
 
     __table_args__ = (Index("ix_consent_contact_channel", "contact_id", "channel"),)

@@ -4,18 +4,19 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlmodel import Field, Session, SQLModel
+from sqlmodel import Field, Session
 
 from prevenant.book_texts import Files
 from prevenant.errors import ConfigurationError
 from prevenant.publishing import BookVersion, find_active
+from prevenant.rows import Row
 from prevenant.tables import json_column, utc_column
 
 MOST_BYTES = 2_000_000
 """All texts of a draft together are no longer than this."""
 
 
-class BookDraft(SQLModel, table=True):
+class BookDraft(Row, table=True):
     """What one author is changing; each has one draft."""
 
     __tablename__ = "book_draft"

@@ -10,16 +10,17 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Index, Text, delete
-from sqlmodel import Field, Session, SQLModel, col, update
+from sqlmodel import Field, Session, col, update
 
 from prevenant.errors import KeyTaken
+from prevenant.rows import Row
 from prevenant.store import at_the_end, insert_once
 from prevenant.tables import json_column, utc_column
 
 KEPT = timedelta(hours=24)
 
 
-class KeptAnswer(SQLModel, table=True):
+class KeptAnswer(Row, table=True):
     """A key under which something was done, and what was answered, where that is kept."""
 
     __tablename__ = "kept_answer"

@@ -14,7 +14,7 @@ from typing import Any
 
 import structlog
 from sqlalchemy import BigInteger, Index, text
-from sqlmodel import Field, Session, SQLModel, col, select, update
+from sqlmodel import Field, Session, col, select, update
 
 from prevenant.book import Book, load_book
 from prevenant.book_texts import (
@@ -26,6 +26,7 @@ from prevenant.book_texts import (
     fingerprint_texts,
 )
 from prevenant.errors import BookError, ConfigurationError, mask_addresses
+from prevenant.rows import Row
 from prevenant.store import Store, wake
 from prevenant.tables import add_timeline, json_column, utc_column
 
@@ -36,7 +37,7 @@ BOOK = "book"
 _AT_START = "found at start-up"
 
 
-class BookVersion(SQLModel, table=True):
+class BookVersion(Row, table=True):
     """One version of the rule book, as it was published."""
 
     __tablename__ = "book_version"

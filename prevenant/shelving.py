@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import bindparam, literal_column
-from sqlmodel import Field, Session, SQLModel, col, select
+from sqlmodel import Field, Session, col, select
 
 from prevenant.domain import Severity
 from prevenant.errors import ConfigurationError
+from prevenant.rows import Row
 from prevenant.store import UtcDateTime
 from prevenant.tables import (
     ACTIVE,
@@ -35,7 +36,7 @@ _SHELVES = (*BY_PEOPLE, FLAPPING)
 _IS_ACTIVE = col(Alarm.state) == literal_column(f"'{ACTIVE}'")
 
 
-class Shelf(SQLModel, table=True):
+class Shelf(Row, table=True):
     """What keeps alarms from being told; an empty rule, device or site means any."""
 
     id: int | None = Field(default=None, primary_key=True)

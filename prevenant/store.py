@@ -72,6 +72,10 @@ Attendant = Callable[[Session, int], bool]
 _One = TypeVar("_One")
 
 
+class Busy(Exception):
+    """Another worker has what this needs: it is left for later, and nothing of it has been done."""
+
+
 class UtcDateTime(TypeDecorator[datetime]):
     """A timezone-aware instant, kept in UTC on every database. A naive datetime is refused."""
 
@@ -217,7 +221,8 @@ class Store:
         It saves what comes next a commit, a wait for its turn and a change of threads. Whoever attends
         does what is short and can be done now; for all else the bell rings as ever. Where nothing else
         is left, it rings for other processes alone: who wakes here would find nothing, just when the
-        thread that has something to do needs the interpreter.
+        thread that has something to do needs the interpreter. Where it fails, the transaction is lost,
+        to be written again without it: with Busy, since others have what it needs.
         """
         attendant = self._attendants.get(name)
         is_all = (

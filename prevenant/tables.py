@@ -16,6 +16,7 @@ from sqlalchemy import (
 from sqlmodel import Field, Session, SQLModel, col, select
 
 from prevenant.clock import epoch_seconds
+from prevenant.rows import Row
 from prevenant.store import UtcDateTime, before_commit, wake
 
 ACTIVE, CLEARED, LATCHED = "active", "cleared", "latched"
@@ -56,7 +57,7 @@ def _make_list() -> list[Any]:
     return []
 
 
-class Alarm(SQLModel, table=True):
+class Alarm(Row, table=True):
     """A rule's state on one device, from its onset to its end."""
 
     __table_args__ = (
@@ -101,7 +102,7 @@ class Alarm(SQLModel, table=True):
     """Each comparison of the conditions: `condition`, `value`, `truth`."""
 
 
-class Stream(SQLModel, table=True):
+class Stream(Row, table=True):
     """How the topic of a stream is divided. It stays so, since all that is known stands by it."""
 
     __tablename__ = "stream"
@@ -112,7 +113,7 @@ class Stream(SQLModel, table=True):
     """`site` or `device`: what stays together in one partition."""
 
 
-class PartitionState(SQLModel, table=True):
+class PartitionState(Row, table=True):
     """What a partition has decided up to an offset, and who goes on with it."""
 
     __tablename__ = "partition_state"
@@ -130,7 +131,7 @@ class PartitionState(SQLModel, table=True):
     state: bytes = Field(default=b"", sa_type=LargeBinary)
 
 
-class CaseEvent(SQLModel, table=True):
+class CaseEvent(Row, table=True):
     """Something that a case has to hear, kept until it was heard. Each comes once: `key` is unique."""
 
     __tablename__ = "case_event"
@@ -199,7 +200,7 @@ class CaseEvent(SQLModel, table=True):
     """Where no case has heard it, why not: `no workflow`, or `given up`."""
 
 
-class TimelineEntry(SQLModel, table=True):
+class TimelineEntry(Row, table=True):
     """One line of the story: what happened or was decided, and why."""
 
     __tablename__ = "timeline"
@@ -214,7 +215,7 @@ class TimelineEntry(SQLModel, table=True):
     detail: dict[str, Any] = json_column()
 
 
-class ModelState(SQLModel, table=True):
+class ModelState(Row, table=True):
     """How a model of the rule book is: which version speaks, and whether it can be believed."""
 
     __tablename__ = "model_state"
@@ -235,7 +236,7 @@ class ModelState(SQLModel, table=True):
     """Of a drifting one: each input that is not as in training, with its share."""
 
 
-class ShadowScore(SQLModel, table=True):
+class ShadowScore(Row, table=True):
     """What a model and its shadow said of one device."""
 
     __tablename__ = "shadow_score"

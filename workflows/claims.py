@@ -11,20 +11,17 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import BindParameter, ColumnElement, bindparam, func
+from sqlalchemy.orm.util import identity_key
 from sqlmodel import Session, col, or_, select
 
 from prevenant.bells import lock_number
 from prevenant.domain import Severity
 from prevenant.shelving import NEXT_RELEASE
-from prevenant.store import UtcDateTime, keep_at_hand
+from prevenant.store import Busy, UtcDateTime, keep_at_hand
 from prevenant.tables import Alarm, CaseEvent, written_events
 from workflows.tables import Case
 
 _SQLITE = "sqlite"
-
-
-class Busy(Exception):
-    """Another worker has what this needs: it is left for later, and nothing of it has been done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,24 +58,27 @@ def look_for_due(session: Session, now: datetime) -> Due:
 
 
 def claim_written(session: Session, urgency: int, now: datetime) -> list[CaseEvent]:
-    """Claim what this transaction has written, of one urgency, where nothing is to be heard before it."""
-    session.flush()
+    """Claim what this transaction has written, of one urgency, where nothing is to be heard before it.
+
+    Its rows are not in the database yet: what is heard at once is written there as heard.
+    """
     events = [one for one in written_events(session) if one in session]
     if not events or any(one.urgency != urgency for one in events):
         return []
     params = {
         "now": now,
         "urgency": urgency,
-        "ids": [one.id for one in events],
+        "ids": [one.id for one in events if one.id is not None],
         "alarms": [one.alarm_id for one in events],
         "cases": [one.case_id for one in events],
     }
-    if any(session.exec(_GOES_BEFORE, params=params).one()):
-        return []
-    if session.get_bind().dialect.name == _SQLITE:
-        return events
-    names = _names(session, events)
-    others = _unclaimed(session, set(names))
+    with session.no_autoflush:
+        if any(session.exec(_GOES_BEFORE, params=params).one()):
+            return []
+        if session.get_bind().dialect.name == _SQLITE:
+            return events
+        names = _names(session, events)
+        others = _unclaimed(session, set(names))
     return [event for event, name in zip(events, names, strict=True) if name not in others]
 
 
@@ -229,10 +229,7 @@ def _names(session: Session, events: Sequence[CaseEvent]) -> list[str]:
 
     Alarms of one rule on one device share a name, since they share a case.
     """
-    ids = [one.alarm_id for one in events if one.case_id is None]
-    found = session.exec(_ALARMS, params={"ids": ids}) if ids else ()
-    alarms = {alarm.id: alarm for alarm in found}
-    keep_at_hand(session, alarms.values())
+    alarms = _alarms_of(session, events)
     names = []
     for one in events:
         alarm = alarms.get(one.alarm_id)
@@ -241,6 +238,19 @@ def _names(session: Session, events: Sequence[CaseEvent]) -> list[str]:
         else:
             names.append(f"alarm {alarm.rule} {alarm.device_id}")
     return names
+
+
+def _alarms_of(session: Session, events: Sequence[CaseEvent]) -> dict[int | None, Alarm]:
+    """Return the alarms that events without a case are about; those that are at hand are not asked for."""
+    ids = {one.alarm_id for one in events if one.case_id is None}
+    keys = {one: session.identity_map.get(identity_key(Alarm, one)) for one in ids}
+    alarms = {one: alarm for one, alarm in keys.items() if isinstance(alarm, Alarm)}
+    others = ids - alarms.keys()
+    if others:
+        found = session.exec(_ALARMS, params={"ids": list(others)}).all()
+        alarms |= {alarm.id: alarm for alarm in found}
+        keep_at_hand(session, found)
+    return alarms
 
 
 def _unclaimed(session: Session, names: set[str]) -> set[str]:

@@ -76,10 +76,9 @@ def _ask_one(
             continue
         run.note("escalated", f"to {role}: {', '.join(p.name for p in people)}", {"why": why})
         ask, patience = Ask("acknowledge"), patience_of(step)
-        track.data["reached"] = [
-            run.tell(person, role, step.template, step.turns, ask, {"why": why}, patience)
-            for person in people
-        ]
+        track.data["reached"] = run.tell_all(
+            people, role, step.template, step.turns, ask, {"why": why}, patience
+        )
         pause = step.within_s if rounds < _ASKED_OFTEN else _DAY_S
         track.due_at = epoch_seconds(run.now) + pause
         return Outcome.WAITING

@@ -73,5 +73,4 @@ def ask(run: RunningCase, order: WorkOrder, event: CaseEvent) -> None:
         "who": order.technician_name,
         "conversation": [f"{one.who or 'Prevenant'}: {one.text}" for one in talk],
     }
-    for person in people:
-        run.tell(person, role, "expert_wanted", _TURNS, extra=extra)
+    run.tell_all(people, role, "expert_wanted", _TURNS, extra=extra)

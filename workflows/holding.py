@@ -2,8 +2,8 @@
 
 from sqlmodel import Session
 
-from prevenant.store import claim_name
-from workflows.claims import Busy, held_names
+from prevenant.store import Busy, claim_name
+from workflows.claims import held_names
 
 
 def hold(session: Session, what: str) -> None:

@@ -13,12 +13,13 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlmodel import Field, Session, SQLModel, col, select
+from sqlmodel import Field, Session, col, select
 
 from prevenant.crm.directory import Person, find_person, find_present
 from prevenant.crm.public_holidays import holiday_on
 from prevenant.crm.shifts import is_on_shift
 from prevenant.errors import ConfigurationError, Problem
+from prevenant.rows import Row
 from prevenant.tables import add_timeline, utc_column
 
 ALWAYS, NEVER, ONLY = "on", "off", "only"
@@ -28,7 +29,7 @@ A_MONDAY = datetime.fromisoformat("2026-01-05T09:00")
 _LOOK_EVERY = timedelta(hours=1)
 
 
-class OnCallOverride(SQLModel, table=True):
+class OnCallOverride(Row, table=True):
     """A person who takes over a schedule for a while; the latest one given goes first."""
 
     __tablename__ = "on_call_override"

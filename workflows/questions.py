@@ -21,12 +21,8 @@ def begin(run: RunningCase, track: Track, step: Question, due_at: float) -> Left
     ask = Ask(f"question:{step.name}", from_epoch(due_at), choices)
     extra = {"choices": list_choices(choices)}
     patience = patience_of(step)
-    track.data = {
-        "keys": [
-            run.tell(person, step.whom, step.template, step.turns, ask, extra, patience)
-            for person in people
-        ]
-    }
+    keys = run.tell_all(people, step.whom, step.template, step.turns, ask, extra, patience)
+    track.data = {"keys": keys}
     if not people:
         run.note("ask.nobody", f"nobody to ask as {step.whom}", {"question": step.name})
         return Outcome.OTHERWISE

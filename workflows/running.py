@@ -3,8 +3,8 @@
 Nothing here reads a clock or sends anything: messages are queued in the caller's transaction.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
 from functools import cached_property
@@ -20,13 +20,15 @@ from notify import (
     Ask,
     Draft,
     Errand,
+    Message,
     Patience,
     Recipient,
     Templates,
     close_asks,
     outdate_messages,
     queue_errand,
-    queue_message,
+    queue_messages,
+    word_message,
 )
 from prevenant.clock import epoch_seconds
 from prevenant.crm.directory import Person, Place, find_place, find_present
@@ -234,6 +236,46 @@ class RunningCase:
 
         Staff get a plain text where the template cannot be worded; for a customer that raises.
         """
+        return self.tell_all([person], role, template, turns, ask, extra, patience)[0]
+
+    def tell_all(
+        self,
+        people: Sequence[Person],
+        role: str,
+        template: str,
+        turns: Turns,
+        ask: Ask | None = None,
+        extra: Mapping[str, Any] | None = None,
+        patience: Patience = FOR_EVER,
+    ) -> list[str]:
+        """Queue the same message to each of several people, as `tell` does, and return their keys."""
+        worded = [
+            self._word(self._draft(person, role, template, turns, ask, extra, patience))
+            for person in people
+        ]
+        for person, message in zip(
+            people, queue_messages(self.session, worded, self.now), strict=True
+        ):
+            if role in CUSTOMER_ROLES:
+                self.progress.told = message.key
+                self.forget_facts("message.delivered", "message.failed")
+            if not message.turns:
+                summary = f"{person.name} ({role}) cannot be told: {message.reason}"
+                self.note("message.failed", summary)
+                if role in CUSTOMER_ROLES:
+                    self.set_fact("message.failed")
+        return [message.key for message in worded]
+
+    def _draft(
+        self,
+        person: Person,
+        role: str,
+        template: str,
+        turns: Turns,
+        ask: Ask | None,
+        extra: Mapping[str, Any] | None,
+        patience: Patience,
+    ) -> Draft:
         key = self._next_key()
         if person.contact_id == self.answering:
             key = f"{ANSWER}{key}"
@@ -253,24 +295,18 @@ class RunningCase:
             **(extra or {}),
         }
         severity = self.case.severity
-        rest = variables, turns, severity, self.case.id, ask, patience
-        draft = Draft(key, recipient, template, *rest)
+        return Draft(
+            key, recipient, template, variables, turns, severity, self.case.id, ask, patience
+        )
+
+    def _word(self, draft: Draft) -> Message:
         try:
-            message = queue_message(self.session, self.templates, draft, self.now)
+            return word_message(self.templates, draft, self.now)
         except WORDING_ERRORS as error:
-            if role in CUSTOMER_ROLES:
+            if draft.recipient.role in CUSTOMER_ROLES:
                 raise
-            self.note("message.unworded", f"template {template!r} cannot be worded: {error}")
-            plain = Draft(key, recipient, "plain_notice", *rest)
-            message = queue_message(self.session, self.templates, plain, self.now)
-        if role in CUSTOMER_ROLES:
-            self.progress.told = key
-            self.forget_facts("message.delivered", "message.failed")
-        if not message.turns:
-            self.note("message.failed", f"{person.name} ({role}) cannot be told: {message.reason}")
-            if role in CUSTOMER_ROLES:
-                self.set_fact("message.failed")
-        return key
+            self.note("message.unworded", f"template {draft.template!r} cannot be worded: {error}")
+            return word_message(self.templates, replace(draft, template="plain_notice"), self.now)
 
     def send(self, channel: str, address: str, body: str, name: str) -> str:
         """Queue something for a machine and return its key."""
@@ -368,8 +404,10 @@ class RunningCase:
         self.case.outcome = outcome
         if state == CLOSED:
             self.case.closed_at = self.now
-            over = "the case was closed while it waited"
-            outdate_messages(self.session, self.case.id or 0, self.now, over)
+            if self.case.opened_at < self.now:
+                # It may have said something before.
+                over = "the case was closed while it waited"
+                outdate_messages(self.session, self.case.id or 0, self.now, over)
         self.progress.begins_at = None
         kinds = ("offer", "acknowledge", "confirm", "question:")
         close_asks(self.session, self.case.id or 0, kinds, settled=False)

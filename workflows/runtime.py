@@ -24,12 +24,11 @@ from prevenant.crm.directory import remember_answers
 from prevenant.domain import Severity
 from prevenant.errors import StoreUnavailable
 from prevenant.shelving import release_next
-from prevenant.store import Store, at_the_end
+from prevenant.store import Busy, Store, at_the_end
 from prevenant.tables import CASE_EVENTS, GIVEN_UP, CaseEvent, add_timeline, unwritten_lines
 from workflows import case as cases
 from workflows import grouping, members
 from workflows.claims import (
-    Busy,
     Due,
     claim_case,
     claim_deadlines,
@@ -58,6 +57,7 @@ _TOGETHER = 64
 """How many events, and how many deadlines, one transaction takes on at most."""
 _TOGETHER_S = 0.05
 """For how long it begins another event, and another deadline."""
+_RAISED = "alarm.raised"
 _LOCKED = frozenset({"40P01", "40001", "55P03"})
 """PostgreSQL's codes for a deadlock, a conflict of two transactions, and a lock not to be had."""
 _PASSED_ON = (Busy, StoreUnavailable, OperationalError)
@@ -169,7 +169,9 @@ class Runtime:
     def _hear_at_once(self, session: Session, urgency: int) -> bool:
         """Hear events in the transaction that writes them, where there is nothing to hear before.
 
-        Returns that something is left: the deadlines that follow are looked at afterwards.
+        An alarm that was raised is heard without a savepoint, which costs as much as three statements:
+        whoever writes alarms writes them again where that fails. Returns that something is left: the
+        deadlines that follow are looked at afterwards.
         """
         now = self._clock.now()
         events = claim_written(session, urgency, now)
@@ -178,6 +180,11 @@ class Runtime:
         self._prepare(session)
         left: set[tuple[int | None, int | None]] = set()
         for event in events:
+            if event.kind == _RAISED:
+                event.heard_at = now
+                with _busy_named():
+                    self._hear(session, event, now)
+                continue
             with suppress(Busy):
                 self._hear_event(session, left, event, now)
         self._store.go_on(session, OUTBOX, urgency)
@@ -253,7 +260,7 @@ class Runtime:
             self._give_to_person(session, case, f"a deadline could not be handled: {error!r}", now)
 
     def _hear(self, session: Session, event: CaseEvent, now: datetime) -> None:
-        if event.kind == "alarm.raised":
+        if event.kind == _RAISED:
             grouping.take_alarm(session, self._story, event, now)
             return
         if grouping.part_life_safety(session, self._story, event, now):
@@ -335,13 +342,22 @@ def _savepoint(session: Session) -> Iterator[None]:
     lines = unwritten_lines(session)
     before = len(lines)
     try:
-        with session.begin_nested():
+        with _busy_named(), session.begin_nested():
             yield
-    except BaseException as error:
+    except BaseException:
         del lines[before:]
         new_versions(session).clear()
         members.remember_members(session)
-        if isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in _LOCKED:
+        raise
+
+
+@contextmanager
+def _busy_named() -> Iterator[None]:
+    """Raise Busy for a lock that was not to be had."""
+    try:
+        yield
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) in _LOCKED:
             raise Busy from error
         raise
 

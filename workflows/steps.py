@@ -128,10 +128,11 @@ def _tell(run: RunningCase, step: Tell) -> Outcome:
     if not people:
         run.note("tell.nobody", f"nobody to tell as {step.whom}", {"template": step.template})
     had, patience = run.case.survey, patience_of(step)
+    if not is_survey:
+        run.tell_all(people, step.whom, step.template, step.turns, ask, patience=patience)
+        return Outcome.DONE
     for person in people:
-        if not is_survey:
-            run.tell(person, step.whom, step.template, step.turns, ask, patience=patience)
-        elif not had and surveys.may_ask(run, person, "csat"):
+        if not had and surveys.may_ask(run, person, "csat"):
             surveys.ask(run, person, "csat", step.whom, step.template, step.turns, until, patience)
         else:
             run.tell(person, step.whom, step.template, step.turns, None, {"survey": False})

@@ -258,9 +258,7 @@ def _tell_owner(run: RunningCase, figures: Figures) -> None:
     template = "storm_began" if is_first else "storm_grown"
     ask = Ask("acknowledge") if is_first and not run.case.owner else None
     variables = _variables(run, figures)
-    memory["reached"] = [
-        run.tell(person, memory["tell"], template, _TURNS, ask, variables) for person in people
-    ]
+    memory["reached"] = run.tell_all(people, memory["tell"], template, _TURNS, ask, variables)
 
 
 def _end_if_calm(run: RunningCase) -> None:
@@ -272,8 +270,7 @@ def _end_if_calm(run: RunningCase) -> None:
         _wait(run, (calm_at - run.now).total_seconds())
         return
     people = _owners(run, memory["tell"], figures) if memory["told"] else []
-    for person in people:
-        run.tell(person, memory["tell"], "storm_over", _TURNS, None, _variables(run, figures))
+    run.tell_all(people, memory["tell"], "storm_over", _TURNS, None, _variables(run, figures))
     run.end(CLOSED, f"its {figures.cases} cases have ended")
 
 

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field
 
+from prevenant.rows import Row
 from prevenant.tables import utc_column
 
 BOUND, UNCLEAR, AMBIGUOUS, UNKNOWN = "bound", "unclear", "ambiguous", "unknown sender"
@@ -38,7 +39,7 @@ class Inbound:
     """Whether its sender is known to be another than it says."""
 
 
-class Reply(SQLModel, table=True):
+class Reply(Row, table=True):
     """An inbound message, and what became of it."""
 
     id: int | None = Field(default=None, primary_key=True)

@@ -4,8 +4,9 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Index, UniqueConstraint
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field
 
+from prevenant.rows import Row
 from prevenant.tables import json_column, list_column, utc_column
 
 EVERYWHERE, AREA, CUSTOMER, SITE = "", "area", "customer", "site"
@@ -13,7 +14,7 @@ EVERYWHERE, AREA, CUSTOMER, SITE = "", "area", "customer", "site"
 PLACES = (AREA, CUSTOMER, SITE)
 
 
-class Account(SQLModel, table=True):
+class Account(Row, table=True):
     """A person who may sign in."""
 
     __table_args__ = (UniqueConstraint("issuer", "subject"),)
@@ -36,7 +37,7 @@ class Account(SQLModel, table=True):
     signed_in_at: datetime | None = utc_column(nullable=True)
 
 
-class ApiToken(SQLModel, table=True):
+class ApiToken(Row, table=True):
     """A token that opens the API and the console; only its SHA-256 is kept."""
 
     __tablename__ = "api_token"
@@ -55,7 +56,7 @@ class ApiToken(SQLModel, table=True):
     """When it was used last, to the hour."""
 
 
-class AccessGrant(SQLModel, table=True):
+class AccessGrant(Row, table=True):
     """A role of a person or of a token, everywhere or at a group of sites."""
 
     __tablename__ = "access_grant"
@@ -73,7 +74,7 @@ class AccessGrant(SQLModel, table=True):
     given_by: str = ""
 
 
-class SignIn(SQLModel, table=True):
+class SignIn(Row, table=True):
     """A browser in which somebody has signed in; its cookie's SHA-256 alone is kept."""
 
     __tablename__ = "sign_in"
@@ -96,7 +97,7 @@ class SignIn(SQLModel, table=True):
     """A digest of the address that it came from."""
 
 
-class Act(SQLModel, table=True):
+class Act(Row, table=True):
     """One line of the trail: somebody did something, or tried to."""
 
     __table_args__ = (Index("ix_act_actor", "actor", "id"),)
@@ -121,7 +122,7 @@ class Act(SQLModel, table=True):
     detail: dict[str, Any] = json_column()
 
 
-class AccessKey(SQLModel, table=True):
+class AccessKey(Row, table=True):
     """A secret of this store, made once."""
 
     __tablename__ = "access_key"

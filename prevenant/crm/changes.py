@@ -10,7 +10,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import BigInteger, Column, Connection, Integer, text
-from sqlmodel import Field, Session, SQLModel, col, func, select
+from sqlmodel import Field, Session, col, func, select
+
+from prevenant.rows import Row
 
 _NUMBER = BigInteger().with_variant(Integer(), "sqlite")
 
@@ -26,7 +28,7 @@ WATCHED: dict[str, str] = {
 """Tables by whose rows a technician changes, and whom a row is about."""
 
 
-class TechnicianChange(SQLModel, table=True):
+class TechnicianChange(Row, table=True):
     """That a technician, or what one has to do, has changed."""
 
     __tablename__ = "technician_change"

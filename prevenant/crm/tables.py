@@ -4,8 +4,9 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import JSON, Column, Index
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field
 
+from prevenant.rows import Row
 from prevenant.tables import json_column, list_column, utc_column
 
 CRM = "crm"
@@ -14,14 +15,14 @@ ERASED = "erased-"
 """How the ids of erased people begin."""
 
 
-class Customer(SQLModel, table=True):
+class Customer(Row, table=True):
     """Someone whom we serve: an airport, a household."""
 
     id: str = Field(primary_key=True)
     name: str
 
 
-class Contact(SQLModel, table=True):
+class Contact(Row, table=True):
     """A person who can be told something."""
 
     id: str = Field(primary_key=True)
@@ -46,7 +47,7 @@ class Contact(SQLModel, table=True):
     """When the person's data was erased; the row stays for the statistics, without a name."""
 
 
-class RoleHolder(SQLModel, table=True):
+class RoleHolder(Row, table=True):
     """A contact's role, everywhere (`site_id` empty) or at one site."""
 
     __tablename__ = "role_holder"
@@ -57,14 +58,14 @@ class RoleHolder(SQLModel, table=True):
     site_id: str = Field(primary_key=True, default="")
 
 
-class Area(SQLModel, table=True):
+class Area(Row, table=True):
     """A part of the country or of a building, to which sites belong and technicians are assigned."""
 
     id: str = Field(primary_key=True)
     name: str
 
 
-class Site(SQLModel, table=True):
+class Site(Row, table=True):
     """A place with devices."""
 
     id: str = Field(primary_key=True)
@@ -79,7 +80,7 @@ class Site(SQLModel, table=True):
     area_id: str | None = Field(default=None, foreign_key="area.id", index=True)
 
 
-class Asset(SQLModel, table=True):
+class Asset(Row, table=True):
     """What is served: an appliance, a machine. One or more devices speak for it."""
 
     id: str = Field(primary_key=True)
@@ -91,7 +92,7 @@ class Asset(SQLModel, table=True):
     warranty_until: datetime | None = utc_column(nullable=True)
 
 
-class Device(SQLModel, table=True):
+class Device(Row, table=True):
     """Something that speaks MQTT. Its id is that of its readings: `site/device`."""
 
     id: str = Field(primary_key=True)
@@ -107,7 +108,7 @@ class Device(SQLModel, table=True):
     asset_id: str | None = Field(default=None, foreign_key="asset.id", index=True)
 
 
-class Technician(SQLModel, table=True):
+class Technician(Row, table=True):
     """Someone who can be sent."""
 
     id: str = Field(primary_key=True)
@@ -136,7 +137,7 @@ class Technician(SQLModel, table=True):
     """Whether the technician works for us; nobody who does not is considered at all."""
 
 
-class Leave(SQLModel, table=True):
+class Leave(Row, table=True):
     """A time in which a technician does not work."""
 
     id: int | None = Field(default=None, primary_key=True)
@@ -149,7 +150,7 @@ class Leave(SQLModel, table=True):
     """`leave`, `ill`, or in words."""
 
 
-class Exclusion(SQLModel, table=True):
+class Exclusion(Row, table=True):
     """A technician who is not to be sent to a customer."""
 
     technician_id: str = Field(primary_key=True, foreign_key="technician.id")
@@ -157,7 +158,7 @@ class Exclusion(SQLModel, table=True):
     reason: str = ""
 
 
-class CrmRecord(SQLModel, table=True):
+class CrmRecord(Row, table=True):
     """Whose a row of the CRM is, and since when it is listed there no more."""
 
     __tablename__ = "crm_record"
@@ -169,7 +170,7 @@ class CrmRecord(SQLModel, table=True):
     removed_at: datetime | None = utc_column(nullable=True)
 
 
-class CrmSync(SQLModel, table=True):
+class CrmSync(Row, table=True):
     """How far one kind of row of an outside CRM has been read, and how that went last."""
 
     __tablename__ = "crm_sync"
@@ -189,7 +190,7 @@ class CrmSync(SQLModel, table=True):
     """A digest of what its columns were when the cursor was kept: under other ones all is read again."""
 
 
-class CrmLease(SQLModel, table=True):
+class CrmLease(Row, table=True):
     """Which process reads an outside CRM just now."""
 
     __tablename__ = "crm_lease"
@@ -201,7 +202,7 @@ class CrmLease(SQLModel, table=True):
     """When another may take over, unless the holder goes on."""
 
 
-class CrmSkipped(SQLModel, table=True):
+class CrmSkipped(Row, table=True):
     """A row of an outside CRM that could not be taken; it is tried again with every sync."""
 
     __tablename__ = "crm_skipped"
@@ -214,7 +215,7 @@ class CrmSkipped(SQLModel, table=True):
     at: datetime = utc_column()
 
 
-class Erasure(SQLModel, table=True):
+class Erasure(Row, table=True):
     """A person, or a person's home, that was erased: a digest that a row can be compared with."""
 
     digest: str = Field(primary_key=True)

@@ -20,7 +20,7 @@ from sqlmodel import Session
 from prevenant.clock import steady_seconds
 from prevenant.domain import Severity, Transition
 from prevenant.errors import StoreUnavailable
-from prevenant.store import Store
+from prevenant.store import Busy, Store
 from prevenant.stream.alarms import AT_ONCE, write_transitions
 from prevenant.tables import CASE_EVENTS
 
@@ -199,7 +199,8 @@ class AlarmWriter:
             try:
                 self._retrying(work, self._urgency)
             except _NotHeard as error:
-                log.error("cases hear later", error=repr(error.__cause__), exc_info=error)
+                if not isinstance(error.__cause__, Busy):
+                    log.error("cases hear later", error=repr(error.__cause__), exc_info=error)
                 self._retrying(partial(work, with_cases=False), self._urgency)
         except StoreUnavailable:
             self._put_back(taken)

@@ -13,14 +13,14 @@ from notify.outbox import Outbox
 from notify.templating import Templates
 from prevenant.crm.tables import Contact, RoleHolder
 from prevenant.errors import StoreUnavailable
-from prevenant.store import Store
+from prevenant.store import Busy, Store
 from prevenant.tables import CASE_EVENTS, Alarm, CaseEvent, add_case_event
 from tests.moved_clock import MovedClock
 from tests.servers import wait_until
 from tests.workflows.test_case import make_workflow
 from workflows import case as cases
 from workflows import runtime as runtime_module
-from workflows.claims import Busy, claim_case, claim_deadlines
+from workflows.claims import claim_case, claim_deadlines
 from workflows.runtime import Route, Runtime
 from workflows.tables import Case
 
