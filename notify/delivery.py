@@ -42,6 +42,7 @@ from notify.message import (
     queue_turn,
     tell_case,
 )
+from prevenant.domain import Severity
 from prevenant.store import wake
 from prevenant.tables import add_timeline
 
@@ -91,6 +92,8 @@ class Channel(Protocol):
         """Whether the provider sends receipts; if not, `sent` is all that will be known."""
 
 
+RECEIPT_URGENCY = Severity.CRITICAL
+"""How urgent it is to take a receipt: it never goes before an alarm of life-safety."""
 ANSWERED_AT_ONCE = frozenset({WEBHOOK, COMMAND, HOOK})
 """Channels whose hand-over is the delivery: whoever takes it is the one it is for."""
 

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 import structlog
 from sqlmodel import Session, col, select
 
-from notify.delivery import Channel, move_on, take_receipt
+from notify.delivery import RECEIPT_URGENCY, Channel, move_on, take_receipt
 from notify.message import SENDINGS, SENT, Delivery, Message
 from notify.opting_out import record_opt_out
 from notify.patience import Confirms, Overdue, Until, judge_silence
@@ -66,16 +66,22 @@ class Follower:
 
     def follow(self, now: datetime, each: Callable[..., object] = map) -> datetime | None:
         """Do what is due; return when something will be due next, or None."""
-        with self._store.read() as session:
-            polls, silences = _next(session, Delivery.poll_at), _next(session, Message.move_on_at)
-        if polls is not None and polls <= now:
+        polls, silences = self._next_due()
+        has_polls = polls is not None and polls <= now
+        has_silences = silences is not None and silences <= now
+        if has_polls:
             self._ask(now, each)
-        if silences is not None and silences <= now:
+        if has_silences:
             with self._store.write(Severity.LIFE_SAFETY) as session:
                 end_silences(session, self._confirms, now)
+        if has_polls or has_silences:
+            polls, silences = self._next_due()
+        return min((one for one in (polls, silences) if one is not None), default=None)
+
+    def _next_due(self) -> tuple[datetime | None, datetime | None]:
+        """Return when a receipt is to be asked for next, and when the next silence is over."""
         with self._store.read() as session:
-            due = (_next(session, Delivery.poll_at), _next(session, Message.move_on_at))
-        return min((one for one in due if one is not None), default=None)
+            return _next(session, Delivery.poll_at), _next(session, Message.move_on_at)
 
     def _confirms(self, delivery: Delivery) -> bool:
         return can_confirm(self._channels.get(delivery.channel), delivery)
@@ -87,7 +93,7 @@ class Follower:
         heard = [(one, receipt) for one, receipt in answers if receipt is not None]
         if not heard:
             return
-        with self._store.write() as session:
+        with self._store.write(RECEIPT_URGENCY) as session:
             for delivery, receipt in heard:
                 provider_id = delivery.provider_id or ""
                 take_receipt(session, delivery.key, provider_id, receipt.state, now, receipt.reason)

@@ -417,3 +417,10 @@ class RunningCase:
     def _next_key(self) -> str:
         self.progress.messages += 1
         return f"case-{self.case.id}-{self.progress.messages}"
+
+
+def last_number(session: Session, case: Case) -> int:
+    """Return the number of the last message of a case whose progress is lost: the next has a new one."""
+    keys = session.exec(select(Message.key).where(Message.case_id == case.id)).all()
+    numbers = (key.rpartition("-")[2] for key in keys if f"case-{case.id}-" in key)
+    return max((int(one) for one in numbers if one.isdecimal()), default=0)

@@ -39,7 +39,7 @@ from workflows.claims import (
 )
 from workflows.definition import Workflow
 from workflows.on_call import Schedule
-from workflows.running import Progress, RunningCase
+from workflows.running import Progress, RunningCase, last_number
 from workflows.story import Route, Story
 from workflows.tables import Case
 from workflows.versions import new_versions, run_case, running
@@ -318,7 +318,7 @@ class Runtime:
         try:
             return self._running(session, case, now), True
         except (msgspec.MsgspecError, NoResultFound):
-            case.progress = {}
+            case.progress = {"messages": last_number(session, case)}
             nothing = Workflow(case.workflow, [])
             return run_case(session, self._story, nothing, case, now), False
 

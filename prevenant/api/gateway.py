@@ -10,7 +10,7 @@ from fastapi import APIRouter, HTTPException, Request, Response, status
 from sqlmodel import Session, select
 from starlette.concurrency import run_in_threadpool
 
-from notify.delivery import take_receipt
+from notify.delivery import RECEIPT_URGENCY, take_receipt
 from notify.gateway import sign_key
 from notify.gateway_file import Gateway, Receipts, Replies
 from notify.message import DELIVERED, SENT, UNDELIVERED, Delivery
@@ -99,7 +99,7 @@ def _record_receipt(request: Request, receipts: Receipts, key: str, told: Any) -
     if state == UNDELIVERED:
         more = _text(receipts.reason, told)
         reason = mask_addresses(f"the SMS gateway says {word}{f' ({more})' if more else ''}")[:300]
-    with request.app.state.store.write() as session:
+    with request.app.state.store.write(RECEIPT_URGENCY) as session:
         key = key or _text(receipts.key, told) or _find_key(session, provider_id)
         now = request.app.state.clock.now()
         if not take_receipt(session, key, provider_id, state, now, reason):

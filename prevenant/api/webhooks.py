@@ -10,7 +10,7 @@ from sqlmodel import select
 from starlette.concurrency import run_in_threadpool
 from twilio.request_validator import RequestValidator
 
-from notify.delivery import is_known, take_receipt
+from notify.delivery import RECEIPT_URGENCY, is_known, take_receipt
 from notify.message import Delivery, Message
 from notify.opting_out import record_opt_out
 from notify.receipts import read_twilio
@@ -102,7 +102,7 @@ def _record_status(request: Request, key: str, form: Mapping[str, str]) -> None:
         with store.read() as session:
             if is_known(session, key, provider_id, receipt.state):
                 return
-    with store.write() as session:
+    with store.write(RECEIPT_URGENCY) as session:
         now = request.app.state.clock.now()
         said = receipt.state, now, receipt.reason
         if not take_receipt(session, key, provider_id, *said, takes_back=receipt.takes_back):

@@ -11,7 +11,7 @@ from tests.workflows.room import Room
 from workflows import case as cases
 from workflows import steps
 from workflows.running import RESCUE, RunningCase
-from workflows.tables import Offer
+from workflows.tables import Case, Offer
 
 MakeRoom = Callable[[str], Room]
 
@@ -163,3 +163,15 @@ def test_a_case_that_takes_steps_without_end_is_left_to_a_person(
     for _ in range(3):
         one.pass_time(seconds=5)
     assert one.told() == ["desk case_failed"]
+
+
+def test_a_person_hears_of_a_case_whose_progress_cannot_be_read(room: MakeRoom) -> None:
+    """What it said before says nothing of what it has to say now."""
+    one = room("- tell: guard\n  template: plain\n" + WAIT.lstrip())
+    one.raise_alarm()
+    with one.store.write() as session:
+        case = session.exec(select(Case)).one()
+        case.progress = {"tracks": "as no version writes them"}
+        session.add(case)
+    one.pass_time(hours=1)
+    assert one.told() == ["guard plain", "desk case_failed"]
