@@ -7,6 +7,7 @@ process: its network is not measured.
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -51,8 +52,11 @@ def cases_per_second(database: Database, count: int) -> float:
     return count / took
 
 
-def shared(database: Database, workers: int, count: int) -> float:
-    """Return how many alarms a second some worker processes do together, each once."""
+def shared(database: Database, workers: int, count: int) -> tuple[float, float]:
+    """Return how many alarms a second some worker processes do together, each once.
+
+    Beside it, how many cores of the machine were busy meanwhile: those of PostgreSQL, too.
+    """
     with _folder() as folder:
         url = database(folder)
         store = make_store(url, folder, count)
@@ -67,9 +71,9 @@ def shared(database: Database, workers: int, count: int) -> float:
             assert process.stdout.readline() == "ready\n"
         with store.write() as session:
             raise_alarms(session, 0, count, SystemClock().now())
-        began = time.perf_counter()
+        began, busy = time.perf_counter(), _busy_s()
         _wait_until(lambda: _sent(store) >= count, f"{count} hand-overs")
-        took = time.perf_counter() - began
+        took, busy = time.perf_counter() - began, _busy_s() - busy
         for process in processes:
             process.terminate()
             process.communicate(timeout=60)
@@ -77,7 +81,15 @@ def shared(database: Database, workers: int, count: int) -> float:
         keys = Counter(key for path in taken for key in path.read_text().split())
     assert len(keys) == count
     assert set(keys.values()) == {1}, "done twice"
-    return count / took
+    return count / took, busy / took
+
+
+def _busy_s() -> float:
+    """Return for how long the machine's cores have computed since it started, all together."""
+    user, nice, system, _, _, *interrupts = (
+        int(one) for one in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]
+    )
+    return (user + nice + system + sum(interrupts[:2])) / os.sysconf("SC_CLK_TCK")
 
 
 def _sent(store: Store) -> int:
@@ -150,8 +162,16 @@ def measure_shared(databases: dict[str, Database], scale: float, rounds: int) ->
     pairs = [
         [shared(databases["postgres"], workers, count) for workers in (1, 2)] for _ in range(rounds)
     ]
-    conditions = {"alarms": count, "one_cases_per_s": round(pairs[0][0])}
-    runs = [two / one for one, two in pairs]
+    cores, busy = os.cpu_count() or 1, max(busy for (_, busy), _ in pairs)
+    conditions = {
+        "alarms": count,
+        "one_cases_per_s": round(pairs[0][0][0]),
+        "cores": cores,
+        "cores_busy_with_one": round(busy, 2),
+        # What one worker and its share of PostgreSQL compute leaves no more on these cores.
+        "at_most_on_these_cores": round(cores / busy, 2),
+    }
+    runs = [two / one for (one, _), (two, _) in pairs]
     yield median_of("two_workers_over_one", runs, "times", conditions)
 
 

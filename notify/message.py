@@ -320,15 +320,20 @@ def word_message(templates: Templates, draft: Draft, now: datetime) -> Message:
     )
 
 
-def queue_messages(session: Session, worded: Sequence[Message], now: datetime) -> list[Message]:
+def queue_messages(
+    session: Session, worded: Sequence[Message], now: datetime, *, are_new: bool = False
+) -> list[Message]:
     """Queue the first deliveries of messages, written together, in the transaction of `session`.
 
-    Returns, for each, itself, or the message of before whose key it has: that is not queued again.
+    Returns, for each, itself, or the message of before whose key it has: that is not queued again. None
+    is looked for where they `are_new`.
     """
-    # Every message is written at once: what else waits to be written need not go before.
-    with session.no_autoflush:
-        found = session.exec(_BY_KEYS, params={"keys": [one.key for one in worded]}).all()
-    known = {one.key: one for one in found}
+    known: dict[str, Message] = {}
+    if not are_new:
+        # Every message is written at once: what else waits to be written need not go before.
+        with session.no_autoflush:
+            found = session.exec(_BY_KEYS, params={"keys": [one.key for one in worded]}).all()
+        known = {one.key: one for one in found}
     fresh = [one for one in worded if one.key not in known]
     session.add_all(fresh)
     session.flush()

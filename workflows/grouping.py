@@ -24,7 +24,7 @@ from workflows import members, storms
 from workflows.claims import claim_case
 from workflows.definition import Workflow
 from workflows.holding import hold
-from workflows.running import Progress, RunningCase
+from workflows.running import Progress, RunningCase, opened_here
 from workflows.story import Story
 from workflows.tables import OPEN, Case, CaseAlarm
 from workflows.versions import keep_version, run_case, running
@@ -221,6 +221,7 @@ def _open(
     )
     session.add(case)
     session.flush()
+    opened_here(session).add(case.id)
     members.begin(session, case, alarm, at)
     run = run_case(session, story, workflow, case, now)
     where = f"{run.place.label}, {run.place.site_name}"

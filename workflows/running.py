@@ -253,9 +253,9 @@ class RunningCase:
             self._word(self._draft(person, role, template, turns, ask, extra, patience))
             for person in people
         ]
-        for person, message in zip(
-            people, queue_messages(self.session, worded, self.now), strict=True
-        ):
+        are_new = self.case.id in opened_here(self.session)
+        queued = queue_messages(self.session, worded, self.now, are_new=are_new)
+        for person, message in zip(people, queued, strict=True):
             if role in CUSTOMER_ROLES:
                 self.progress.told = message.key
                 self.forget_facts("message.delivered", "message.failed")
@@ -424,3 +424,9 @@ def last_number(session: Session, case: Case) -> int:
     keys = session.exec(select(Message.key).where(Message.case_id == case.id)).all()
     numbers = (key.rpartition("-")[2] for key in keys if f"case-{case.id}-" in key)
     return max((int(one) for one in numbers if one.isdecimal()), default=0)
+
+
+def opened_here(session: Session) -> set[int | None]:
+    """Return which cases the transaction of `session` has opened: nothing was said of them before."""
+    opened: set[int | None] = session.info.setdefault("opened cases", set())
+    return opened

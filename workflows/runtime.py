@@ -182,6 +182,8 @@ class Runtime:
         for event in events:
             if event.kind == _RAISED:
                 event.heard_at = now
+        for event in events:
+            if event.kind == _RAISED:
                 with _busy_named():
                     self._hear(session, event, now)
                 continue
