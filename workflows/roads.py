@@ -5,24 +5,37 @@ transaction waits for it; what it says comes back to the case as an event. Where
 great circle with a road factor serves, and the reason says so.
 """
 
+import json
 import math
 import threading
-import warnings
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from queue import Full, Queue
+from typing import Any
 
 import requests
 import structlog
 from routingpy import OSRM, Valhalla
-from routingpy.exceptions import JSONParseError, RetriableRequest, RouterError, Timeout
+from routingpy.client_base import BaseClient
+from routingpy.exceptions import RouterError
+from urllib3.exceptions import HTTPError
 
 log = structlog.get_logger()
 
 _WAITING = 1_000
-_RETRY_S = 0.05
-"""Nearly none: the client takes 0 for its default of a minute."""
-_SILENCE = (RouterError, Timeout, JSONParseError, RetriableRequest, requests.RequestException)
+_MAX_BYTES = 4 * 1024 * 1024
+_CHUNK = 64 * 1024
+_REDIRECT = 300
+_SILENCE = (requests.RequestException, HTTPError)
+_NONSENSE = (
+    TypeError,
+    ValueError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
+)
 Position = tuple[float, float]
 
 
@@ -57,7 +70,7 @@ class Roads:
         self.timeout_s = timeout_s
         self.best = best
         """Of how many of the best by great circle it is asked."""
-        options = {"timeout": timeout_s, "retry_timeout": _RETRY_S, "skip_api_error": False}
+        options = {"timeout": timeout_s, "client": _OneRequest}
         self._client = Valhalla(url, **options) if engine == "valhalla" else OSRM(url, **options)
         self._questions: Queue[tuple[Question, Answered] | None] = Queue(_WAITING)
         self._thread: threading.Thread | None = None
@@ -102,21 +115,20 @@ class Roads:
             "driving" if self.engine == "osrm" else "pedestrian" if question.on_foot else "auto"
         )
         try:
-            with warnings.catch_warnings():
-                # The client warns before each new attempt; it makes none here.
-                warnings.simplefilter("ignore")
-                matrix = self._client.matrix(
-                    locations, profile=profile, sources=sources, destinations=destinations
-                )
-            durations = matrix.durations
-            ways = {one: row[0] for one, row in zip(ids, durations, strict=True)}
+            matrix = self._client.matrix(
+                locations, profile=profile, sources=sources, destinations=destinations
+            )
+            ways = {one: row[0] for one, row in zip(ids, matrix.durations, strict=True)}
+            return {one: float(s) for one, s in ways.items() if s is not None and math.isfinite(s)}
+        except RouterError as error:
+            message = f"{self.name} answers with HTTP {error.status}"
+            raise NoWay(message) from error
         except _SILENCE as error:
             message = f"{self.name} does not answer ({type(error).__name__})"
             raise NoWay(message) from error
-        except (TypeError, ValueError, LookupError, AttributeError) as error:
+        except _NONSENSE as error:
             message = f"{self.name} answers something else than travel times"
             raise NoWay(message) from error
-        return {one: float(s) for one, s in ways.items() if s is not None and math.isfinite(s)}
 
     def _answer(self) -> None:
         while (item := self._questions.get()) is not None:
@@ -134,3 +146,38 @@ class Roads:
                 log.error(
                     "travel times could not be told", case=question.case_id, error=repr(error)
                 )
+
+
+class _OneRequest(BaseClient):  # type: ignore[misc]  # routingpy ships no types
+    """Asks once: routingpy's own client asks again, and gives up unasked where it was held up a moment."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._session = requests.Session()
+
+    def _request(
+        self,
+        url: str,
+        get_params: Mapping[str, Any] | None = None,
+        post_params: Mapping[str, Any] | None = None,
+        **_: Any,
+    ) -> Any:
+        """Return what the server answers, read from JSON."""
+        patience = time.monotonic() + self.timeout
+        with self._session.request(
+            "GET" if post_params is None else "POST",
+            self.base_url + self._generate_auth_url(url, get_params),
+            json=post_params,
+            headers=self.headers,
+            timeout=self.timeout,
+            stream=True,
+        ) as answer:
+            if answer.status_code >= _REDIRECT:
+                raise RouterError(answer.status_code)
+            body = bytearray()
+            while chunk := answer.raw.read1(_CHUNK, decode_content=True):
+                body += chunk
+                if len(body) > _MAX_BYTES or time.monotonic() > patience:
+                    message = "too long, or too slow"
+                    raise requests.Timeout(message)
+            return json.loads(body)
