@@ -5,6 +5,7 @@ adds to them and replaces them. A language that lacks a template falls back to E
 """
 
 from collections.abc import Mapping
+from copy import copy
 from datetime import datetime
 from functools import cache, lru_cache
 from pathlib import Path
@@ -77,10 +78,7 @@ class Templates:
                     {language: dict(worded) for language, worded in languages.items()}
                 )
         self._used: dict[str, set[str]] = {}
-        self._environment = make_environment()
-        self._environment.filters["phrase"] = self._phrase
-        self._compiled = lru_cache(_COMPILED)(self._make)
-        self._html = self._make((_SHIPPED / "email.html.j2").read_text("utf-8"))
+        self._settle(make_environment())
 
     @property
     def names(self) -> list[str]:
@@ -102,6 +100,18 @@ class Templates:
         """Return the channels for which a template has words of its own in a language."""
         worded = self._words.get(name, {}).get(language, {})
         return [channel for channel in _FORMS if worded.get(channel)]
+
+    def form_for(self, name: str, language: str, channel: str) -> tuple[str, str]:
+        """Return the language and the channel whose words are taken for a reader on a channel."""
+        spoken = self.language_for(name, language)
+        own = self.channels_of(name, spoken)
+        return spoken, next((form for form in (channel, "sms", "voice") if form in own), "email")
+
+    def within(self, environment: ImmutableSandboxedEnvironment) -> "Templates":
+        """Return the same templates, worded in another environment."""
+        twin = copy(self)
+        twin._settle(environment)
+        return twin
 
     def add_missing(self, older: "Templates") -> None:
         """Take over the templates that only an older book has, for cases that began under it."""
@@ -176,6 +186,12 @@ class Templates:
         context = {**variables, "language": language, "timezone": timezone}
         return self._text(text, {**context, _CHANNEL: ""} if to_people else context)
 
+    def _settle(self, environment: ImmutableSandboxedEnvironment) -> None:
+        self._environment = environment
+        environment.filters["phrase"] = self._phrase
+        self._compiled = lru_cache(_COMPILED)(self._make)
+        self._html = self._make((_SHIPPED / "email.html.j2").read_text("utf-8"))
+
     @pass_context
     def _phrase(self, context: Context, code: str) -> str:
         """Return a few words that stand in the templates under `phrase_CODE`."""
@@ -213,7 +229,7 @@ def _entry_of(calendar: str, variables: Mapping[str, Any]) -> dict[str, str]:
     return entry
 
 
-class _Missing(StrictUndefined):
+class MissingVariable(StrictUndefined):
     """A variable that is missing; of a group such as `values` it says which name is near."""
 
     __slots__ = ()
@@ -227,11 +243,11 @@ class _Missing(StrictUndefined):
         return f"there is no {name!r}" + (f": {near}" if near else "")
 
 
-def make_environment() -> ImmutableSandboxedEnvironment:
+def make_environment(
+    missing: type[MissingVariable] = MissingVariable,
+) -> ImmutableSandboxedEnvironment:
     """Return the sandbox that templates run in; a missing variable is an error."""
-    environment = ImmutableSandboxedEnvironment(
-        undefined=_Missing, autoescape=False, finalize=_said
-    )
+    environment = ImmutableSandboxedEnvironment(undefined=missing, autoescape=False, finalize=_said)
     environment.filters.update(clock=_clock, day=_day, window=_window, phrase=_no_phrase)
     return environment
 

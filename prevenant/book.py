@@ -6,7 +6,8 @@ from pathlib import Path
 from posixpath import dirname, join, normpath
 
 from ingest.topics import TopicPattern
-from notify.templating import WORDING_ERRORS, Templates, read_templates
+from notify.templating import Templates, read_templates
+from notify.trial import Trial
 from prevenant.book_texts import BookTexts
 from prevenant.book_uses import Needs, check_uses, sample_values, sample_variables
 from prevenant.document import Value, suggest
@@ -62,14 +63,13 @@ def load_book(path: Path, texts: BookTexts | None = None) -> Book:
     own = read_templates(sections["templates"])
     _check_routes(rules.every_rule, workflows, problems)
     templates = Templates(own)
-    written = {name for section in sections["templates"] for name, _ in section.mapping() or ()}
     # A schedule that is itself no good has been reported, too.
     named = {name for section in sections["on_call"] for name, _ in section.mapping() or ()}
     needs = Needs(rules, sorted(named))
-    # A template that is itself no good has been reported.
-    check_uses(uses, templates, needs, written)
+    check_uses(uses, templates, needs, sections["templates"])
+    trial = Trial(templates)
     for rule in rules.every_rule:
-        _check_message(rule, types.get(rule.on), templates, problems)
+        _check_message(rule, types.get(rule.on), trial, problems)
     if problems:
         raise BookError(problems)
     return Book(rules, workflows, templates, tuple(uses), needs, schedules)
@@ -129,19 +129,16 @@ def _check_routes(
 
 
 def _check_message(
-    rule: Rule, device_type: DeviceType | None, templates: Templates, problems: list[Problem]
+    rule: Rule, device_type: DeviceType | None, trial: Trial, problems: list[Problem]
 ) -> None:
-    """Render the message on trial; that of silence is about several types, and names no field."""
-    values = sample_values(device_type)
+    """Word the message on trial; that of silence is about several types, and names no field."""
+    is_predicted = bool(device_type and device_type.predicted)
+    variables = sample_variables(
+        after_dispatch=False, values=sample_values(device_type), is_predicted=is_predicted
+    )
     for language, text in rule.message.items():
-        try:
-            is_predicted = bool(device_type and device_type.predicted)
-            variables = sample_variables(
-                after_dispatch=False, values=values, is_predicted=is_predicted
-            )
-            templates.render_text(text, language or "en", variables)
-        except WORDING_ERRORS as error:
-            message = f"rule {rule.name!r}: message: it cannot be worded: {error}"
+        for flaw in trial.word_text(text, language or "en", variables):
+            message = f"rule {rule.name!r}: message: it cannot be worded: {flaw}"
             if rule.place:
                 place = rule.place
                 problems.append(Problem(place.source, place.line, place.column, message))

@@ -7,6 +7,7 @@ from typing import Any
 from notify.message import CHANNELS
 from notify.segments import count_segments
 from notify.templating import LANGUAGES, WORDING_ERRORS
+from notify.trial import Trial
 from prevenant.book import Book
 from prevenant.book_uses import EXTRAS, sample_variables
 from prevenant.document import suggest
@@ -70,11 +71,12 @@ def preview(book: Book, name: str, language: str, channel: str) -> Preview:
 
 def judge_templates(book: Book) -> Iterator[str]:
     """Yield what is wrong or doubtful in a book's templates, one line each, with the remedy."""
+    trial = Trial(book.templates)
     for name in book.templates.names:
         yield from _judge_languages(book, name)
         for language in book.templates.languages_of(name):
             for channel in book.templates.channels_of(name, language):
-                for finding in _judge_words(book, name, language, channel):
+                for finding in _judge_words(book, trial, name, language, channel):
                     yield f"template {name!r} ({language}, {channel}): {finding}"
 
 
@@ -103,15 +105,15 @@ def _judge_languages(book: Book, name: str) -> Iterator[str]:
             )
 
 
-def _judge_words(book: Book, name: str, language: str, channel: str) -> Iterator[str]:
+def _judge_words(book: Book, trial: Trial, name: str, language: str, channel: str) -> Iterator[str]:
     found: dict[str, None] = {}
     for variables in _samples(book, name):
-        try:
+        flaws = trial.word(name, language, channel, variables)
+        for flaw in flaws:
+            found[f"it cannot be worded: {flaw}; `prevenant rules check` says where"] = None
+        if not flaws:
             worded = _word(book, name, language, channel, variables)
-        except WORDING_ERRORS as error:
-            found[f"it cannot be worded: {error}; `prevenant rules check` says where"] = None
-            continue
-        found |= dict.fromkeys(_judge_length(worded))
+            found |= dict.fromkeys(_judge_length(worded))
     yield from found
 
 

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from notify.templating import LANGUAGES, WORDING_ERRORS, Templates
-from prevenant.document import nearest_word, suggest
+from notify.templating import LANGUAGES, Templates
+from notify.trial import Flaw, Trial
+from prevenant.document import Value, suggest
 from prevenant.domain import DeviceType
 from rules.book import Rule, RuleBook
 from rules.models import REASON
@@ -16,7 +17,9 @@ from workflows.conditions import KINDS
 from workflows.recipients import ON_CALL
 
 _SAMPLES: Mapping[type, Any] = {float: 1.0, bool: True, str: "sample"}
-_UNDEFINED = re.compile(r"'(\w+)' is undefined")
+_WORKED_OUT = re.compile(r"\{[{%].*?[%}]\}", re.DOTALL)
+Texts = dict[tuple[str, str, str], list[Value]]
+"""The texts of templates by template, language and channel; an e-mail has several."""
 EXTRAS = (
     *("technician", "visit", "offer", "why", "wish", "said", "who", "conversation"),
     *("choices", "owner", "storm", "digest"),
@@ -74,18 +77,25 @@ class Needs:
             )
 
 
-def check_uses(uses: Sequence[Use], templates: Templates, needs: Needs, broken: set[str]) -> None:
-    """Note where a workflow needs what is not there; `broken` templates have been reported already."""
+def check_uses(
+    uses: Sequence[Use], templates: Templates, needs: Needs, sections: Sequence[Value]
+) -> None:
+    """Note where a workflow needs what is not there; `sections` are those of the book's templates.
+
+    Templates that are themselves no good have been reported already.
+    """
+    trial, written = Trial(templates), _find_texts(sections)
+    named = {name for name, _, _ in written}
     for use in uses:
         match use:
             case TemplateUse() if use.name not in templates.names:
-                if use.name not in broken:
+                if use.name not in named:
                     hint = suggest(use.name, templates.names)
                     use.place.fail(f"there is no template {use.name!r}: {hint}")
             case TemplateUse():
-                _check_template(use, templates, needs)
+                _check_template(use, templates, trial, needs, written)
             case TextUse():
-                _check_text(use, templates, needs)
+                _check_text(use, templates, trial, needs)
             case NameUse():
                 _check_name(use, needs)
             case ComparedUse():
@@ -97,59 +107,97 @@ def check_uses(uses: Sequence[Use], templates: Templates, needs: Needs, broken: 
                     use.place.fail(f"there is no on-call schedule {name!r}: {hint}")
 
 
-def _check_template(use: TemplateUse, templates: Templates, needs: Needs) -> None:
-    """Render a template in every language and on every channel, with what it will be given."""
+def _check_template(
+    use: TemplateUse, templates: Templates, trial: Trial, needs: Needs, written: Texts
+) -> None:
+    """Word a template in every language and on every channel, with what it will be given.
+
+    What stands in a text that several languages or channels take is said once.
+    """
     channels = sorted({"sms" if c == "preferred" else c for turn in use.turns for c in turn})
+    said = set()
     for variables in needs.samples(use):
         for language in dict.fromkeys([*LANGUAGES, *templates.languages_of(use.name)]):
             for channel in channels:
-                try:
-                    templates.render(use.name, language, channel, variables)
-                except WORDING_ERRORS as error:
-                    used = templates.variables_of(use.name)
-                    use.place.fail(
-                        f"template {use.name!r} cannot be worded here ({language}, {channel}): "
-                        f"{_told(error, variables)}{_remedy(used, use)}"
-                    )
-                    return
+                form = templates.form_for(use.name, language, channel)
+                texts = written.get((use.name, *form), [])
+                for flaw in trial.word(use.name, language, channel, variables):
+                    key = (flaw.reason, form if texts else "")
+                    if key not in said:
+                        said.add(key)
+                        use.place.fail(
+                            f"template {use.name!r} cannot be worded here ({language}, {channel}): "
+                            f"{_told(flaw, use)}{_place_of(flaw, texts)}"
+                        )
 
 
-def _check_text(use: TextUse, templates: Templates, needs: Needs) -> None:
+def _check_text(use: TextUse, templates: Templates, trial: Trial, needs: Needs) -> None:
+    said = set()
     for variables in needs.samples(use):
-        try:
-            text = templates.render_text(use.text, "en", variables)
-        except WORDING_ERRORS as error:
-            names = ("technician", "visit", "answer", "prediction", "values")
-            used = {name for name in names if name in use.text}
-            use.place.fail(
-                f"this cannot be worded here: {_told(error, variables)}{_remedy(used, use)}"
-            )
-            return
-        if use.is_topic and (not text or any(character in text for character in "+#")):
+        flaws = trial.word_text(use.text, "en", variables)
+        for flaw in flaws:
+            if flaw.reason not in said:
+                said.add(flaw.reason)
+                message = f"this cannot be worded here: {_told(flaw, use)}"
+                use.place.fail(message, _find_name(flaw.name, use.text))
+        if flaws or not use.is_topic:
+            continue
+        topic = templates.render_text(use.text, "en", variables)
+        if not topic or any(character in topic for character in "+#"):
             use.place.fail("nothing can be published there: a topic has no + and no #")
             return
 
 
-def _told(error: Exception, variables: Mapping[str, Any]) -> str:
-    """Return what is wrong with a text; of an unknown variable also which is near."""
-    found = _UNDEFINED.fullmatch(str(error))
-    near = nearest_word(found[1], list(variables)) if found else ""
-    return f"{error}: {near}" if near else str(error)
+def _find_texts(sections: Sequence[Value]) -> Texts:
+    """Return the texts of a book's own templates by template, language and channel."""
+    found: Texts = {}
+    for section in sections:
+        for name, value in section.mapping() or ():
+            for language, words in value.named(f"template {name!r}").mapping() or ():
+                for channel, text in words.mapping() or ():
+                    texts = [one for _, one in text.mapping() or ()] if text.is_mapping else [text]
+                    found[name, language, channel] = texts
+    return found
 
 
-def _remedy(used: set[str], use: TemplateUse | TextUse) -> str:
-    found = []
-    if used & {"technician", "visit"} and not use.after_dispatch:
-        found.append(
-            "technician and visit are known only after a `dispatch` whose `otherwise` ends the case"
-        )
-    if "answer" in used:
-        found.append("answer.NAME is known only where every way before has an `ask` of that name")
-    if "prediction" in used:
-        found.append("prediction is known only where a model speaks for the device type")
-    if "values" in used:
-        found.append("values are the fields of every device type whose rules run this workflow")
-    return "".join(f"; {one}" for one in found)
+def _find_name(name: str, text: str) -> int:
+    """Return at which character of a text a name is worked out; 0 where it is not to be found."""
+    for part in _WORKED_OUT.finditer(text):
+        found = re.search(rf"(?<!\w){re.escape(name)}(?!\w)", part[0]) if name else None
+        if found:
+            return part.start() + found.start()
+    return 0
+
+
+def _place_of(flaw: Flaw, texts: Sequence[Value]) -> str:
+    """Return where a name that is missing stands in a template, where that is known."""
+    for text in texts:
+        if offset := _find_name(flaw.name, str(text.scalar())):
+            line, column = text.place_at(offset)
+            return f"; it stands at {text.source}:{line}:{column}"
+    return ""
+
+
+def _told(flaw: Flaw, use: TemplateUse | TextUse) -> str:
+    """Return what is wrong, with when it would be right; else with which name is near."""
+    remedy = _remedy(flaw, use)
+    return f"{flaw.reason}; {remedy}" if remedy else str(flaw)
+
+
+def _remedy(flaw: Flaw, use: TemplateUse | TextUse) -> str:
+    match flaw.variable:
+        case "technician" | "visit" if not use.after_dispatch:
+            return (
+                "technician and visit are known only after a `dispatch` whose `otherwise` "
+                "ends the case"
+            )
+        case "answer":
+            return "answer.NAME is known only where every way before has an `ask` of that name"
+        case "prediction":
+            return "prediction is known only where a model speaks for the device type"
+        case "values":
+            return "values are the fields of every device type whose rules run this workflow"
+    return ""
 
 
 def _check_name(use: NameUse, needs: Needs) -> None:

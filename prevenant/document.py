@@ -71,12 +71,16 @@ class Value:
 
     def fail(self, message: str, offset: int = 0) -> None:
         """Note a problem here, or where the text's character number `offset` was written."""
-        line, column = self.line, self.column
-        if offset and isinstance(self._node, yaml.ScalarNode):
-            line, column = self._place_of(self._node, offset)
+        line, column = self.place_at(offset)
         self._problems.append(
             Problem(self._source, line, column, f"{self.what}: {message}" if self.what else message)
         )
+
+    def place_at(self, offset: int) -> tuple[int, int]:
+        """Return the line and the column at which the text's character number `offset` was written."""
+        if offset and isinstance(self._node, yaml.ScalarNode):
+            return self._place_of(self._node, offset)
+        return self.line, self.column
 
     def scalar(self) -> Any:
         """Return the value as str, bool, int, float or None by the rules of YAML 1.2."""
