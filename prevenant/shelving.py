@@ -61,8 +61,11 @@ class Shelf(Row, table=True):
         return ", ".join(f"{what} {name}" for what, name in parts if name)
 
 
-def add_shelf(session: Session, shelf: Shelf) -> Shelf:
-    """Put a shelf over alarms. Raises ConfigurationError where it is about nothing or ends at once."""
+def add_shelf(session: Session, shelf: Shelf, unchecked: str = "") -> Shelf:
+    """Put a shelf over alarms; its story says what could not be checked.
+
+    Raises ConfigurationError where it is about nothing or ends at once.
+    """
     if not (shelf.rule or shelf.device_id or shelf.site_id):
         message = "name a rule, a device or a site: everything cannot be shelved at once"
         raise ConfigurationError(message)
@@ -74,6 +77,7 @@ def add_shelf(session: Session, shelf: Shelf) -> Shelf:
     until = shelf.ends_at.isoformat(" ", "minutes")
     why = f": {shelf.reason}" if shelf.reason else ""
     summary = f"{shelf.scope} is {_WORDS[shelf.kind]} until {until} by {shelf.owner}{why}"
+    summary += f"; {unchecked}" if unchecked else ""
     add_timeline(session, shelf.created_at, f"alarm.{shelf.kind}", summary)
     return shelf
 

@@ -15,10 +15,9 @@ from prevenant.api.bodies import Body
 from prevenant.api.devices import sites_of_device
 from prevenant.api.paging import Paged, RowId
 from prevenant.api.within import Sites, is_at
-from prevenant.document import nearest_word
 from prevenant.durations import parse_duration
-from prevenant.errors import BookError, ConfigurationError
-from prevenant.publishing import find_active
+from prevenant.errors import ConfigurationError
+from prevenant.shelf_scope import check_scope
 from prevenant.shelving import (
     BY_PEOPLE,
     MAINTENANCE,
@@ -215,8 +214,7 @@ def put_shelf(session: Session, wanted: NewShelf, now: datetime) -> Shelf:
             what = f"{wanted.lasts!r} is no length of time" if wanted.lasts else "no end is given"
             message = f"{what}: say how long, as in 2h (lasts), or until when (ends_at)"
             raise ConfigurationError(message) from None
-    if wanted.rule:
-        _check_rule(session, wanted.rule)
+    unchecked = check_scope(session, wanted.rule, wanted.device, wanted.site)
     shelf = Shelf(
         kind=wanted.kind,
         rule=wanted.rule,
@@ -229,24 +227,7 @@ def put_shelf(session: Session, wanted: NewShelf, now: datetime) -> Shelf:
         reason=wanted.reason,
         created_at=now,
     )
-    return add_shelf(session, shelf)
-
-
-def _check_rule(session: Session, name: str) -> None:
-    """Refuse a rule of which nobody has heard: its shelf would keep nothing, and look as if it did."""
-    if session.exec(select(Alarm.id).where(Alarm.rule == name).limit(1)).first() is not None:
-        return
-    version = find_active(session)
-    if version is None:
-        return
-    try:
-        known = version.load().rules.rules
-    except BookError:
-        return
-    if name not in known:
-        hint = nearest_word(name, known, 3) or "see `prevenant rules show`"
-        message = f"the rule book has no rule {name!r}: {hint}"
-        raise ConfigurationError(message)
+    return add_shelf(session, shelf, unchecked)
 
 
 def _known(session: Session, alarm_id: int, actor: Actor, role: Role) -> Alarm:

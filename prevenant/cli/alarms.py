@@ -13,6 +13,7 @@ from prevenant.cli.shown import out, printable, show_json, show_table, shown_tim
 from prevenant.domain import Severity
 from prevenant.moments import read_time
 from prevenant.settings import load_settings
+from prevenant.shelf_scope import check_scope
 from prevenant.shelving import (
     MAINTENANCE,
     SHELVED,
@@ -215,8 +216,11 @@ def _put(wanted: NewShelf) -> None:
         shelf: Shelf = put_shelf(session, wanted, now)
         number, scope, until = shelf.id, shelf.scope, shown_time(shelf.ends_at)
         command = "maintenance" if shelf.kind == MAINTENANCE else "shelve"
+        unchecked = check_scope(session, wanted.rule, wanted.device, wanted.site)
         note_command(session, f"alarms {command}", scope, now, wanted.by)
     out.print(f"shelf {number}: {scope} until {until} UTC", markup=False)
+    if unchecked:
+        out.print(f"note: {unchecked}", markup=False)
 
 
 def _state(alarm: Alarm) -> str:
