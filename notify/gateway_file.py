@@ -20,8 +20,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
+from prevenant.addresses import is_web_address
 from prevenant.document import Mapping as Pairs
 from prevenant.document import Value, read_document
 from prevenant.domain import PayloadPath
@@ -182,11 +182,7 @@ class _Reader:
     def _read_url(self, pairs: Pairs) -> str:
         value = pairs.need("url", "say where texts are handed over: url: https://…")
         url = self._secret(value) if value else ""
-        if (
-            value
-            and url
-            and (urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).netloc)
-        ):
+        if value and url and not is_web_address(url):
             value.fail("this is no address: write https://…")
         return url
 

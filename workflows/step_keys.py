@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from typing import Any
-from urllib.parse import urlsplit
 
+from prevenant.addresses import is_web_address
 from prevenant.document import Mapping as Pairs
 from prevenant.document import Value, suggest
 from prevenant.durations import parse_duration
@@ -190,8 +190,7 @@ def read_url(value: Value) -> str | None:
     text = value.raw()
     if text is None:
         return None
-    parts = urlsplit(text)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+    if not is_web_address(text):
         value.fail("write an address such as https://desk.example.com/hooks/prevenant")
         return None
     return text

@@ -5,13 +5,13 @@ from datetime import datetime, timedelta
 from typing import Any, Literal, TypeVar
 
 from fastapi import APIRouter, HTTPException, Request, status
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 from sqlmodel import Session, col, or_, select
 
 from ingest.registry import HeardDevice
 from prevenant.api.access import Actor, Operator, Role, Viewer, check_role, check_site
 from prevenant.api.acts import add_detail
-from prevenant.api.bodies import Body
+from prevenant.api.bodies import Body, Moment
 from prevenant.api.devices import sites_of_device
 from prevenant.api.paging import Paged, RowId
 from prevenant.api.within import Sites, is_at
@@ -51,8 +51,8 @@ class NewShelf(Body):
     rule: str = ""
     device: str = ""
     site: str = ""
-    starts_at: AwareDatetime | None = None
-    ends_at: AwareDatetime | None = None
+    starts_at: Moment | None = None
+    ends_at: Moment | None = None
     lasts: str = ""
     """A length of time such as `2h`, instead of `ends_at`."""
     by: str = Field(default="", max_length=100)

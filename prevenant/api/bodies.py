@@ -1,13 +1,28 @@
 """What one request may bring: nothing larger than can be held, and nothing that is not known."""
 
+from datetime import datetime
+from typing import Annotated
+
 from fastapi import Request, status
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from prevenant.api.etags import PREFIX
 from prevenant.api.problems import Refusal, answer_problem
+from prevenant.moments import FIRST_AT, LAST_AT
 
 LARGEST = 10 * 1024 * 1024
+
+
+def _check_moment(at: datetime) -> datetime:
+    if not FIRST_AT <= at <= LAST_AT:
+        message = f"a time has to lie between {FIRST_AT:%Y} and {LAST_AT:%Y}"
+        raise ValueError(message)
+    return at
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_check_moment)]
+"""A time with an offset, which can be told in every time zone, and reckoned with."""
 
 
 class Body(BaseModel):

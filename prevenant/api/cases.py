@@ -5,14 +5,14 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, HTTPException, Query, Request, Response, status
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 from sqlmodel import Session, col, select
 
 from notify.links import hide_all
 from notify.message import Delivery, Message
 from notify.replies import Reply
 from prevenant.api.access import Actor, Operator, Role, Viewer, check_site
-from prevenant.api.bodies import Body
+from prevenant.api.bodies import Body, Moment
 from prevenant.api.etags import check_unchanged, etag_of
 from prevenant.api.paging import Paged, RowId
 from prevenant.api.story import main_zone, view_entry
@@ -61,7 +61,7 @@ class Wanted(BaseModel):
     """At least so severe."""
     owner: str | None = None
     rule: str | None = None
-    since: AwareDatetime | None = None
+    since: Moment | None = None
     parent: int | None = Field(default=None, ge=1, le=2**31 - 1)
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query, Request, Response, status
-from pydantic import AwareDatetime, ValidationError
+from pydantic import ValidationError
 from sqlalchemy import ColumnElement, true
 from sqlmodel import Session
 
@@ -20,7 +20,7 @@ from prevenant.api.access import (
     check_role,
     check_site,
 )
-from prevenant.api.bodies import Body
+from prevenant.api.bodies import Body, Moment
 from prevenant.api.etags import check_unchanged, etag_of
 from prevenant.api.paging import Paged
 from prevenant.api.within import is_row_at
@@ -50,7 +50,7 @@ class Position(Body):
 
     latitude: float
     longitude: float
-    observed_at: AwareDatetime | None = None
+    observed_at: Moment | None = None
     accuracy: float = 0.0
     """In metres; 0 where it is not known."""
 
@@ -58,8 +58,8 @@ class Position(Body):
 class Absence(Body):
     """From when to when a technician is away; without a beginning, from now on."""
 
-    starts_at: AwareDatetime | None = None
-    ends_at: AwareDatetime
+    starts_at: Moment | None = None
+    ends_at: Moment
     reason: str = "leave"
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query, Request, status
 from fastapi.responses import StreamingResponse
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from ingest.history import Span
@@ -15,6 +15,7 @@ from ingest.history_pages import Arrived, Place
 from ingest.past import Past
 from ingest.registry import HeardDevice
 from prevenant.api.access import Actor, Viewer, find_actor
+from prevenant.api.bodies import Moment
 from prevenant.api.devices import sites_of_device
 from prevenant.api.history import Histories, view_history
 from prevenant.api.live_readings import LiveReadings
@@ -41,8 +42,8 @@ class ReadingShown(BaseModel):
     type: str
     site: str
     device: str
-    observed_at: AwareDatetime
-    received_at: AwareDatetime
+    observed_at: Moment
+    received_at: Moment
     is_retained: bool
     """The broker had kept it, and it has no time of its own."""
     values: dict[str, Any]
@@ -52,8 +53,8 @@ class Spanned(BaseModel):
     """Of which device, and of which time; up to now where nothing is said."""
 
     device: str = Field(min_length=1, max_length=401)
-    since: AwareDatetime | None = None
-    until: AwareDatetime | None = None
+    since: Moment | None = None
+    until: Moment | None = None
 
 
 @router.get("/readings")

@@ -3,9 +3,10 @@
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, HTTPException, Query, Request, Response, status
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 
 from prevenant.api.access import Actor, Viewer
+from prevenant.api.bodies import Moment
 from prevenant.api.story import main_zone
 from prevenant.domain import Severity
 from prevenant.errors import ConfigurationError
@@ -20,8 +21,8 @@ _SEVERITIES = {one.word: one for one in Severity}
 class Wanted(BaseModel):
     """Which figures are asked for, of what and of which time; what is not named may be anything."""
 
-    since: AwareDatetime
-    until: AwareDatetime | None = None
+    since: Moment
+    until: Moment | None = None
     """Now, where nothing is said."""
     kpi: list[str] = Field(default=[], max_length=50)
     every: Every | None = None

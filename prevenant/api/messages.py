@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, HTTPException, Query, Request, status
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 from sqlmodel import Session, col, select
 
 from notify.message import SUBSCRIBER, Delivery, Message
 from prevenant.api.access import Role, Viewer, check_site
+from prevenant.api.bodies import Moment
 from prevenant.api.cases import view_message
 from prevenant.api.paging import Paged, RowId
 from prevenant.api.within import Sites, is_of_case_at
@@ -30,7 +31,7 @@ class Wanted(BaseModel):
     state: _STATES | None = None
     channel: str | None = None
     """By which it was tried."""
-    since: AwareDatetime | None = None
+    since: Moment | None = None
 
 
 @router.get("/messages")

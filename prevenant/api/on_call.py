@@ -5,12 +5,12 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query, Request, status
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 from sqlmodel import Session
 
 from prevenant.api.access import OperatorOfAll, Viewer
 from prevenant.api.alarms import Person
-from prevenant.api.bodies import Body
+from prevenant.api.bodies import Body, Moment
 from prevenant.api.paging import RowId
 from prevenant.crm.directory import find_person, find_present
 from prevenant.document import suggest
@@ -34,8 +34,8 @@ class NewOverride(Body):
 
     schedule: str
     contact: str
-    starts_at: AwareDatetime | None = None
-    ends_at: AwareDatetime
+    starts_at: Moment | None = None
+    ends_at: Moment
     by: str = Field(default="", max_length=100)
     reason: str = ""
 

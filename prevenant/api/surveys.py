@@ -3,10 +3,11 @@
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
-from pydantic import AwareDatetime, BaseModel
+from pydantic import BaseModel
 from sqlmodel import Session, col, select
 
 from prevenant.api.access import Viewer
+from prevenant.api.bodies import Moment
 from prevenant.api.paging import Paged
 from prevenant.api.within import Sites, is_of_case_at
 from workflows.surveys import KINDS, MEANINGS, score
@@ -19,7 +20,7 @@ class Wanted(BaseModel):
     """Which surveys are asked for; what is not named may be anything."""
 
     kind: Literal["csat", "nps", "ces"] | None = None
-    since: AwareDatetime | None = None
+    since: Moment | None = None
     answered: bool | None = None
 
 
@@ -45,17 +46,13 @@ def list_surveys(
 
 
 @router.get("/surveys/scores")
-def show_scores(
-    request: Request, actor: Viewer, since: AwareDatetime | None = None
-) -> dict[str, Any]:
+def show_scores(request: Request, actor: Viewer, since: Moment | None = None) -> dict[str, Any]:
     """Return CSAT, NPS and CES of what was sent since a time, each with its meaning."""
     with request.app.state.store.read() as session:
         return {kind: _view_score(session, kind, since, actor.sites()) for kind in KINDS}
 
 
-def _view_score(
-    session: Session, kind: str, since: AwareDatetime | None, sites: Sites
-) -> dict[str, Any]:
+def _view_score(session: Session, kind: str, since: Moment | None, sites: Sites) -> dict[str, Any]:
     query = select(SentSurvey.rating).where(SentSurvey.kind == kind)
     query = query.where(is_of_case_at(session, SentSurvey.case_id, sites))
     if since is not None:

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from fastapi import APIRouter, HTTPException, Request, Response, status
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 from sqlmodel import Session
 
 from prevenant.access.grants import as_wanted, find_grants, parse_grant
@@ -20,7 +20,7 @@ from prevenant.access.tokens import (
 )
 from prevenant.api.access import AdministratorOfAll
 from prevenant.api.acts import add_detail
-from prevenant.api.bodies import Body
+from prevenant.api.bodies import Body, Moment
 from prevenant.durations import parse_duration
 from prevenant.errors import ConfigurationError
 
@@ -33,7 +33,7 @@ class NewToken(Body):
     name: str = Field(max_length=64)
     grants: list[str] = Field(min_length=1, max_length=100)
     scopes: list[str] = Field(default=[], max_length=100)
-    expires_at: AwareDatetime | None = None
+    expires_at: Moment | None = None
     lasts: str = ""
     """A length of time such as `90d`, instead of `expires_at`."""
 

@@ -9,12 +9,13 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 
 from prevenant.access.tables import Act
 from prevenant.access.trail import Asked, find_acts, view_act
 from prevenant.api.access import AdministratorOfAll
 from prevenant.api.acts import call_act
+from prevenant.api.bodies import Moment
 from prevenant.api.paging import Paged
 from prevenant.store import Store
 
@@ -47,8 +48,8 @@ class Wanted(BaseModel):
     """How it begins: `/api/v1/cases/7/`."""
     outcome: str = ""
     """`done`, `refused`, `failed`, or `begun` where it is not known."""
-    since: AwareDatetime | None = None
-    until: AwareDatetime | None = None
+    since: Moment | None = None
+    until: Moment | None = None
     before: int | None = Field(default=None, ge=1, le=2**63 - 1)
     """Only those with a smaller number."""
 

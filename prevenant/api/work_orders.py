@@ -4,10 +4,11 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, HTTPException, Query, Request, status
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 from sqlmodel import Session, col, select
 
 from prevenant.api.access import Role, Viewer, check_site
+from prevenant.api.bodies import Moment
 from prevenant.api.paging import Paged, RowId
 from prevenant.api.within import Sites, is_at
 from workflows.tables import ACTIVE_JOBS, Case, WorkOrder
@@ -27,9 +28,9 @@ class Wanted(BaseModel):
     technician: str | None = None
     customer: str | None = None
     site: str | None = None
-    since: AwareDatetime | None = None
+    since: Moment | None = None
     """Whose visit ends at this time or later."""
-    until: AwareDatetime | None = None
+    until: Moment | None = None
     """Whose visit begins before this time."""
 
 

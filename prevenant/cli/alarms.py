@@ -1,13 +1,12 @@
 """`prevenant alarms` and `prevenant rules explain`: what is the matter, why, and what people say of it."""
 
-import getpass
 from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
 
 from prevenant.api.alarms import NewShelf, explain_alarm, find_alarms, find_shelves, put_shelf
-from prevenant.cli.choices import AtMost, one_of
+from prevenant.cli.choices import LARGEST, AtMost, By, one_of
 from prevenant.cli.noting import note_command
 from prevenant.cli.shown import out, printable, show_json, show_table, shown_time
 from prevenant.domain import Severity
@@ -30,8 +29,7 @@ from workflows.saying import predictions_in
 app = typer.Typer(help="Alarms, and what people say of them.", no_args_is_help=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Number = Annotated[int, typer.Argument(help="The alarm's number.")]
-By = Annotated[str, typer.Option("--by", help="Who does it.", default_factory=getpass.getuser)]
+Number = Annotated[int, typer.Argument(help="The alarm's number.", max=LARGEST)]
 _TRUTHS = {True: "true", False: "false", None: "unknown"}
 
 
@@ -164,7 +162,9 @@ def list_shelves(
 
 
 @app.command("unshelve")
-def unshelve(shelf: Annotated[int, typer.Argument(help="The shelf's number.")], by: By) -> None:
+def unshelve(
+    shelf: Annotated[int, typer.Argument(help="The shelf's number.", max=LARGEST)], by: By
+) -> None:
     """End a shelf or maintenance before its time; alarms that are still active are told."""
     current = load_settings()
     with open_store(current) as store, store.write() as session:

@@ -1,6 +1,5 @@
 """`prevenant cases`: what is being done, the whole of one case, and what people do at their desk."""
 
-import getpass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -8,6 +7,7 @@ import typer
 
 from prevenant.api.case_links import revoke_links_of, view_links
 from prevenant.api.cases import CaseState, Wanted, find_cases, view_case, view_row
+from prevenant.cli.choices import LARGEST, By
 from prevenant.cli.noting import note_command
 from prevenant.cli.shown import out, printable, show_json, show_table, shown_time
 from prevenant.clock import from_epoch
@@ -26,8 +26,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Cases: what is done about alarms.", no_args_is_help=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Number = Annotated[int, typer.Argument(help="The case's number.", metavar="CASE")]
-By = Annotated[str, typer.Option("--by", help="Who does it.", default_factory=getpass.getuser)]
+Number = Annotated[int, typer.Argument(help="The case's number.", max=LARGEST, metavar="CASE")]
 Note = Annotated[str, typer.Option("--note", help="What there is to say.")]
 
 
@@ -42,7 +41,9 @@ def list_cases(  # noqa: PLR0913  a command has as many options as it needs
     since: Annotated[
         str, typer.Option(help="Opened since: a time in ISO 8601, or how long ago: 24h.")
     ] = "",
-    storm: Annotated[int | None, typer.Option(help="Only the cases of this storm.")] = None,
+    storm: Annotated[
+        int | None, typer.Option(help="Only the cases of this storm.", max=LARGEST)
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 100,
     as_json: AsJson = False,
 ) -> None:

@@ -1,5 +1,6 @@
 """What lists may be asked for: how many rows, and words that are known."""
 
+import getpass
 from collections.abc import Callable, Collection
 from typing import Annotated
 
@@ -7,7 +8,9 @@ import typer
 
 from prevenant.document import suggest
 
-AtMost = Annotated[int, typer.Option(min=1, help="At most so many.")]
+LARGEST = 2**31 - 1
+"""The largest number that a row can have, or that rows are counted to."""
+AtMost = Annotated[int, typer.Option(min=1, max=LARGEST, help="At most so many.")]
 
 
 def one_of(known: Collection[str]) -> Callable[[str | None], str | None]:
@@ -20,3 +23,17 @@ def one_of(known: Collection[str]) -> Callable[[str | None], str | None]:
         return word
 
     return check
+
+
+def _short(name: str) -> str:
+    if len(name) > _LONGEST_NAME:
+        message = f"{len(name)} characters are too long for a name: write at most {_LONGEST_NAME}"
+        raise typer.BadParameter(message)
+    return name
+
+
+_LONGEST_NAME = 100
+By = Annotated[
+    str,
+    typer.Option("--by", help="Who does it.", default_factory=getpass.getuser, callback=_short),
+]

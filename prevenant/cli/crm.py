@@ -63,8 +63,8 @@ def import_crm(
 ) -> None:
     """Import customers, contacts, sites, devices, technicians … from CSV or Excel."""
     try:
-        b"".decode(encoding)
-    except LookupError:
+        b"x".decode(encoding)
+    except (LookupError, ValueError):
         message = f"{encoding!r} is no encoding: write one such as cp1252"
         raise ConfigurationError(message) from None
     current = load_settings()

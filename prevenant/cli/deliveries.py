@@ -10,7 +10,7 @@ from notify.bounces import take_bounces
 from notify.dead_letters import LOST, list_dead_letters, resend, resend_all, view_dead_letter
 from notify.email import letters_of
 from notify.message import CHANNELS, COMMAND, HOOK, WEBHOOK, Delivery, Message
-from prevenant.cli.choices import AtMost, one_of
+from prevenant.cli.choices import LARGEST, AtMost, one_of
 from prevenant.cli.noting import note_command
 from prevenant.cli.shown import out, show_json, show_table, shown_time
 from prevenant.errors import ConfigurationError
@@ -35,7 +35,7 @@ def list_deliveries(
             callback=one_of((*CHANNELS, WEBHOOK, COMMAND, HOOK)),
         ),
     ] = None,
-    case: Annotated[int | None, typer.Option(help="Only of this case.")] = None,
+    case: Annotated[int | None, typer.Option(help="Only of this case.", max=LARGEST)] = None,
     limit: AtMost = 100,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -77,7 +77,9 @@ def show_dead_letters(
 
 @app.command("resend")
 def resend_dead_letters(
-    number: Annotated[int | None, typer.Argument(help="The delivery's number.")] = None,
+    number: Annotated[
+        int | None, typer.Argument(help="The delivery's number.", max=LARGEST)
+    ] = None,
     *,
     everything: Annotated[bool, typer.Option("--all", help="All dead letters.")] = False,
     by: Annotated[str, typer.Option(help="Who you are.")] = "",

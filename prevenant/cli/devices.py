@@ -23,7 +23,7 @@ from prevenant.api.devices import (
     find_refused,
     view_refused,
 )
-from prevenant.cli.choices import AtMost, one_of
+from prevenant.cli.choices import LARGEST, AtMost, one_of
 from prevenant.cli.noting import note_command
 from prevenant.cli.shown import out, show_json, show_table, shown_time
 from prevenant.errors import ConfigurationError
@@ -164,7 +164,7 @@ def list_quarantine(
 
 
 @quarantine_app.command("show")
-def show_refused(number: Annotated[int, typer.Argument(help="Its id.")]) -> None:
+def show_refused(number: Annotated[int, typer.Argument(help="Its id.", max=LARGEST)]) -> None:
     """Show one refused payload as JSON: its first 4 KiB, what cannot be printed escaped."""
     with open_store(load_settings()) as store, store.read() as session:
         row = session.get(Quarantined, number)

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from prevenant.api.dispatch import explain_dispatch
+from prevenant.cli.choices import LARGEST
 from prevenant.cli.shown import out, printable, show_json, show_table, shown_time
 from prevenant.errors import ConfigurationError
 from prevenant.settings import load_settings
@@ -20,9 +21,11 @@ def common() -> None:
 
 @app.command("explain")
 def explain(
-    case: Annotated[int, typer.Argument(help="The case's number.")],
+    case: Annotated[int, typer.Argument(help="The case's number.", max=LARGEST)],
     *,
-    number: Annotated[int | None, typer.Option("--round", help="Only this round.")] = None,
+    number: Annotated[
+        int | None, typer.Option("--round", help="Only this round.", max=LARGEST)
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show the candidates of each round with their reasons, whom each filter excluded, and the offers."""

@@ -12,7 +12,8 @@ from prevenant.api.on_call import (
     put_override,
     schedules_in_force,
 )
-from prevenant.cli.alarms import AsJson, By
+from prevenant.cli.alarms import AsJson
+from prevenant.cli.choices import LARGEST, By
 from prevenant.cli.noting import note_command
 from prevenant.cli.shown import out, show_json, show_table, shown_time
 from prevenant.moments import read_time
@@ -94,7 +95,9 @@ def override(
 
 
 @app.command("end")
-def end(number: Annotated[int, typer.Argument(help="The override's number.")], by: By) -> None:
+def end(
+    number: Annotated[int, typer.Argument(help="The override's number.", max=LARGEST)], by: By
+) -> None:
     """End an override before its time."""
     current = load_settings()
     with open_store(current) as store, store.write() as session:

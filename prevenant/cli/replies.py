@@ -11,7 +11,7 @@ from notify.replies.classifier import LANGUAGES, shipped_examples
 from notify.replies.inbound import OUTCOMES
 from notify.replies.intents import NUMBERS
 from notify.replies.meaning import CONFIDENCE
-from prevenant.cli.choices import AtMost, one_of
+from prevenant.cli.choices import LARGEST, AtMost, one_of
 from prevenant.cli.shown import out, show_json, show_table, shown_time
 from prevenant.settings import load_settings
 from prevenant.store import open_store
@@ -30,7 +30,7 @@ def list_replies(
             help="bound, unclear, ambiguous, unknown sender, thanks …", callback=one_of(OUTCOMES)
         ),
     ] = None,
-    case: Annotated[int | None, typer.Option(help="Only of this case.")] = None,
+    case: Annotated[int | None, typer.Option(help="Only of this case.", max=LARGEST)] = None,
     limit: AtMost = 100,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from prevenant.book_texts import describe_differences
-from prevenant.cli.choices import AtMost
+from prevenant.cli.choices import LARGEST, AtMost
 from prevenant.cli.noting import note_command
 from prevenant.cli.shown import out, printable, show_json, show_table, shown_time
 from prevenant.publishing import (
@@ -25,7 +25,9 @@ from prevenant.settings import load_settings
 from prevenant.store import open_store
 
 Note = Annotated[str, typer.Option("--note", help="Why, for the history.")]
-Number = Annotated[int, typer.Argument(help="Its number, as `prevenant rules versions` shows it.")]
+Number = Annotated[
+    int, typer.Argument(help="Its number, as `prevenant rules versions` shows it.", max=LARGEST)
+]
 
 
 def publish_rules(

@@ -7,7 +7,8 @@ import typer
 from prevenant.access.tokens import find_named, list_tokens, revoke_token
 from prevenant.api.server import parts_of_api
 from prevenant.api.tokens import NewToken, make_token, view_token
-from prevenant.cli.alarms import AsJson, By
+from prevenant.cli.alarms import AsJson
+from prevenant.cli.choices import By
 from prevenant.cli.shown import out, show_json, show_table, shown_time
 from prevenant.cli.users import changing
 from prevenant.errors import ConfigurationError

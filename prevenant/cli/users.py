@@ -12,7 +12,8 @@ from prevenant.access.accounts import find_account, list_accounts, renew_passwor
 from prevenant.access.passwords import make_password
 from prevenant.access.sign_ins import end_sign_ins
 from prevenant.api.users import NewUser, UserChange, alter_user, make_user, view_user
-from prevenant.cli.alarms import AsJson, By
+from prevenant.cli.alarms import AsJson
+from prevenant.cli.choices import By
 from prevenant.cli.noting import note_command
 from prevenant.cli.shown import out, show_json, show_table, shown_time
 from prevenant.settings import load_settings

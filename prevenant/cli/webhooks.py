@@ -27,8 +27,8 @@ from prevenant.api.subscribing import (
     view_given,
 )
 from prevenant.api.subscriptions import resend_lost
-from prevenant.cli.alarms import AsJson, By
-from prevenant.cli.choices import AtMost
+from prevenant.cli.alarms import AsJson
+from prevenant.cli.choices import LARGEST, AtMost, By
 from prevenant.cli.shown import out, show_json, show_table
 from prevenant.cli.users import changing
 from prevenant.errors import ConfigurationError
@@ -37,7 +37,9 @@ from prevenant.store import open_store
 
 app = typer.Typer(help="Whom outside programs have told what happens.", no_args_is_help=True)
 
-Number = Annotated[int, typer.Argument(help="Which one, as `prevenant webhooks list` says.")]
+Number = Annotated[
+    int, typer.Argument(help="Which one, as `prevenant webhooks list` says.", max=LARGEST)
+]
 
 
 @app.command("list")

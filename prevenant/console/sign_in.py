@@ -131,10 +131,17 @@ def check_own_page(request: Request) -> None:
     site = request.headers.get("sec-fetch-site", "")
     origin = request.headers.get("origin", "null")
     # Our pages send no referrer, so that a browser calls their origin null.
-    is_ours = origin == "null" or urlsplit(origin).netloc == request.headers.get("host", "")
+    is_ours = origin == "null" or _host_of(origin) == request.headers.get("host", "")
     if site not in {"same-origin", "none"} and (site or not is_ours):
         message = "this form came from another site: open the page here, and sign in"
         raise HTTPException(status.HTTP_403_FORBIDDEN, message)
+
+
+def _host_of(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return ""
 
 
 def _ask(request: Request, to: str, wrong: str = "", wait_s: float = 0.0) -> Response:

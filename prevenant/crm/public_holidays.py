@@ -27,6 +27,9 @@ def judge_region(text: str) -> str:
 @cache
 def _calendar(region: str) -> calendars.HolidayBase | None:
     country, _, part = region.partition("-")
+    if not callable(getattr(calendars, country, None)):
+        # The library looks the name up among all that it has: SAT is a number there.
+        return None
     try:
         return calendars.country_holidays(country, subdiv=part or None, language="en_US")
     except NotImplementedError:

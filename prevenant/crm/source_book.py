@@ -18,8 +18,8 @@ from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
+from prevenant.addresses import is_web_address
 from prevenant.crm.entities import ENTITIES, Entity
 from prevenant.crm.missing import MOST_REMOVED, read_share
 from prevenant.crm.source import Column, CrmSource, Feed
@@ -98,7 +98,7 @@ class _Reader:
         if where is None or url is None:
             return None
         if api is not None:
-            if urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).netloc:
+            if not is_web_address(url):
                 api.fail("this is no address: write https://…")
                 return None
             return RestSource(name, url, every, timeout, feeds, login)

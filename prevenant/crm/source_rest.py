@@ -244,8 +244,12 @@ def _next_question(
 
 
 def _same_place(url: str, link: str) -> str:
-    following = urljoin(url, link)
-    here, there = urlsplit(url), urlsplit(following)
+    try:
+        following = urljoin(url, link)
+        here, there = urlsplit(url), urlsplit(following)
+    except ValueError:
+        message = "its link to the next page is no address: it cannot be followed"
+        raise CrmUnavailable(message, whole=False) from None
     if (here.scheme, here.netloc) != (there.scheme, there.netloc):
         message = f"the next page is elsewhere, on {there.netloc}: our secrets do not go there"
         raise CrmUnavailable(message, whole=False)

@@ -1,5 +1,6 @@
 """What holds for every request of the API: problems, pages, entity tags, keys."""
 
+import json
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
@@ -272,3 +273,45 @@ def test_of_many_at_once_under_a_key_one_is_done(api: Asking) -> None:
     assert set(codes) <= {201, 409}
     assert 201 in codes
     assert count_shelves(api) == 1
+
+
+@pytest.mark.parametrize(
+    "moment", ["9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00+12:00", "9999-12-31T23:59:59Z"]
+)
+def test_a_time_at_the_ends_of_the_calendar_is_refused(api: Asking, moment: str) -> None:
+    words = "a time has to lie between 1900 and 9990"
+    for path, body in (
+        ("shelves", {"rule": "x", "starts_at": moment, "lasts": "2h"}),
+        ("technicians/lea-moreau/leave", {"ends_at": moment}),
+        ("on-call/overrides", {"schedule": "x", "contact": "x", "ends_at": moment}),
+    ):
+        answer = api.post(path, body)
+        assert answer.status_code == 422
+        assert words in answer.text
+    answer = api.get(f"cases?since={moment.replace('+', '%2B')}")
+    assert (answer.status_code, words in answer.text) == (422, True)
+
+
+@pytest.mark.parametrize("lasts", ["9999999d", "9" * 400 + "h"])
+def test_a_length_of_time_beyond_all_is_refused(api: Asking, lasts: str) -> None:
+    assert api.post("shelves", {"rule": "x", "lasts": lasts}).status_code == 422
+    assert api.post("tokens", {"name": "x", "role": "viewer", "lasts": lasts}).status_code == 422
+
+
+def test_holidays_of_what_is_no_country_are_refused(api: Asking) -> None:
+    row = api.get("crm/technicians/lea-moreau").json()
+    for name in ("SAT", "sat-", "JAN", "CHRISTIAN"):
+        answer = api.ask(
+            "PUT",
+            "crm/technicians/lea-moreau",
+            data=json.dumps(row | {"holidays": name}),
+            headers={"Content-Type": "application/json"},
+        )
+        assert answer.status_code == 422
+        assert "there are no public holidays for" in answer.text
+
+
+def test_an_origin_that_is_no_address_is_another_site(api: Asking) -> None:
+    page = api.address + "/login"
+    answer = api.session.post(page, data={"token": "x"}, headers={"Origin": "http://["}, timeout=30)
+    assert answer.status_code == 403

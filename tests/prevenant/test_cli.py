@@ -58,6 +58,10 @@ def test_the_shipped_book_is_good_and_passes_its_tests() -> None:
         (["quarantine", "list", "--state", "waitin"], "did you mean 'waiting'?"),
         (["replies", "list", "--outcome", "lost"], "'lost' is not known: write one of"),
         (["deliveries", "list", "--channel", "mail"], "did you mean 'email'?"),
+        (["cases", "show", "99999999999999999999"], "less than or equal to 2147483647"),
+        (["dispatch", "explain", "1", "--round", "9" * 20], "less than or equal to 2147483647"),
+        (["alarms", "list", "--limit", "9" * 20], "2147483647"),
+        (["cases", "ack", "1", "--by", "n" * 101], "101 characters are too long for a name"),
         (["trail", "--outcome", "nothing"], "'nothing' is not known: write one of begun"),
         (["demo", "--speed", "nan"], "nan is no speed: write a number above 0"),
         (
@@ -70,6 +74,29 @@ def test_the_shipped_book_is_good_and_passes_its_tests() -> None:
 def test_what_is_mistyped_is_told_in_one_line(arguments: list[str], words: str) -> None:
     _, errors = prevenant(*arguments, status=2)
     assert errors.startswith("error: ")
+    assert words in errors
+    assert len(errors.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["alarms", "shelve", "--rule", "x", "--for", "9999999d"], "is no length of time"),
+        (["alarms", "shelve", "--rule", "x", "--for", "9" * 400 + "h"], "is no length of time"),
+        (["cases", "list", "--since", "99999999h"], "'99999999h' is no time: write one such as"),
+        (["cases", "list", "--since", "0001-01-01T00:00+10:00"], "is no time: write one such as"),
+        (["on-call", "show", "--from", "9999-12-31"], "'9999-12-31' is no time: write one such as"),
+        (["crm", "leave", "x", "--until", "9999-12-31T23:59-12:00"], "is no time: write one such"),
+        (["crm", "import", ".", "--encoding", "nonsense"], "'nonsense' is no encoding: write one"),
+        (["crm", "import", ".", "--encoding", "hex"], "'hex' is no encoding: write one such as"),
+    ],
+    ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else "",
+)
+def test_what_is_beyond_all_is_told_in_one_line(
+    arguments: list[str], words: str, tmp_path: Path
+) -> None:
+    (tmp_path / "customers.csv").write_text("id,name\nx,X\n")
+    _, errors = prevenant(*arguments, folder=tmp_path, status=1)
     assert words in errors
     assert len(errors.splitlines()) == 1
 

@@ -325,6 +325,16 @@ def test_secrets_go_nowhere_else(store: Store, clock: MovedClock, api: Api, tmp_
     assert "our secrets do not go there" in outcomes["customers"].error
 
 
+def test_a_link_that_is_no_address_is_told(
+    store: Store, clock: MovedClock, api: Api, tmp_path: Path
+) -> None:
+    api.style = "link"
+    source = rest(api, tmp_path)
+    api.url = "http://["
+    outcomes = sync_source(store, clock, source, lambda _session, _now: None)
+    assert "its link to the next page is no address" in outcomes["customers"].error
+
+
 def test_an_api_that_refuses_us_is_named_without_the_secret(
     store: Store, clock: MovedClock, api: Api, tmp_path: Path
 ) -> None:
