@@ -18,6 +18,7 @@ from workflows.definition import (
     Choice,
     Close,
     Command,
+    Deadline,
     Dispatch,
     Escalate,
     HandOff,
@@ -153,7 +154,7 @@ class _Reader:
             ask = "confirm"
         if pairs.boolean("survey", default=False):
             ask = "rating"
-        ask_for = pairs.duration_s("confirm_within", pairs.duration_s("ask_for", None))
+        ask_for = keys.read_span(pairs, "confirm_within", keys.read_span(pairs, "ask_for", None))
         name = template.text() if template else None
         patience = keys.read_patience(pairs, asks=ask is not None)
         if name is None or whom is None:
@@ -175,6 +176,8 @@ class _Reader:
         choices = self._choices(answers) if answers else []
         within = pairs.need("within", "every wait has a deadline, as in `within: 2h`")
         deadline = keys.read_deadline(within) if within else None
+        if within and deadline == Deadline(0.0):
+            within.fail("has to be longer than nothing: nobody could answer in time")
         otherwise = self._otherwise(head, pairs, "says what is done without an answer")
         patience = keys.read_patience(pairs)
         if whom is None or name is None or text is None or deadline is None:
@@ -250,13 +253,13 @@ class _Reader:
             turns=keys.read_turns(options, [["sms"]]),
             at_once=(at_once.integer(1) or 1) if at_once else 1,
             on_foot=options.boolean("on_foot", default=False),
-            arrive_within_s=options.duration_s("arrive_within", None),
+            arrive_within_s=keys.read_span(options, "arrive_within", None),
             window_s=options.duration_s("window", 7_200.0),
             offer_template=options.text("offer_template", "job_offer"),
             accepted_template=options.text("accepted_template", "job_accepted"),
             gone_template=options.text("gone_template", "job_gone"),
             parts=[text for text, _ in keys.texts_of(parts)] if parts else [],
-            fresh_s=options.duration_s("position_fresh", None),
+            fresh_s=keys.read_span(options, "position_fresh", None),
             territory=bool(area),
             area="" if area == "true" else area,
             max_jobs=max_jobs.integer(1) if max_jobs else None,
@@ -267,6 +270,8 @@ class _Reader:
     def _wait(self, head: Value, pairs: Pairs) -> Wait | None:
         keys.refuse_others(pairs, {"wait", "within", "otherwise"})
         facts = [fact for one in head.one_or_more() if (fact := _read_fact(one))]
+        if head.is_list and not head.items():
+            head.fail("nothing is waited for: name at least one fact, as in technician.done")
         within = pairs.need("within", "every wait has a deadline, as in `within: 2h`")
         deadline = keys.read_deadline(within) if within else None
         otherwise = self._otherwise(head, pairs, "says what is done when the time is over")

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
-from typing import Any
+from typing import Any, TypeVar
 
 from prevenant.addresses import is_web_address
 from prevenant.document import Mapping as Pairs
@@ -15,6 +15,8 @@ from workflows.joining import Storm
 from workflows.recipients import ON_CALL, PEOPLE
 
 CHANNELS = ("sms", "voice", "email", "whatsapp", "chat", "preferred")
+T = TypeVar("T")
+
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 """What an answer can be called, so that conditions and templates can name it."""
 _ROLE = re.compile(r"(?:on-call:)?[A-Za-z][\w-]*")
@@ -39,10 +41,14 @@ def read_turns(pairs: Pairs, default: Turns) -> Turns:
     for one in value.one_or_more():
         text = one.raw() or ""
         channels = [channel.strip() for channel in text.split("+") if channel.strip()]
+        if text and not channels:
+            one.fail(f"names no channel: write one of {', '.join(sorted(CHANNELS))}")
         for channel in channels:
             if channel not in CHANNELS:
                 one.fail(f"{channel!r} is no channel: {suggest(channel, CHANNELS)}")
         turns.append([channel for channel in channels if channel in CHANNELS])
+    if value.is_list and not value.items():
+        value.fail(f"names no channel: write some of {', '.join(sorted(CHANNELS))}")
     return [turn for turn in turns if turn] or default
 
 
@@ -101,17 +107,17 @@ def read_storm(value: Value) -> tuple[Storm, Value]:
         tell.fail(f"{role!r} is not told of storms: name a role of your staff's, or on-call:NAME")
     storm = Storm(
         (cases.integer(2) or usual.cases) if cases else usual.cases,
-        pairs.duration_s("within", usual.within_s),
+        read_span(pairs, "within", usual.within_s),
         role or usual.tell,
     )
     return storm, tell or value
 
 
-def read_span(pairs: Pairs, name: str, default: float) -> float:
+def read_span(pairs: Pairs, name: str, default: T) -> float | T:
     """Read a length of time that is longer than nothing."""
     seconds = pairs.duration_s(name, default)
     value = pairs.get(name)
-    if value is not None and seconds <= 0:
+    if value is not None and isinstance(seconds, float) and seconds <= 0:
         value.fail("has to be longer than nothing: nobody could answer in time")
     return seconds
 
