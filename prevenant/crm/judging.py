@@ -98,6 +98,8 @@ def judge_sheets(session: Session, sheets: Sequence[Sheet], problems: list[Probl
     shifted: set[tuple[str, int]] = set()
     # Where something could not be read at all, it may be what is not there.
     unread = set(ENTITIES) - {one.entity.name for one in sheets} if problems else set()
+    # A cell that could not be read is not said to be empty besides.
+    told = {(one.source, one.line, one.column) for one in problems}
     for sheet in sheets:
         found = list(_check_columns(sheet))
         problems += found
@@ -110,7 +112,11 @@ def judge_sheets(session: Session, sheets: Sequence[Sheet], problems: list[Probl
                 shifted.add((sheet.source, problem.line))
     judgement = judge(session, batches, unread=unread)
     # Where cells are shifted, what is wrong with each of them says nothing.
-    others = [one for one in judgement.problems if (one.source, one.line) not in shifted]
+    others = [
+        one
+        for one in judgement.problems
+        if (one.source, one.line) not in shifted and (one.source, one.line, one.column) not in told
+    ]
     judgement.problems = others + problems
     return judgement
 

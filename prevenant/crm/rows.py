@@ -17,6 +17,7 @@ from prevenant.crm.public_holidays import judge_region
 from prevenant.crm.shifts import parse_shifts
 from prevenant.daily import parse_daily
 
+_COUNT = re.compile(r"[0-9]{1,9}")
 _CHAT = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
 _YES_NO = {"oui": "yes", "ja": "yes", "non": "no", "nein": "no", "": "yes"}
 _FIRST_YEAR, _LAST_YEAR = 1900, 2999
@@ -108,7 +109,7 @@ def _counted(what: str, example: str) -> Callable[[Any], Any]:
         counts = {}
         for part in _parts_of(value):
             name, _, count = part.partition(":")
-            if not name.strip() or (count.strip() and not count.strip().isdigit()):
+            if not name.strip() or (count.strip() and not _COUNT.fullmatch(count.strip())):
                 message = f"{part!r} is no {what}: write {example}"
                 raise ValueError(message)
             counts[name.strip()] = int(count) if count.strip() else 1

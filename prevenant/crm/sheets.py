@@ -7,13 +7,15 @@ import codecs
 import csv
 import io
 import re
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, time
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
+from xml.etree.ElementTree import ParseError
+from zipfile import BadZipFile, ZipFile
 
 from prevenant.crm.entities import ENTITIES, Entity
 from prevenant.errors import Problem
@@ -23,6 +25,18 @@ _SEPARATORS = ",;\t"
 _SEPARATOR_SAID = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
 """The first line that spreadsheets write and read to say what stands between cells."""
 UTF_8 = "UTF-8"
+_DAMAGED = (
+    *(OSError, EOFError, BadZipFile, zlib.error, ParseError, NotImplementedError),
+    *(ValueError, LookupError, TypeError, AttributeError, RuntimeError),
+)
+"""What a workbook ends in that is damaged, encrypted, or none: its readers have no error of their own."""
+_WORKED_OUT = re.compile(rb"<f[ >/]|t=\"e\"")
+"""What stands in a sheet with formulas, or with errors of the spreadsheet's own."""
+_UNREAD = {
+    "f": "the formula here has no result: work it out in a spreadsheet and save it",
+    "e": "the spreadsheet says {} here: write what is meant",
+}
+"""What is to be said of a cell that comes out empty, by the kind of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +160,8 @@ def _read_workbook(path: Path, problems: list[Problem]) -> Iterator[Sheet]:
             na_values=[],
             engine="openpyxl",
         )
-    except (OSError, ValueError, KeyError, BadZipFile) as error:
+        unread = _find_unread(path)
+    except _DAMAGED as error:
         problems.append(Problem(str(path), 1, 1, f"cannot be read as a workbook: {error}"))
         return
     sheets = {str(title).strip().lower(): (str(title), frame) for title, frame in book.items()}
@@ -161,14 +176,44 @@ def _read_workbook(path: Path, problems: list[Problem]) -> Iterator[Sheet]:
     for name in present:
         title, frame = sheets[name]
         rows = frame.itertuples(index=False, name=None)
-        texts = enumerate(([cell_text(one) for one in row] for row in rows), 1)
+        texts = list(enumerate(([cell_text(one) for one in row] for row in rows), 1))
         lines = [(number, cells) for number, cells in texts if any(cells)]
         source = f"{path}:{title}"
+        for (row, index), message in unread.get(title, {}).items():
+            cells = texts[row - 1][1] if row <= len(texts) else []
+            if index >= len(cells) or not cells[index]:
+                place = f"{source}!{_letters(index)}{row}"
+                problems.append(Problem(source, row, index + 1, message, place))
         if lines:
             yield _make_sheet(ENTITIES[name], source, lines, in_workbook=True)
         else:
             message = "this sheet has no line with the columns' names: add it"
             problems.append(Problem(source, 1, 1, message, f"{source}!A1"))
+
+
+def _find_unread(path: Path) -> dict[str, dict[tuple[int, int], str]]:
+    """Return what is to be said of cells that may come out empty though something stands in them.
+
+    A formula has no result where no spreadsheet has worked it out since; by sheet, row and column.
+    """
+    with ZipFile(path) as parts:
+        names = [one for one in parts.namelist() if one.startswith("xl/worksheets/")]
+        if not any(_WORKED_OUT.search(parts.read(one)) for one in names):
+            return {}
+    from openpyxl import load_workbook  # noqa: PLC0415  as pandas: for workbooks alone
+
+    found: dict[str, dict[tuple[int, int], str]] = {}
+    book = load_workbook(path, read_only=True)
+    try:
+        for sheet in book.worksheets:
+            for number, row in enumerate(sheet.iter_rows(), 1):
+                for index, cell in enumerate(row):
+                    if cell.data_type in _UNREAD:
+                        message = _UNREAD[cell.data_type].format(cell.value)
+                        found.setdefault(sheet.title, {})[number, index] = message
+    finally:
+        book.close()
+    return found
 
 
 def _make_sheet(

@@ -505,3 +505,45 @@ def test_what_is_empty_or_none_of_the_words_says_what_to_write(
         ),
         "a/customers.csv:3:2: name: this is empty: fill it in",
     ]
+
+
+def test_a_cell_without_a_result_is_not_taken_for_an_empty_one(
+    store: Store, tmp_path: Path
+) -> None:
+    run(store, write(tmp_path / "a", **BASE))
+    rows = [
+        ["id", "name", "phone", "email"],
+        ["ann", "Ann Lee", "=B2", "#REF!"],
+        ["#N/A", "Cy", "", ""],
+        ["dot", "Dot", "", ""],
+    ]
+    assert problems(store, book(tmp_path / "x.xlsx", contacts=rows)).splitlines() == [
+        "x.xlsx:contacts!C2: the formula here has no result: work it out in a spreadsheet and save it",
+        "x.xlsx:contacts!D2: the spreadsheet says #REF! here: write what is meant",
+        "x.xlsx:contacts!A3: the spreadsheet says #N/A here: write what is meant",
+    ]
+
+
+def test_a_damaged_workbook_is_told_in_a_line(store: Store, tmp_path: Path) -> None:
+    whole = book(tmp_path / "x.xlsx", customers=[["id", "name"], ["a", "A"]]).read_bytes()
+    chance = random.Random(1)
+    for number in range(60):
+        torn = bytearray(whole)
+        if number % 2:
+            del torn[chance.randrange(len(torn)) :]
+        else:
+            for _ in range(5):
+                torn[chance.randrange(len(torn))] = chance.randrange(256)
+        path = tmp_path / "torn.xlsx"
+        path.write_bytes(torn)
+        try:
+            run(store, path)
+        except CrmImportError as error:
+            assert "torn.xlsx" in str(error)  # noqa: PT017  some are read all the same
+
+
+@pytest.mark.parametrize("level", ["²", "9" * 5_000, "-1", "1.5"])
+def test_a_level_that_is_no_number_is_told(store: Store, tmp_path: Path, level: str) -> None:
+    text = f"id,contact,latitude,longitude,skills\nt1,bob,47.2,5.1,gas:{level}\n"
+    folder = write(tmp_path / "a", **BASE | {"technicians": text})
+    assert "is no skill: write refrigeration:3; gas:1" in problems(store, folder)
