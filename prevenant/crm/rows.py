@@ -193,7 +193,10 @@ Zone = Annotated[str, AfterValidator(_zone)]
 Web = Annotated[str, AfterValidator(_web)]
 Latitude = Annotated[float, BeforeValidator(_decimal), Field(ge=-90, le=90, allow_inf_nan=False)]
 Longitude = Annotated[float, BeforeValidator(_decimal), Field(ge=-180, le=180, allow_inf_nan=False)]
-Id = Annotated[str, Field(min_length=1)]
+Words = Annotated[str, Field(min_length=1)]
+LONGEST_ID = 500
+"""More than this no database can find again by an index."""
+Id = Annotated[str, Field(min_length=1, max_length=LONGEST_ID)]
 Truth = Annotated[bool, BeforeValidator(_truth)]
 Moment = Annotated[datetime, BeforeValidator(_moment), AfterValidator(_in_utc)]
 MaybeMoment = Annotated[
@@ -228,21 +231,21 @@ class AreaRow(Row):
     """A part of the country or of a building."""
 
     id: Id
-    name: Id
+    name: Words
 
 
 class CustomerRow(Row):
     """Someone whom we serve."""
 
     id: Id
-    name: Id
+    name: Words
 
 
 class ContactRow(Row):
     """A person; `roles` is `security@SITE; field-managers`."""
 
     id: Id
-    name: Id
+    name: Words
     phone: Phone = ""
     email: Email = ""
     whatsapp: Phone = ""
@@ -260,7 +263,7 @@ class SiteRow(Row):
     """A place; `contact` is whom to tell as the customer."""
 
     id: Id
-    name: Id
+    name: Words
     customer: Id
     contact: str = ""
     address: str = ""
@@ -283,7 +286,7 @@ class AssetRow(Row):
 
     id: Id
     site: Id
-    name: Id
+    name: Words
     model: str = ""
     serial: str = ""
     installed_at: MaybeMoment = None

@@ -184,12 +184,13 @@ class RestSource:
         except (requests.Timeout, ReadTimeoutError):
             message = f"it did not answer within {self.timeout_s:g} s"
             raise _Passing(message) from None
-        except (json.JSONDecodeError, UnicodeDecodeError):
-            message = "it answers with something that is no JSON: check the path"
-            raise CrmUnavailable(message, whole=False) from None
         except (requests.RequestException, HTTPError) as error:
             message = f"it does not answer: {type(error).__name__}"
             raise _Passing(message) from error
+        except (ValueError, RecursionError):
+            # No JSON, no text, a number of thousands of digits, or brackets without end.
+            message = "it answers with something that is no JSON: check the path"
+            raise CrmUnavailable(message, whole=False) from None
 
 
 @dataclass(slots=True)

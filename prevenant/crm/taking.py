@@ -12,6 +12,7 @@ from prevenant.crm.cursors import cap_cursor
 from prevenant.crm.entities import Entity
 from prevenant.crm.erased_rows import find_erased
 from prevenant.crm.judging import judge
+from prevenant.crm.rows import LONGEST_ID
 from prevenant.crm.source import CrmSource, Feed, Page, is_deleted
 from prevenant.crm.tables import CrmSkipped, CrmSync
 from prevenant.crm.writing import Tally, remove_missing, remove_rows, write_lines
@@ -189,7 +190,7 @@ class Taker:
             cells = {name: column.find(row) for name, column in self._feed.columns.items()}
             names = ("id",) if entity.name == "leave" else entity.identity
             parts = [str(cells.get(name, "")) for name in names]
-            ref = "/".join(parts) if any(parts) else f"number {number}"
+            ref = _storable("/".join(parts)) if any(parts) else f"number {number}"
             if is_deleted(self._feed, row):
                 values.pop(ref, None)
                 gone[ref] = None
@@ -242,6 +243,12 @@ class Taker:
             CrmSkipped.source == self._source.name, CrmSkipped.entity == self._feed.entity.name
         )
         return session.exec(query.where(col(CrmSkipped.record_id).in_(refs))).all()
+
+
+def _storable(ref: str) -> str:
+    """Return an id as every database can keep it, whatever the other side has sent."""
+    whole = ref.encode("utf-8", "backslashreplace").decode("utf-8").replace("\0", "\\0")
+    return whole[:LONGEST_ID]
 
 
 @dataclass(frozen=True, slots=True)

@@ -308,6 +308,42 @@ def test_no_row_of_theirs_can_stop_us(
     assert "there is no list of objects at `items`" in outcomes["customers"].error
 
 
+def test_no_id_of_theirs_can_stop_us(
+    store: Store, clock: MovedClock, api: Api, tmp_path: Path
+) -> None:
+    api.style = "none"
+    hostile: list[Any] = ["\ud800", "a\0b", "x" * 100_000, {"a": "\ud800"}, [], "\x1b[31m"]
+    for name in hostile:
+        api.items.append({"ref": {"id": name}, "name": "A", "changed": "2026-05-06T08:00:00Z"})
+        api.items.append({**api.items[-1], "gone": True})
+        api.items.append(api.items[-2])
+    outcomes = sync_source(store, clock, rest(api, tmp_path), lambda _session, _now: None)
+    assert not outcomes["customers"].error
+    assert outcomes["customers"].tally.new == 5 + 1
+    assert {"\\ud800", "a\\0b", "x" * 500} <= set(outcomes["customers"].skipped)
+    again = sync_source(store, clock, rest(api, tmp_path), lambda _session, _now: None)
+    assert not again["customers"].error
+
+
+@pytest.mark.parametrize(
+    "body", [b"[" * 200_000, b'{"a":' * 200_000, b'{"id": ' + b"9" * 5_000 + b"}", b"\xff"]
+)
+def test_json_beyond_all_is_none(
+    store: Store,
+    clock: MovedClock,
+    api: Api,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    body: bytes,
+) -> None:
+    api.style = "none"
+    source = rest(api, tmp_path)
+    written = SimpleNamespace(encode=lambda: body)
+    monkeypatch.setattr("tests.their_api.json", SimpleNamespace(dumps=lambda _: written))
+    outcomes = sync_source(store, clock, source, lambda _session, _now: None)
+    assert "something that is no JSON" in outcomes["customers"].error
+
+
 def test_an_api_that_repeats_its_page_is_found_out(
     store: Store, clock: MovedClock, api: Api, tmp_path: Path
 ) -> None:
