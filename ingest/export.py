@@ -16,7 +16,15 @@ import pyarrow as pa
 from pyarrow import csv, parquet
 
 from ingest.decode import Decoder
-from ingest.journal_file import Batch, Damage, connect_read_only, is_broken
+from ingest.journal_file import (
+    MISSING,
+    Batch,
+    Damage,
+    connect_read_only,
+    find_last_seq,
+    is_broken,
+    read_snapshot,
+)
 from ingest.journal_walk import DROPPED, walk_batches
 from prevenant.domain import DeviceType, Reading
 from prevenant.errors import JournalError
@@ -43,7 +51,9 @@ class Statistics:
     damages: list[str]
     """What was found damaged so far."""
     found: list[str] | None
-    """What is damaged now; None where that was not asked for."""
+    """Which batches are damaged or missing now; None where that was not asked for."""
+    snapshot_damage: str | None
+    """What is wrong with the snapshot of the processor's state; None where nothing is, or nobody asked."""
 
 
 @dataclass(slots=True)
@@ -103,9 +113,12 @@ def examine_journal(path: Path, *, check: bool = False) -> Statistics:
             snapshot = found or snapshot
             damages = [str(Damage(*one[1:])) for one in connection.execute("SELECT * FROM damage")]
         broken: list[str] | None = None
+        snapshot_damage: str | None = None
         if check:
             whole, broken = _check(connection)
             row = row or whole
+            missing, snapshot_damage = _check_snapshot(connection)
+            broken += missing
     files = [path.with_name(path.name + suffix) for suffix in ("", "-wal")]
     return Statistics(
         sum(one.stat().st_size for one in files if one.exists()),
@@ -120,6 +133,7 @@ def examine_journal(path: Path, *, check: bool = False) -> Statistics:
         snapshot_at=snapshot[1],
         damages=damages,
         found=broken,
+        snapshot_damage=snapshot_damage,
     )
 
 
@@ -139,6 +153,44 @@ def _check(connection: Any) -> tuple[list[Any], list[str]]:
         if first:
             whole[2], whole[4] = one.seq, one.received_at
     return whole, broken
+
+
+def _check_snapshot(connection: sqlite3.Connection) -> tuple[list[str], str | None]:
+    """Return which batches it has seen and the journal has not, and what is wrong with itself."""
+    try:
+        # A live engine adds a batch, then a snapshot that has seen it: both are read as of one moment.
+        connection.execute("BEGIN")
+        found = read_snapshot(connection)
+        last = find_last_seq(connection) if found else 0
+    except ValueError:
+        return [], _say_snapshot_damaged(connection, "its checksum does not match")
+    except sqlite3.Error as error:
+        # A journal of before has no such tables.
+        return [], _say_snapshot_damaged(connection, str(error)) if is_broken(error) else None
+    finally:
+        with suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+    if found is None or last >= found[0].seq:
+        return [], None
+    reason = (
+        f"{MISSING}, and the snapshot has seen them: what followed is known, what was sent is not"
+    )
+    return [str(Damage(last + 1, found[0].seq, None, None, found[0].taken_at, reason))], None
+
+
+def _say_snapshot_damaged(connection: sqlite3.Connection, why: str) -> str:
+    oldest = 1
+    with suppress(sqlite3.Error):
+        oldest = connection.execute("SELECT min(seq) FROM batch").fetchone()[0] or 1
+    before = (
+        "; what was known before that is lost with it, unless you restore a backup"
+        if oldest > 1
+        else ", and nothing is lost"
+    )
+    return (
+        f"the snapshot is damaged: {why}; a running engine keeps another with the next readings, and "
+        f"one that starts decides on everything from batch {oldest} on again{before}"
+    )
 
 
 def export_readings(
@@ -326,6 +378,8 @@ def describe_journal(found: Statistics, keep: str, max_size: str) -> Sequence[st
     lines += [f"damaged    {line}" for line in found.damages]
     if found.found is not None:
         lines += [f"checked    {line}" for line in found.found or ["every batch is whole"]]
+    if found.snapshot_damage is not None:
+        lines.append(f"checked    {found.snapshot_damage}")
     return lines
 
 

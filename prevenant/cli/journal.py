@@ -34,7 +34,8 @@ def show_journal(
     *,
     journal: JournalFile = None,
     check: Annotated[
-        bool, typer.Option("--check", help="Read all of it and compare the checksums.")
+        bool,
+        typer.Option("--check", help="Read all of it, and the snapshot; compare the checksums."),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -47,7 +48,7 @@ def show_journal(
         limits = current.journal_keep or "for ever", current.journal_max_size or "any size"
         for line in describe_journal(found, *limits):
             out.print(line, markup=False)
-    raise typer.Exit(1 if found.found else 0)
+    raise typer.Exit(1 if found.found or found.snapshot_damage else 0)
 
 
 @app.command("export")

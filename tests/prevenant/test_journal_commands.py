@@ -68,6 +68,64 @@ def test_stat_finds_damage(journal: Journal) -> None:
     journal.close()
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE snapshot SET state = zeroblob(9)",
+        "UPDATE snapshot SET seq = 3",
+        "UPDATE snapshot SET state = 'text'",
+    ],
+)
+def test_check_finds_a_damaged_snapshot(journal: Journal, damage: str) -> None:
+    journal._writer.execute(damage)
+    assert run("stat").exit_code == 0
+    shown = run("stat", "--check")
+    assert shown.exit_code == 1
+    assert "the snapshot is damaged: its checksum does not match" in shown.output
+    assert "everything from batch 1 on again" in shown.output
+    assert "every batch is whole" in shown.output
+    assert "damaged" in json.loads(run("stat", "--check", "--json").output)["snapshot_damage"]
+    journal.close()
+
+
+def test_check_finds_a_snapshot_in_a_part_of_the_file_that_is_broken(
+    journal: Journal, tmp_path: Path
+) -> None:
+    journal.save_snapshot(Snapshot(2, NOON + 1, b"x" * 100_000))
+    journal.close()
+    with closing(sqlite3.connect("journal.db")) as file:
+        file.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        page = file.execute("PRAGMA page_size").fetchone()[0]
+        query = "SELECT rootpage FROM sqlite_master WHERE name = 'snapshot'"
+        root = file.execute(query).fetchone()[0]
+    with (tmp_path / "journal.db").open("r+b") as broken:
+        broken.seek((root - 1) * page)
+        broken.write(random.Random(1).randbytes(page))
+    shown = run("stat", "--check")
+    assert shown.exit_code == 1
+    assert "the snapshot is damaged: " in shown.output
+    assert "every batch is whole" in shown.output
+
+
+def test_check_finds_batches_that_the_snapshot_has_seen_and_the_journal_has_not(
+    journal: Journal,
+) -> None:
+    journal.save_snapshot(Snapshot(7, NOON + 9, b"x"))
+    shown = run("stat", "--check")
+    assert shown.exit_code == 1
+    assert "batches 4 to 7 of the journal, an unknown number of readings: " in shown.output
+    assert "they are missing, and the snapshot has seen them" in shown.output
+    journal.close()
+
+
+def test_check_says_that_there_is_no_snapshot_yet(journal: Journal) -> None:
+    journal._writer.execute("DELETE FROM snapshot")
+    shown = run("stat", "--check")
+    assert shown.exit_code == 0
+    assert "every batch is whole" in shown.output
+    journal.close()
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_a_file_that_is_broken_in_one_place_gives_all_the_rest(
     journal: Journal, tmp_path: Path, seed: int
