@@ -90,6 +90,8 @@ class Card(msgspec.Struct, frozen=True):
     cost_s: float = 0.0
     """How long one prediction takes in a batch, in seconds of the processor that trained."""
     seed: int = 0
+    leaks: dict[str, str] = {}
+    """Inputs that tell the answer by themselves, and why that is doubtful."""
 
 
 class Prediction(msgspec.Struct, frozen=True, gc=False):

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from models.base import Card
 from models.charts import short_number
 from prevenant.durations import format_duration
 from prevenant.target import CYCLES, Target
@@ -122,3 +123,8 @@ def describe_figures(metrics: Mapping[str, float | None], target: Target) -> Seq
         f"{label.ljust(width)}  {show_figure(name, metrics[name], target)}"
         for name, label in zip(order, labels, strict=True)
     ]
+
+
+def describe_leaks(card: Card) -> Sequence[str]:
+    """Return a warning for each input that tells the answer by itself."""
+    return [f"doubtful: {name!r}: {why}" for name, why in card.leaks.items()]

@@ -44,6 +44,8 @@ def write_report(card: Card, judged: Judged) -> str:
             _calibration(card, evaluation),
         ]
     sections += [_sensors(card, judged.importance), _data(card), _dropped(card, judged.notes)]
+    if card.leaks:
+        sections.insert(0, _leaks(card))
     return Page(
         title=f"{card.name}{version}",
         subtitle=f"Predicts {describe_target(card.target)}. Figures are {judged.where}.",
@@ -266,6 +268,11 @@ def _data(card: Card) -> Section:
             ),
         ]
     return Section("What it was learned from", rows=rows)
+
+
+def _leaks(card: Card) -> Section:
+    text = "The figures below are likely too good to be true."
+    return Section("What looks like the answer itself", text, rows=[*card.leaks.items()])
 
 
 def _dropped(card: Card, notes: Sequence[str]) -> Section:

@@ -27,6 +27,7 @@ from models.evaluation import measure
 from models.features import Definition
 from models.inputs import Floats, fields_of
 from models.labels import Labels, label_rows
+from models.leaks import find_leaks
 from models.learning import learn_definition
 from models.paces import FACTORS
 from models.rows import Progress, make_rows, thin
@@ -94,9 +95,12 @@ def train(
     card = Card(
         name, target, _learn(history, labels, target, inputs, least_step), fingerprint, time.time()
     )
-    by_life = task.groups is labels.lives
     card = msgspec.structs.replace(
-        card, cap=cap, seed=seed, judged_by="life" if by_life else "device"
+        card,
+        cap=cap,
+        seed=seed,
+        judged_by="life" if task.groups is labels.lives else "device",
+        leaks=find_leaks(history, labels, target, cap, card.definition),
     )
     paces = change_pace(history, labels, target, cap)
     task, raw = _ask_at_paces(task, paces, history, inputs, tell)

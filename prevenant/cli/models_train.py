@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from models.figures import describe_figures
+from models.figures import describe_figures, describe_leaks
 from models.history import Loaded
 from models.judging import Costs, judge_training
 from models.registry import Registry
@@ -91,6 +91,8 @@ def train_model(  # noqa: PLR0913  a command has as many options as it needs
     out.print(f"trained in {seconds:.0f} s; cross-validated by {unit}:", markup=False)
     for line in describe_figures(stored.card.metrics, target):
         out.print(f"  {line}", markup=False)
+    for line in describe_leaks(stored.card):
+        out.print(line, markup=False)
     version = stored.card.version
     out.print(f"report: {registry.report(name, version)}", markup=False)
     if is_active:

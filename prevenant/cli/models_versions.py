@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from models.figures import describe_figures
+from models.figures import describe_figures, describe_leaks
 from models.registry import Listed, Standing
 from models.target import describe_target
 from prevenant.cli.models_data import Name, VersionOption, open_registry, read_version
@@ -57,6 +57,8 @@ def show_model(
     out.print(f"  on {data.rows} rows of {data.devices} devices, {data.failures} failures")
     out.print(f"  listens to {', '.join(one.text for one in card.definition.inputs)}", markup=False)
     for line in describe_figures(card.metrics, card.target):
+        out.print(f"  {line}", markup=False)
+    for line in describe_leaks(card):
         out.print(f"  {line}", markup=False)
     report = registry.report(name, which)
     if report.exists():

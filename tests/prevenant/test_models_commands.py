@@ -294,3 +294,25 @@ def test_columns_with_other_signs_are_learned_from(
     run("train", "part", "--data", "engines.csv")
     listens = json.loads(run("show", "part", "--json").output)["definition"]["inputs"]
     assert {"vibration_μm", "flow_m3"} <= {one["text"] for one in listens}
+
+
+def test_a_column_that_knows_the_answer_is_named_and_kept_in_the_card(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    parts, failures = made_parts(400)
+    parts["is_broken"] = parts["device"].isin(failures["device"])
+    parts.to_csv("parts.csv", index=False)
+    failures.to_csv("failures.csv", index=False)
+    files = ("--data", "parts.csv", "--failures", "failures.csv")
+    said = run("train", "part", *files).output
+    assert (
+        "doubtful: 'is_broken': by itself it tells nearly perfectly what is to be predicted" in said
+    )
+    assert "leave it out of `features`, and train again" in said
+    assert "'is_broken'" in run("show", "part").output
+    assert list(json.loads(run("show", "part", "--json").output)["leaks"]) == ["is_broken"]
+    (report,) = [one.read_text("utf-8") for one in tmp_path.rglob("report.html")]
+    assert "What looks like the answer itself" in report
+    again = run("train", "part", *files, "--features", "torque,speed,grade").output
+    assert "doubtful" not in again
