@@ -8,6 +8,7 @@ What does not follow on what came before (a gap in the sequence, an alias nobody
 before a birth) makes us ask the edge node to be born again, at most once a minute.
 """
 
+import zlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,11 @@ _SIGNED = {1: 8, 2: 16, 3: 32, 4: 64}
 _INTEGERS = {1, 2, 3, 4, 5, 6, 7, 8, 13}
 """Data types of the specification: Int8 to Int64, UInt8 to UInt64, DateTime (milliseconds)."""
 _BD_SEQ = "bdSeq"
+_COMPRESSED = "SPBV1.0_COMPRESSED"
+"""The `uuid` of an envelope: the payload itself is its `body`, compressed as a metric says."""
+_ALGORITHM = "algorithm"
+_ENVELOPES = {"DEFLATE": (zlib.MAX_WBITS, -zlib.MAX_WBITS), "GZIP": (zlib.MAX_WBITS | 16,)}
+"""By algorithm, what zlib is to expect around the data: DEFLATE comes in zlib's envelope, or bare."""
 _ASKED = "the edge node was asked to be born again"
 
 
@@ -77,6 +83,8 @@ def _make_payload_class() -> Any:
         label=kinds.LABEL_REPEATED,
     )
     payload.field.add(name="seq", number=3, type=kinds.TYPE_UINT64, label=kinds.LABEL_OPTIONAL)
+    payload.field.add(name="uuid", number=4, type=kinds.TYPE_STRING, label=kinds.LABEL_OPTIONAL)
+    payload.field.add(name="body", number=5, type=kinds.TYPE_BYTES, label=kinds.LABEL_OPTIONAL)
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
     found = pool.FindMessageTypeByName("prevenant.sparkplug.Payload")
@@ -84,7 +92,7 @@ def _make_payload_class() -> Any:
 
 
 Payload: Any = _make_payload_class()
-"""A Sparkplug payload: `timestamp` in milliseconds, `metrics`, `seq`."""
+"""A payload: `timestamp` in milliseconds, `metrics`, `seq`; an envelope has `uuid` and `body`."""
 
 
 class _Known(msgspec.Struct):
@@ -210,11 +218,17 @@ class _Topic:
         if len(data) > limit:
             message = f"the payload has {len(data)} bytes, more than the {limit} of max_payload"
             raise Undecodable(message)
-        try:
-            return Payload.FromString(data)
-        except (DecodeError, ValueError, RecursionError):
-            message = "this is no Sparkplug B payload"
-            raise Undecodable(message) from None
+        payload = _parse_payload(data)
+        if payload.uuid != _COMPRESSED:
+            return payload
+        within = _parse_payload(_decompress(payload, limit))
+        if within.uuid == _COMPRESSED:
+            message = "the payload is compressed twice: compress it once"
+            raise Undecodable(message)
+        for field in ("timestamp", "seq"):
+            if payload.HasField(field) and not within.HasField(field):
+                setattr(within, field, getattr(payload, field))
+        return within
 
     def _follow(self, node: _Node, payload: Any) -> list[str]:
         """Take note of the message's place in the sequence; return what is wrong with it."""
@@ -316,6 +330,38 @@ class _Topic:
         )
         topic = f"{NAMESPACE}/{self._levels[1]}/NCMD/{self._levels[3]}"
         decoded.requests.append((topic, command.SerializeToString()))
+
+
+def _parse_payload(data: bytes) -> Any:
+    try:
+        return Payload.FromString(data)
+    except (DecodeError, ValueError, RecursionError):
+        message = "this is no Sparkplug B payload"
+        raise Undecodable(message) from None
+
+
+def _decompress(payload: Any, limit: int) -> bytes:
+    """Return what a compressed payload holds. Raises Undecodable, also where that is more than `limit`."""
+    named = next((m.string_value for m in payload.metrics if m.name == _ALGORITHM), "DEFLATE")
+    envelopes = _ENVELOPES.get(named.upper())
+    if envelopes is None:
+        message = f"the payload is compressed by {named!r}: use DEFLATE or GZIP"
+        raise Undecodable(message)
+    for wbits in envelopes:
+        stream = zlib.decompressobj(wbits)
+        try:
+            data = stream.decompress(payload.body, limit + 1)
+        except zlib.error:
+            continue
+        if len(data) > limit:
+            message = f"decompressed, the payload has more than the {limit} bytes of max_payload"
+            raise Undecodable(message)
+        if not stream.eof:
+            message = "the payload's compressed body is cut: it ends too early"
+            raise Undecodable(message)
+        return data
+    message = f"the payload cannot be decompressed: its body is not compressed by {named}"
+    raise Undecodable(message)
 
 
 def metric_of(field: FieldType) -> str:

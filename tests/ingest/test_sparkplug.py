@@ -1,5 +1,7 @@
 """Sparkplug B: births, data by alias, deaths, and what is done where the sequence has a gap."""
 
+import gzip
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -43,6 +45,7 @@ class Node:
         self.decoder, self.seq, self.now = decoder, -1, NOW
 
     def say(self, kind: str, *metrics: dict[str, Any], device: str = "", **more: Any) -> Decoded:
+        """Publish metrics; `wrap` is what becomes of the payload's bytes."""
         payload = Payload(timestamp=more.get("timestamp", MS))
         if kind != "NDEATH":
             self.seq = 0 if kind == "NBIRTH" else (self.seq + 1) % 256
@@ -50,9 +53,8 @@ class Node:
         for metric in metrics:
             payload.metrics.add(**metric)
         topic = f"spBv1.0/s1/{kind}/n1" + (f"/{device}" if device else "")
-        return self.decoder.decode_batch(
-            [(topic.encode(), payload.SerializeToString(), 0)], self.now
-        )
+        data = more.get("wrap", bytes)(payload.SerializeToString())
+        return self.decoder.decode_batch([(topic.encode(), data, 0)], self.now)
 
     def be_born(self) -> Decoded:
         born = self.say(
@@ -278,3 +280,74 @@ def test_a_restored_decoder_goes_on_where_the_other_was(
     decoded = node.say("DDATA", {"alias": 3, "boolean_value": False}, device="p1")
     assert values(decoded) == [(7.0, False, -2.0)]
     assert decoded.rejected == []
+
+
+def compressed(body: bytes, algorithm: str | None, **more: Any) -> bytes:
+    """Return an envelope as edge nodes that compress make it."""
+    payload = Payload(uuid="SPBV1.0_COMPRESSED", body=body, **more)
+    if algorithm is not None:
+        payload.metrics.add(name="algorithm", datatype=12, string_value=algorithm)
+    return bytes(payload.SerializeToString())
+
+
+WRAPS: dict[str, Callable[[bytes], bytes]] = {
+    "deflate": lambda data: compressed(zlib.compress(data), "DEFLATE"),
+    "deflate as it is": lambda data: compressed(zlib.compress(data, wbits=-15), "DEFLATE"),
+    "gzip": lambda data: compressed(gzip.compress(data), "GZIP"),
+    "in small letters": lambda data: compressed(gzip.compress(data), "gzip"),
+    "unnamed": lambda data: compressed(zlib.compress(data), None),
+    "with a number of its own": lambda data: compressed(gzip.compress(data), "GZIP", seq=77),
+}
+
+
+@pytest.mark.parametrize("wrap", WRAPS.values(), ids=WRAPS)
+def test_compressed_payloads_are_read_as_others(node: Node, wrap: Callable[[bytes], bytes]) -> None:
+    node.say("NBIRTH", {"name": "uptime", "alias": 1, "datatype": 8, "long_value": 60}, wrap=wrap)
+    born = {"name": "Inputs/Pressure", "alias": 2, "datatype": 3, "int_value": 5000}
+    assert values(node.say("DBIRTH", born, device="p1", wrap=wrap)) == [(5.0, None, None)]
+    decoded = node.say("DDATA", {"alias": 2, "int_value": 7000}, device="p1", wrap=wrap)
+    assert values(decoded) == [(7.0, None, None)]
+    assert (decoded.rejected, decoded.requests) == ([], [])
+
+
+def test_a_sequence_number_that_stands_on_the_envelope_alone_counts(node: Node) -> None:
+    node.be_born()
+
+    def wrap(data: bytes) -> bytes:
+        inner = Payload.FromString(data)
+        seq = inner.seq
+        inner.ClearField("seq")
+        return compressed(zlib.compress(inner.SerializeToString()), "DEFLATE", seq=seq)
+
+    decoded = node.say("DDATA", {"alias": 2, "int_value": 7000}, device="p1", wrap=wrap)
+    assert values(decoded) == [(7.0, True, -2.0)]
+    assert decoded.rejected == []
+
+
+@pytest.mark.parametrize(
+    ("wrap", "reason"),
+    [
+        (lambda _: compressed(zlib.compress(bytes(10**7)), "DEFLATE"), "more than the 65536 bytes"),
+        (
+            lambda data: compressed(gzip.compress(data + bytes(65_536)), "GZIP"),
+            "more than the 65536",
+        ),
+        (lambda data: compressed(gzip.compress(data)[:-9], "GZIP"), "it ends too early"),
+        (lambda _: compressed(b"", "GZIP"), "it ends too early"),
+        (lambda data: compressed(data, "DEFLATE"), "its body is not compressed by DEFLATE"),
+        (lambda data: compressed(data, "ZSTD"), "compressed by 'ZSTD': use DEFLATE or GZIP"),
+        (lambda _: compressed(gzip.compress(b"\xff" * 9), "GZIP"), "no Sparkplug B payload"),
+        (
+            lambda data: compressed(gzip.compress(compressed(gzip.compress(data), "GZIP")), "GZIP"),
+            "compressed twice",
+        ),
+    ],
+    ids=["bomb", "a little more", "cut", "empty", "plain", "unknown", "rubbish", "twice"],
+)
+def test_what_cannot_be_decompressed_is_refused_with_its_reason(
+    node: Node, wrap: Callable[[bytes], bytes], reason: str
+) -> None:
+    node.be_born()
+    decoded = node.say("DDATA", {"alias": 2, "int_value": 7000}, device="p1", wrap=wrap)
+    assert decoded.readings == []
+    assert reason in decoded.rejected[0].reason
