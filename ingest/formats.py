@@ -41,6 +41,8 @@ _NO_NUMBER = re.compile(
 _SELF_DESCRIBED = b"\xd9\xd9\xf7"
 """The tag with which CBOR may say that it is CBOR."""
 _EMPTY = "the payload is empty: so a retained message is deleted, or the device had nothing to say"
+_LONGEST_STAMP, _LARGEST_STAMP = 100, 2**63
+"""Beyond that a device's own time is none."""
 _ESCAPED_NUL = b"\\u0000"
 """How JSON writes it; as a byte of its own it is no JSON."""
 
@@ -95,6 +97,8 @@ def _make_plain_reader(device_type: DeviceType) -> Reader:
     read = msgspec.json.Decoder(wire).decode
     first = attrgetter(names[0])
     limit = device_type.max_payload_bytes
+    time_field = device_type.time_field
+    is_beside = device_type.field(time_field) is None
 
     def read_payload(payload: bytes) -> tuple[Any, Any]:
         if len(payload) > limit:
@@ -108,7 +112,11 @@ def _make_plain_reader(device_type: DeviceType) -> Reader:
             raise Undecodable(message)
         if _ESCAPED_NUL in payload:
             _refuse_nul(names, values)
-        return values, stamp_of(values)
+        stamp = stamp_of(values)
+        if is_beside and type(stamp) is not float and stamp is not None and not _is_kept(stamp):
+            setattr(values, time_field, None)
+            return values, None
+        return values, stamp
 
     return read_payload
 
@@ -140,6 +148,13 @@ def _refuse_nul(names: Iterable[str], values: msgspec.Struct) -> None:
         if isinstance(value, str) and NUL in value:
             message = f"{name}: {NO_TEXT}"
             raise Undecodable(message)
+
+
+def _is_kept(stamp: Any) -> bool:
+    """Return whether a stamp may stand among the values, which are kept: not what no store can hold."""
+    if isinstance(stamp, str):
+        return len(stamp) <= _LONGEST_STAMP and NUL not in stamp
+    return type(stamp) is int and abs(stamp) < _LARGEST_STAMP
 
 
 def _wire_type(device_type: DeviceType) -> tuple[type[msgspec.Struct], Callable[[Any], Any]]:

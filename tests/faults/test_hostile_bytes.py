@@ -3,6 +3,7 @@
 import json
 import math
 import tracemalloc
+from types import NoneType
 
 import cbor2
 import msgspec
@@ -78,6 +79,10 @@ BOMBS = {
     "json objects": b'{"a":' * 10_000,
     "json number": b'{"a": 1' + b"0" * 60_000 + b"}",
     "json stamp": b'{"a": 1, "observed_at": 1' + b"0" * 5_000 + b"}",
+    "json large stamp": b'{"a": 1, "observed_at": 1180591620717411303424}',
+    "json negative stamp": b'{"a": 1, "observed_at": -1180591620717411303424}',
+    "json nested stamp": rb'{"a": 1, "observed_at": {"x": ["\u0000", 1180591620717411303424]}}',
+    "json NUL stamp": rb'{"a": 1, "observed_at": "\u0000"}',
     "csv quotes": b'"' * 60_000,
     "csv commas": b"," * 60_000,
     "zero bytes": b"\x00" * 60_000,
@@ -107,6 +112,9 @@ def account(decoder: Decoder, payload: bytes) -> None:
             for value in msgspec.structs.astuple(reading.values):
                 assert not isinstance(value, float) or math.isfinite(value)
                 assert not isinstance(value, str) or "\0" not in value
+                assert isinstance(value, (float, bool, str, int, NoneType))
+            # The snapshot has to hold it, or there is none any more.
+            assert msgspec.msgpack.encode(reading.values)
             assert NOW - 86_400 <= reading.observed_at <= NOW + 60
             assert reading.device_id
         for rejected in decoded.rejected:
