@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
-from math import inf
+from math import inf, isfinite
 from operator import attrgetter
 from typing import Any
 
@@ -213,8 +213,11 @@ def _window_value(leaf: Windowed, totals: Totals, *, is_known: bool) -> float | 
     if not totals.count:
         return None
     if leaf.function == "rate":
-        return _rate(totals, leaf.window_s, leaf.per_s)
-    return _AGGREGATES[leaf.function](totals)
+        value = _rate(totals, leaf.window_s, leaf.per_s)
+    else:
+        value = _AGGREGATES[leaf.function](totals)
+    # Numbers near the largest come to more than one holds: that can be neither compared nor stored.
+    return value if value is not None and isfinite(value) else None
 
 
 def _delta(totals: Totals) -> float | None:

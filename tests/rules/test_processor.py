@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from math import isfinite
 from typing import Any
 
 import pytest
@@ -30,6 +31,24 @@ def test_a_reason_names_the_values_that_decided_and_no_others() -> None:
     (low,) = Processor(BOOK).process([door], 0.0)
     assert low.reason == "`battery < 20` holds (battery = 10)"
     assert low.values == {"open": False, "battery": 10.0}, "the alarm keeps them all"
+
+
+@pytest.mark.parametrize("ask", ["avg", "sum", "stddev", "delta", "rate"])
+@pytest.mark.parametrize("sign", [">", "<"])
+def test_a_number_beyond_all_numbers_is_unknown(ask: str, sign: str) -> None:
+    """It could be written neither to PostgreSQL nor into an answer of the API."""
+    book = make_book(f"  odd: {{on: room, when: '{ask}(temperature, 5m) {sign} 5'}}")
+    processor, told = Processor(book), list[Transition]()
+    for number in range(20):
+        value = 1.7e308 * (-1) ** (number // 7)
+        at = 40.0 * number
+        told += processor.process(
+            [reading(book, "room", "t/1", at, at, temperature=value, wanted=4.0)], at
+        )
+    for transition in told:
+        for line in transition.trace:
+            assert isinstance(line.value, float)
+            assert isfinite(line.value)
 
 
 @st.composite
