@@ -5,20 +5,22 @@ import re
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
 _PART = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)")
 _WHOLE = re.compile(rf"\s*(?:{_PART.pattern}\s*)+")
-LONGEST_S = 365_250 * 86_400.0
-"""A thousand years: what is later than that, counted from now, is a slip, and may be no date at all."""
-
+LONGEST_S = 36_500 * 86_400.0
+"""A hundred years: what is later than that, counted from now, is a slip, and may be no date at all."""
 EXAMPLES = "write a length of time such as 90s, 5m, 1h30m or 3d"
 
 
 def parse_duration(text: str) -> float:
-    """Return the length of time that `text` names, in seconds. Raises ValueError with examples."""
+    """Return the length of time that `text` names, in seconds, of a hundred years at most.
+
+    Raises ValueError with what to write instead.
+    """
     if not _WHOLE.fullmatch(text):
         message = f"{text!r} is no length of time: {EXAMPLES}"
         raise ValueError(message)
     seconds = sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
     if seconds > LONGEST_S:
-        message = f"{text!r} is longer than 1,000 years: {EXAMPLES}"
+        message = f"{text[:40]!r} is longer than a hundred years: write a shorter time"
         raise ValueError(message)
     return seconds
 

@@ -6,9 +6,10 @@ from itertools import product
 from math import prod
 from zoneinfo import ZoneInfo
 
+from prevenant.document import suggest
 from prevenant.domain import DeviceType, Severity
 from prevenant.errors import Problem
-from rules.expression import Comparison, Field, atoms_of
+from rules.expression import All, Changed, Comparison, Field, Last, Same, atoms_of
 from rules.rule import DEVICE_SILENT, Rule, RuleBook
 from rules.schedule import OF_SITE, Schedule
 from rules.signature import Compiled, Plan, Signature
@@ -39,6 +40,7 @@ def _advise(rule: Rule, types: Mapping[str, DeviceType], today: date) -> Iterato
     if rule.name != DEVICE_SILENT:
         yield from _advise_on_conditions(rule, types[rule.on])
         yield from _advise_on_noise(rule, types[rule.on])
+        yield from _advise_on_words(rule, types[rule.on])
     if rule.workflow is None and max(_severities(rule)) >= Severity.MAJOR:
         severity = max(_severities(rule)).word
         yield f"it is {severity} and has no workflow, so nobody is told: name one, or lower it"
@@ -107,6 +109,20 @@ def _advise_on_noise(rule: Rule, device_type: DeviceType) -> Iterator[str]:
                 "go with it: give it a clear some way off, or for and clear_for"
             )
             return
+
+
+def _advise_on_words(rule: Rule, device_type: DeviceType) -> Iterator[str]:
+    """Warn where a text is compared with a word that its enum never means."""
+    conditions = [rule.when, *(one for _, one in rule.levels)]
+    for atom in atoms_of(All(tuple([*conditions, rule.clear] if rule.clear else conditions))):
+        match atom:
+            case Same(Field(name) | Last(Field(name)), str(word)) | Changed(
+                Field(name), _, str(word)
+            ):
+                field = device_type.known_field(name)
+                words = dict.fromkeys(meaning for _, meaning in field.enum) if field else {}
+                if words and word not in words:
+                    yield f"the enum of {name} never means {word!r}: {suggest(word, words)}"
 
 
 def _advise_on_hours(schedule: Schedule, today: date) -> Iterator[str]:

@@ -132,7 +132,10 @@ class _Parser:
         inside: str = "",
     ) -> None:
         self._indent = len(text) - len(text.lstrip())
-        self._text, self._measures = read_measures(text.strip().replace("\n", " "))
+        try:
+            self._text, self._measures = read_measures(text.strip().replace("\n", " "))
+        except ValueError as error:
+            raise ExpressionError(str(error), 0) from None
         self._on = on
         self._types = types
         self._this = this
@@ -339,6 +342,8 @@ class _Parser:
             if value is None:
                 self._refuse(node, "this divides by zero")
             return _Operand(Constant(value), unit, is_difference=is_difference)
+        if sign in "/%" and second == Constant(0.0):
+            self._refuse(node, "this divides by zero")
         quantity = Arithmetic(sign, _known(first), _known(second))
         return _Operand(quantity, unit, is_difference=is_difference)
 

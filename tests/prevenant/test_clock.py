@@ -107,6 +107,12 @@ def test_what_is_no_duration_is_refused_with_examples(text: str) -> None:
         parse_duration(text)
 
 
+@pytest.mark.parametrize("text", ["36501d", "1000000w", "9" * 400 + "m"])
+def test_no_duration_is_longer_than_the_calendar(text: str) -> None:
+    with pytest.raises(ValueError, match="is longer than a hundred years: write a shorter time"):
+        parse_duration(text)
+
+
 @given(st.integers(1, 10**7))
 def test_durations_are_written_so_that_they_can_be_read(seconds: int) -> None:
     written = format_duration(seconds)
