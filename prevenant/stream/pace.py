@@ -35,11 +35,6 @@ class Pace:
             return 0.0
         return min(self._score_every_s, self.needs_s(devices))
 
-    def readings_in(self, span_s: float, devices: int) -> float:
-        """Return how many readings one device sends in a time, at the present rate."""
-        rate = max(self._before, self._count / _WINDOW_S)
-        return span_s * rate / max(1, devices)
-
     def needs_s(self, devices: int) -> float:
         """Return how long one scoring of every device takes within the model's share."""
         return devices * self._cost_s / SHARE

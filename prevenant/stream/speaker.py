@@ -19,7 +19,6 @@ from prevenant.domain import DeviceType, Reading
 from prevenant.durations import format_duration
 from prevenant.stream.pace import Pace
 from prevenant.stream.voices import Because, Scored, Scoring, Voice
-from prevenant.target import CYCLES
 from rules.derived import value_lookup
 from rules.expression import quantity_value
 from rules.models import BookModel
@@ -222,10 +221,7 @@ class Speaker:
             if self._scorer is None:
                 return [None] * len(readings)
         count, devices = len(readings), len(self._scored)
-        interval = self._pace.interval_s(received_at, count, devices)
-        if interval and self.model.unit == CYCLES:
-            interval = self._pace.readings_in(interval, devices)
-        self._scorer.score_every = interval
+        self._scorer.score_every = self._pace.interval_s(received_at, count, devices)
         predictions: Sequence[Scored | None] = ()
         with self._broken_by_errors(received_at):
             predictions = self._scorer.score(readings)

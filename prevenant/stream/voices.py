@@ -51,7 +51,7 @@ class Scoring(Protocol):
     """The state of many devices under one version of a model."""
 
     score_every: float
-    """How far apart two scorings of a device lie at least, in the model's own unit."""
+    """How far apart two scorings of a device lie at least, in seconds of observation."""
 
     def score(self, readings: Sequence[Reading]) -> Sequence[Scored | None]:
         """Take readings in their order; return what is said of each."""

@@ -12,6 +12,7 @@ from models.drift import SCORE
 from prevenant.domain import DeviceType, FieldType, Reading
 from prevenant.stream.pace import SHARE, Pace
 from prevenant.stream.speaker import BROKEN, DRIFTING, NONE, SLOW, SPEAKING, STALE, Speaker
+from prevenant.target import CYCLES, SECONDS
 from rules.models import BookModel
 from tests.voices import FakeScorer, FakeVoice
 
@@ -262,10 +263,16 @@ def test_whatever_a_shadow_does_wrong_concerns_nobody(fault: str) -> None:
 
 
 def drive(
-    cost_s: float, devices: int, seconds: int, score_every_s: float = 600.0
+    cost_s: float,
+    devices: int,
+    seconds: int,
+    score_every_s: float = 600.0,
+    unit: str = SECONDS,
+    step: int = 1,
 ) -> tuple[Speaker, FakeVoice]:
-    speaker, voice = make(replace(MODEL, score_every_s=score_every_s), cost_s=cost_s)
-    for second in range(seconds):
+    model = replace(MODEL, score_every_s=score_every_s, unit=unit)
+    speaker, voice = make(model, cost_s=cost_s)
+    for second in range(0, seconds, step):
         batch = [reading(float(second), device=f"f{n}") for n in range(devices)]
         speaker.say(batch, float(second))
     return speaker, voice
@@ -277,8 +284,12 @@ def test_a_model_that_keeps_up_scores_every_reading() -> None:
     assert speaker.health.state == SPEAKING
 
 
-def test_a_model_that_does_not_keeps_its_share_and_every_device_gets_its_turn() -> None:
-    speaker, voice = drive(cost_s=0.1, devices=20, seconds=300)
+@pytest.mark.parametrize("unit", [SECONDS, CYCLES])
+@pytest.mark.parametrize("step", [1, 4])
+def test_a_model_that_does_not_keeps_its_share_and_every_device_gets_its_turn(
+    unit: str, step: int
+) -> None:
+    speaker, voice = drive(cost_s=0.1, devices=20, seconds=300, unit=unit, step=step)
     spent = voice.scored * 0.1 / 300
     assert spent <= SHARE * 1.2, "the stream is not held up"
     assert voice.scored >= 20 * 30, "and the share is used"
