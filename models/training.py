@@ -78,7 +78,9 @@ def train(
     """
     tell = progress or (lambda _done, _what: None)
     target = target or Target(REMAINING_LIFE, history.unit)
-    if target.unit != history.unit and (target.horizon or target.kind == REMAINING_LIFE):
+    if target.is_now:
+        target = msgspec.structs.replace(target, unit=history.unit)
+    if target.unit != history.unit and target.kind != ANOMALY:
         message = f"the data counts {history.unit}, and the prediction is to be in {target.unit}"
         raise ConfigurationError(message)
     _check_inputs(history, inputs)

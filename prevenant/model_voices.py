@@ -55,11 +55,7 @@ class RegistryVoices:
         if self._is_untrained(model):
             return make_detector(model, version, fingerprint)
         trained = self._registry().load(model.name, version)
-        target = trained.card.target
-        asked = (model.kind, model.unit, model.horizon)
-        if target.kind != model.kind or (
-            target.kind != ANOMALY and (target.kind, target.unit, target.horizon) != asked
-        ):
+        if not trained.card.target.is_like(model.kind, model.unit, model.horizon):
             message = (
                 f"version {version} of {model.name} predicts something else than the rule book asks: "
                 f"train it again with `prevenant models train {model.name} --data FILE`"

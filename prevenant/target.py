@@ -40,6 +40,17 @@ class Target(msgspec.Struct, frozen=True):
         """The name of the field with the prediction itself."""
         return FIELDS[self.kind][0]
 
+    @property
+    def is_now(self) -> bool:
+        """Whether it is about the very reading: it does not matter what readings are counted in."""
+        return self.kind == FAILURE and self.horizon <= 0
+
+    def is_like(self, kind: str, unit: str, horizon: float) -> bool:
+        """Return whether that is the same; an anomaly is one, however it is counted."""
+        if kind != self.kind or kind == ANOMALY:
+            return kind == self.kind
+        return horizon == self.horizon and (unit == self.unit or self.is_now)
+
 
 def parse_target(text: str) -> Target:
     """Return what `text` asks for. Raises ConfigurationError with the forms there are."""

@@ -175,7 +175,8 @@ def read_data(
     visits: Sequence[Visit] = (),
 ) -> Loaded:
     """Return what the data says; raises HistoryError and ConfigurationError with what is wrong."""
-    unit = target.unit if target is not None and target.kind != ANOMALY else None
+    is_counted = target is not None and target.kind != ANOMALY and not target.is_now
+    unit = target.unit if target is not None and is_counted else None
     if data != JOURNAL:
         return read_history(
             Path(data),

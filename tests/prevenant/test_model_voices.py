@@ -24,7 +24,7 @@ from prevenant.stream.predicting import Predictions
 from prevenant.stream.speaker import Speaker
 from prevenant.stream.voices import Scoring, Voice
 from prevenant.tables import ModelState
-from prevenant.target import ANOMALY, SECONDS, Target
+from prevenant.target import ANOMALY, CYCLES, FAILURE, SECONDS, Target
 from rules.models import BookModel
 from rules.rule import RuleBook
 from tests.trained import FAILS, FAN, SOON, WEARS, fans, readings_of, train_on_fans
@@ -86,6 +86,14 @@ def test_it_says_why_in_both_languages_and_names_the_sensor(registry: Registry) 
     assert set(first.words) == {"en", "fr"}
     assert all(words.strip() for words in first.words.values())
     assert speaker.explain("s/unheard") == ()
+
+
+def test_what_fails_now_does_so_whatever_readings_are_counted_in(registry: Registry) -> None:
+    """A book cannot say it: `failure now` names no unit."""
+    registry.save(train_on_fans(Target(FAILURE, CYCLES)))
+    assert voice_of(registry, replace(FAILS, unit=SECONDS, horizon=0.0))
+    with pytest.raises(PrevenantError, match="predicts something else"):
+        voice_of(registry, replace(FAILS, unit=SECONDS, horizon=15.0))
 
 
 def test_a_version_that_predicts_something_else_is_refused(registry: Registry) -> None:

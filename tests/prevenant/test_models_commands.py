@@ -202,6 +202,13 @@ def test_rows_on_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     arguments = ["--data", "rows.csv", "--failures", "failures.csv"]
     shown = run("train", "part", *arguments, "--features", "torque * speed, torque")
     assert "predicts failure now" in shown.output
+    as_asked = run("train", "part", *arguments, "--predicts", "failure now")
+    assert as_asked.exit_code == 0
+    assert json.loads(run("show", "part", "--version", "2", "--json").output)["target"] == {
+        "kind": "failure",
+        "unit": "cycles",
+        "horizon": 0.0,
+    }
     (false,) = [line for line in shown.output.splitlines() if "premature" in line]
     assert false.endswith("not known from this data")
     listens = json.loads(run("show", "part", "--json").output)["definition"]["inputs"]
