@@ -15,6 +15,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ START = 1_767_225_600.0
 """2026-01-01 in UTC: when every test begins, in seconds since 1970."""
 
 _RAMP = re.compile(r"(?P<first>[^\s.]\S*?)(?:\.\.(?P<last>\S+))?")
+_MOST_TIMES = 100_000
 _KINDS = ("raised", "levelled", "cleared", "latched", "passed", "shelved", "released")
 
 
@@ -236,20 +238,39 @@ def _read_values(text: Value, field_type: FieldType) -> list[Any]:
         if re.fullmatch(r"x\d+", word):
             continue
         following = words[position + 1] if position + 1 < len(words) else ""
-        count = int(following[1:]) if re.fullmatch(r"x\d+", following) else 1
         match = _RAMP.fullmatch(word)
         try:
+            count = _times(following)
             if word == "_":
                 values += [None] * count
             elif match and match["last"] and field_type.kind is float:
-                first, last = float(match["first"]), float(match["last"])
+                first, last = _number(match["first"]), _number(match["last"])
                 step = (last - first) / max(1, count - 1)
                 values += [first + step * number for number in range(count)]
             else:
                 values += [_value(word, field_type)] * count
         except ValueError:
             text.fail(f"{word!r} is no value of {field_type.name}")
+        except OverflowError:
+            text.fail(f"{following[:20]!r}: a value comes {_MOST_TIMES} times at most")
     return values
+
+
+def _times(word: str) -> int:
+    """Return how often the value before `word` comes. Raises OverflowError where that is too often."""
+    if not re.fullmatch(r"x\d+", word):
+        return 1
+    if len(word) > len(str(_MOST_TIMES)) or int(word[1:]) > _MOST_TIMES:
+        raise OverflowError(word)
+    return int(word[1:])
+
+
+def _number(word: str) -> float:
+    """Return a number as devices can send it. Raises ValueError."""
+    number = float(word)
+    if not isfinite(number):
+        raise ValueError(word)
+    return number
 
 
 def _value(word: str, field_type: FieldType) -> Any:
@@ -257,4 +278,8 @@ def _value(word: str, field_type: FieldType) -> Any:
         if word not in {"true", "false"}:
             raise ValueError(word)
         return word == "true"
-    return float(word) if field_type.kind is float else word
+    if field_type.kind is float:
+        return _number(word)
+    if field_type.enum and word not in {meaning for _, meaning in field_type.enum}:
+        raise ValueError(word)
+    return word

@@ -173,6 +173,38 @@ tests:
     assert "there is no rule 'x'" in errors
 
 
+def test_a_series_that_no_device_can_send_is_told_with_its_place(tmp_path: Path) -> None:
+    (tmp_path / "rules.yaml").write_text("""
+devices:
+  boiler:
+    topic: 'a/{site}/{device}'
+    fields: {heat: celsius, mode: {kind: string, enum: {h: heating}}}
+rules:
+  hot: {on: boiler, when: heat > 80}
+""")
+    series = [
+        'heat: "nan"',
+        'heat: "1..1e999 x3"',
+        'mode: "heeting"',
+        'heat: "90 x9999999999999"',
+        'heat: "90 x%s"' % ("9" * 5_000),
+    ]
+    tests = [f"  - {{name: a, series: {{boiler t/1: {{{one}}}}}, expect: []}}" for one in series]
+    (tmp_path / "t.yaml").write_text("book: rules.yaml\ntests:\n" + "\n".join(tests))
+    _, errors = prevenant("rules", "test", "t.yaml", folder=tmp_path, status=1)
+    for number, words in enumerate(
+        [
+            "'nan' is no value of heat",
+            "'1..1e999' is no value of heat",
+            "'heeting' is no value of mode",
+            "'x9999999999999': a value comes 100000 times at most",
+            "'x9999999999999999999': a value comes 100000 times at most",
+        ]
+    ):
+        assert f"t.yaml:{number + 3}:" in errors
+        assert words in errors
+
+
 def test_settings_are_shown_with_their_source() -> None:
     out, _ = prevenant("settings", settings={"PREVENANT_HTTP": "127.0.0.1:9"})
     assert any("PREVENANT_HTTP" in x and "environment" in x for x in out.splitlines())
