@@ -284,7 +284,11 @@ class Registry:
         """
         with tempfile.TemporaryDirectory(prefix="prevenant-") as folder:
             _unpack(path, Path(folder))
-            model = read_model(Path(folder))
+            try:
+                model = read_model(Path(folder))
+            except ModelRefused as error:
+                # Nobody knows the folder, which is gone when this is read.
+                raise ModelRefused(str(error).replace(folder, str(path))) from None
             report = Path(folder) / REPORT
             text = report.read_text("utf-8") if report.exists() else ""
         return self.save(model, lambda _: text)

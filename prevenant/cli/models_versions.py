@@ -8,9 +8,16 @@ import typer
 from models.figures import describe_figures, describe_leaks
 from models.registry import Listed, Standing
 from models.target import describe_target
-from prevenant.cli.models_data import Name, VersionOption, open_registry, read_version
+from prevenant.cli.models_data import (
+    Name,
+    VersionOption,
+    check_folder,
+    open_registry,
+    read_version,
+)
 from prevenant.cli.shown import out, show_json, show_table
 from prevenant.clock import from_epoch
+from prevenant.errors import ConfigurationError
 
 Version = Annotated[str, typer.Argument(help="Its number, or latest.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -93,7 +100,12 @@ def export_model(
     version: VersionOption = "active",
 ) -> None:
     """Write a version as one zip file, for another engine or for safekeeping."""
-    path = open_registry().export(name, read_version(version), to)
+    check_folder(to)
+    try:
+        path = open_registry().export(name, read_version(version), to)
+    except OSError as error:
+        message = f"{to} cannot be written: {error.strerror or error}; name another with --to"
+        raise ConfigurationError(message) from error
     out.print(f"{path}: {path.stat().st_size / 1e6:.1f} MB", markup=False)
 
 

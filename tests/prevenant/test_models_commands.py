@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from ingest.journal import Journal
 from models import estimators, task
 from prevenant.cli import app
-from prevenant.errors import ConfigurationError, HistoryError
+from prevenant.errors import ConfigurationError, HistoryError, ModelRefused
 from tests.models.made_data import START, made_engines, made_fridges, made_parts
 
 BOOK = """
@@ -192,6 +192,21 @@ def test_times_of_failures_and_a_horizon_that_is_named(
     assert "home-0/fridge,2026-01-20T23:00:00Z," in said
     report = (tmp_path / "var/models/fridge/v1/report.html").read_text()
     assert "probability that was said" in report
+
+
+def test_an_export_that_cannot_be_written_or_is_damaged_says_which_file(folder: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"there is no folder nowhere"):
+        run("export", "engine", "--to", "nowhere/engine.zip")
+    (folder / "closed").mkdir(mode=0o500)
+    (folder / "closed" / ".engine.zip.partial").mkdir()
+    with pytest.raises(ConfigurationError, match=r"closed/engine.zip cannot be written.*--to"):
+        run("export", "engine", "--to", "closed/engine.zip")
+    run("export", "engine", "--to", "engine.zip")
+    with ZipFile("engine.zip") as whole, ZipFile("damaged.zip", "w") as damaged:
+        for name in whole.namelist():
+            damaged.writestr(name, b"{}" if name.endswith("skops") else whole.read(name))
+    with pytest.raises(ModelRefused, match=r"damaged.zip is damaged: estimator.skops"):
+        run("import", "damaged.zip")
 
 
 def test_rows_on_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
