@@ -43,6 +43,8 @@ _WINDOW_PARTS = (0.075, 0.15)
 """A visit is of use between these parts of a life before its end."""
 MOST_ROWS = 200_000
 _QUANTILES = 101
+_SEEDS = 2**32
+"""So many there are for scikit-learn."""
 _FEWEST_FAILURES = 2
 
 
@@ -82,6 +84,9 @@ def train(
         target = msgspec.structs.replace(target, unit=history.unit)
     if target.unit != history.unit and target.kind != ANOMALY:
         message = f"the data counts {history.unit}, and the prediction is to be in {target.unit}"
+        raise ConfigurationError(message)
+    if not 0 <= seed < _SEEDS:
+        message = f"the seed {seed} cannot be used: write a whole number from 0 to {_SEEDS - 1}"
         raise ConfigurationError(message)
     _check_inputs(history, inputs)
     fingerprint = _fingerprint(history)

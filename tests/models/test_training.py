@@ -85,6 +85,14 @@ def test_the_same_seed_gives_the_same_model(history: History, model: Model) -> N
     assert predict(again, history).equals(predict(model, history))
 
 
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_a_seed_that_is_none_is_refused_before_anything_is_learned(
+    history: History, seed: int
+) -> None:
+    with pytest.raises(ConfigurationError, match="write a whole number from 0 to 4294967295"):
+        train(history, seed=seed)
+
+
 def test_the_stream_says_what_predict_says(history: History, model: Model) -> None:
     said = [
         Scorer.score(scorer, [one])[0] for scorer in [Scorer(model)] for one in readings_of(history)

@@ -63,6 +63,11 @@ def test_the_shipped_book_is_good_and_passes_its_tests() -> None:
         (["alarms", "list", "--limit", "9" * 20], "2147483647"),
         (["cases", "ack", "1", "--by", "n" * 101], "101 characters are too long for a name"),
         (["trail", "--outcome", "nothing"], "'nothing' is not known: write one of begun"),
+        (["rules", "explain", "9" * 30], "less than or equal to 2147483647"),
+        (["rules", "show", "9" * 30], "less than or equal to 2147483647"),
+        (["quarantine", "show", "9" * 30], "less than or equal to 2147483647"),
+        (["quarantine", "replay", "1", "9" * 30], "less than or equal to 2147483647"),
+        (["quarantine", "list", "--limit", "9" * 30], "less than or equal to 2147483647"),
         (["demo", "--speed", "nan"], "nan is no speed: write a number above 0"),
         (
             ["simulate", "replay", "a.csv", "--type", "door", "--limit", "-1"],
