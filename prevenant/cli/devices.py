@@ -175,7 +175,7 @@ def show_refused(number: Annotated[int, typer.Argument(help="Its id.", max=LARGE
 
 @quarantine_app.command("replay")
 def replay_quarantine(
-    numbers: Annotated[list[int] | None, typer.Argument(max=LARGEST_ID, help="Their ids.")] = None,
+    numbers: Annotated[list[int] | None, typer.Argument(max=LARGEST, help="Their ids.")] = None,
     *,
     every: Annotated[bool, typer.Option("--all", help="All that wait.")] = False,
 ) -> None:
@@ -186,7 +186,7 @@ def replay_quarantine(
 
 @quarantine_app.command("discard")
 def discard_quarantine(
-    numbers: Annotated[list[int] | None, typer.Argument(max=LARGEST_ID, help="Their ids.")] = None,
+    numbers: Annotated[list[int] | None, typer.Argument(max=LARGEST, help="Their ids.")] = None,
     *,
     every: Annotated[bool, typer.Option("--all", help="All that wait.")] = False,
 ) -> None:

@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 from prevenant import clock as clocks
 from prevenant.clock import ScaledClock, SystemClock, from_epoch
 from prevenant.durations import format_duration, parse_duration
+from prevenant.errors import ConfigurationError
+from prevenant.moments import read_moment, read_time
 
 NOON = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 
@@ -118,3 +120,17 @@ def test_durations_are_written_so_that_they_can_be_read(seconds: int) -> None:
     written = format_duration(seconds)
     assert parse_duration(written) <= seconds
     assert seconds - parse_duration(written) < (3600 if seconds >= 86_400 else 60)
+
+
+@pytest.mark.parametrize(
+    "text", ["soon", "2026-13-01", "0001-01-01T00:00+14:00", "9999-12-31T23:00-14:00"]
+)
+def test_what_is_no_time_is_refused_also_beyond_the_calendar(text: str) -> None:
+    now = datetime(2026, 5, 4, tzinfo=UTC)
+    with pytest.raises(ConfigurationError, match="is no time: write one such as 2026"):
+        read_time(text)
+    with pytest.raises(ConfigurationError, match="or how long ago: 24h"):
+        read_moment(text, now)
+    assert read_moment("2026-05-04T02:00+02:00", now) == now.timestamp()
+    assert read_time("2026-05-04T02:00+02:00") == now
+    assert read_moment("1h", now) == now.timestamp() - 3600
