@@ -24,12 +24,13 @@ from notify.message import (
     raise_urgency,
     word_message,
 )
-from notify.replies import find_conversation, list_choices
+from notify.replies import CORRECTED_WITHIN, find_conversation, list_choices
 from notify.templating import WORDING_ERRORS, Templates, local_zone
 
 __all__ = [
     "ANSWER",
     "COMMAND",
+    "CORRECTED_WITHIN",
     "FOR_EVER",
     "JOB",
     "OUTBOX",

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from sqlmodel import col, select
 
-from notify import FOR_EVER, Ask, Patience
+from notify import CORRECTED_WITHIN, FOR_EVER, Ask, Patience
 from prevenant.crm.directory import Person
 from prevenant.tables import CaseEvent
 from workflows.definition import Survey, Turns
@@ -19,6 +19,8 @@ from workflows.tables import SentSurvey
 KINDS = {"csat": "rating", "nps": "nps", "ces": "ces"}
 """Kinds of surveys, and the kind of question that a reply to them answers."""
 LARGEST = {"rating": 5, "nps": 10, "ces": 7}
+_STARS = re.compile("[⭐★🌟✭✮✯⭑✪☆✩⚝\N{VARIATION SELECTOR-16}\N{COMBINING ENCLOSING KEYCAP}]")
+"""What is said by itself, or makes a key of a digit."""
 SELDOM = timedelta(days=30)
 """A contact is not asked again before."""
 
@@ -102,19 +104,25 @@ def ask(
 
 
 def take_rating(run: RunningCase, event: CaseEvent) -> None:
-    """Keep what the customer thinks of us, and the words beside the number."""
+    """Keep what the customer thinks of us, and the words beside the number.
+
+    Another number counts for a while; what comes later changes nothing.
+    """
     kind, number = event.data["ask"], event.data["number"]
-    run.case.rating = number
-    run.stop_asking(kind, contact_id=event.data["contact"])
     query = select(SentSurvey).where(
         SentSurvey.case_id == run.case.id, SentSurvey.message_key == event.data["message"]
     )
     sent = run.session.exec(query).first()
+    summary = f"{event.data['name']} rates it {number} of {LARGEST[kind]}"
+    if sent is not None and sent.answered_at and sent.answered_at < event.at - CORRECTED_WITHIN:
+        run.note("answer.late", f"{summary}, too late: it stays at {sent.rating}")
+        return
+    run.case.rating = number
+    run.stop_asking(kind, contact_id=event.data["contact"])
     if sent is not None:
         sent.rating, sent.answered_at = number, run.now
-        sent.comment = _comment(str(event.data.get("text", "")))
+        sent.comment = _comment(str(event.data.get("text", "")), run.case.id or 0)
         run.session.add(sent)
-    summary = f"{event.data['name']} rates it {number} of {LARGEST[kind]}"
     run.note("customer.rated", summary, {"survey": run.case.survey, "rating": number})
 
 
@@ -135,6 +143,7 @@ def score(kind: str, ratings: Sequence[int | None]) -> Score:
     return Score(kind, len(ratings), len(given), round(value, 1))
 
 
-def _comment(text: str) -> str:
-    """Return what was said beside the number."""
-    return re.sub(r"^\W*\d+(\s*/\s*\d+)?[\s,.;:!)-]*", "", text).strip()[:500]
+def _comment(text: str, case_id: int) -> str:
+    """Return what was said beside the number, or the stars, and the number of the case."""
+    number = rf"^\W*({case_id}\W+(?=\d))?(\d+(\s*/\s*\d+)?)?[\s,.;:!)-]*"
+    return re.sub(number, "", _STARS.sub("", text)).strip()[:500]

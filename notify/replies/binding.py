@@ -16,8 +16,17 @@ from sqlmodel import Session, col, func, select
 from notify.consent import plain_words
 from notify.message import Delivery, Message
 from notify.replies.inbound import AMBIGUOUS, HANDED_OFF, UNCLEAR, Inbound, Reply
-from notify.replies.intents import ACCEPT, ANSWER, FOR_A_PERSON, MISUNDERSTOOD, SURVEYS, THANKS
-from notify.replies.meaning import Meaning, intent_for, meant, read_meaning
+from notify.replies.intents import (
+    ACCEPT,
+    ANSWER,
+    CORRECTED_WITHIN,
+    FOR_A_PERSON,
+    MISUNDERSTOOD,
+    RATE,
+    SURVEYS,
+    THANKS,
+)
+from notify.replies.meaning import Meaning, intent_for, meant, number_for, read_meaning
 
 _LATEST = 50
 """So many of the latest messages to somebody are looked at."""
@@ -50,6 +59,8 @@ class Bound:
     reason: str = ""
     is_late: bool = False
     """Whether the answer was not expected any more."""
+    number: int | None = None
+    """The number that answers, wherever it stands."""
 
 
 def find_contacts(session: Session, inbound: Inbound) -> list[str]:
@@ -106,7 +117,7 @@ def bind(
     """
     about = [m for m in latest if thread is None or m.case_id == thread]
     asked = [m for m in about if m.ask and m.ask_open and not _is_over(m, now)]
-    if meaning.number is None and not _names_choice(asked, meaning):
+    if not _names_number(asked, meaning) and not _names_choice(asked, meaning):
         if meaning.intent in FOR_A_PERSON:
             return _for_a_person(about, meaning, meaning.intent, meaning.reason)
         if meaning.intent == THANKS:
@@ -117,6 +128,7 @@ def bind(
         completed = _complete(earlier, asked, meaning, now)
         if completed is not None:
             fitting, understood, is_late = _find_fitting(about, asked, completed)
+    fitting = [m for m in fitting if not is_late or _may_be_late(m, earlier, now)]
     fitting, why = _tell_apart(fitting, understood)
     if len({m.case_id for m in fitting}) > 1:
         if _is_again(earlier, now, AMBIGUOUS):
@@ -126,7 +138,8 @@ def bind(
         return Bound(Way.ASK_WHICH, fitting, None, "several cases could be meant")
     if fitting:
         reason = f"{understood.reason}{why}"
-        return Bound(Way.GIVE, fitting[:1], meant(fitting[0], understood), reason, is_late)
+        number = number_for(fitting[0].ask or "", understood)
+        return Bound(Way.GIVE, fitting[:1], meant(fitting[0], understood), reason, is_late, number)
     if meaning.intent == ACCEPT and not asked:
         return Bound(Way.NOTE, about[:1], ACCEPT, meaning.reason)
     return _not_understood(earlier, about, asked, meaning, now)
@@ -147,6 +160,12 @@ def _of_another_case(
     return [m for m in about if m.case_id in named]
 
 
+def _names_number(asked: Sequence[Message], meaning: Meaning) -> bool:
+    return meaning.number is not None or any(
+        number_for(m.ask or "", meaning) is not None for m in asked
+    )
+
+
 def _names_choice(asked: Sequence[Message], meaning: Meaning) -> bool:
     """Return whether the words of a choice stand where no phrase does: they count before likeness."""
     choices = (m for m in asked if m.ask_choices)
@@ -157,6 +176,16 @@ def _names_choice(asked: Sequence[Message], meaning: Meaning) -> bool:
 
 def _is_over(message: Message, now: datetime) -> bool:
     return message.ask_until is not None and message.ask_until < now
+
+
+def _may_be_late(message: Message, earlier: Sequence[Reply], now: datetime) -> bool:
+    """Return whether a question still takes an answer: a survey does shortly after its own, or its end."""
+    if message.ask not in SURVEYS:
+        return True
+    before = next((r for r in earlier if r.message_id == message.id and r.intent == RATE), None)
+    until = message.ask_until if message.ask_open and before is None else None
+    at = before.received_at if before is not None else until
+    return at is not None and at >= now - CORRECTED_WITHIN
 
 
 def _find_fitting(

@@ -1,6 +1,7 @@
 """What answers can mean, and which of it answers which kind of question."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 
 ACCEPT, DECLINE, CANCEL, CANNOT = "accept", "decline", "cancel", "cannot"
 """Yes; no, or another time; no longer wanted; wanted, and not possible for who says it."""
@@ -29,6 +30,8 @@ NUMBERS: Mapping[str, Mapping[int, str]] = {
 
 SURVEYS = frozenset({"rating", "nps", "ces"})
 """The kinds of questions that ask for a number and nothing else."""
+CORRECTED_WITHIN = timedelta(hours=1)
+"""How long whoever has answered a survey may still give another number."""
 
 _TAKING: Mapping[str, str] = {
     ACCEPT: ACCEPT,

@@ -12,13 +12,23 @@ from typing import Any
 from notify.consent import plain_words, wants_help, wants_start, wants_stop
 from notify.message import Message
 from notify.replies.classifier import OTHER, shipped_classifier
-from notify.replies.intents import ACCEPT, ANSWER, FOR_A_PERSON, MEANT_AS, NUMBERS, TALK, THANKS
-from notify.replies.numbers import find_numbers, spoken_words
+from notify.replies.intents import (
+    ACCEPT,
+    ANSWER,
+    FOR_A_PERSON,
+    MEANT_AS,
+    NUMBERS,
+    SURVEYS,
+    TALK,
+    THANKS,
+)
+from notify.replies.numbers import Stars, count_stars, find_numbers, spoken_words
 from notify.replies.phrases import find_phrase, refuses, says_yes_and_no
 
 CONFIDENCE = 0.65
 """So sure the classifier has to be; below, a text is not understood."""
 _NOTHING: Mapping[str, float] = MappingProxyType({})
+_USUAL_STARS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +50,8 @@ class Meaning:
     """Whether `case_id` cannot be anything but the number of a case."""
     takes_back: bool = False
     """Whether the words beside the number refuse what it may agree to."""
+    stars: Stars | None = None
+    """What is said in stars, where no number says it: that answers a survey alone."""
 
 
 def read_meaning(text: str) -> Meaning:
@@ -51,6 +63,14 @@ def read_meaning(text: str) -> Meaning:
     words = spoken_words(text)
     plain = " ".join(words)
     numbers = find_numbers(words)
+    stars = count_stars(text)
+    if stars is not None and (numbers.answer is None or numbers.answer > max(NUMBERS["nps"])):
+        # A number that is on no scale is that of a case.
+        case_id = numbers.case if numbers.answer is None else numbers.answer
+        found = find_phrase(plain)
+        reason = f"{stars.given} of {stars.shown} stars"
+        intent = found.intent if found else None
+        return Meaning(None, intent, case_id, plain, reason, stars=stars)
     if numbers.is_open:
         return Meaning(None, None, None, plain, "two numbers, of which either may be meant")
     found = find_phrase(plain)
@@ -90,6 +110,17 @@ def weigh_meaning(plain: str, case_id: int | None, likeness: Mapping[str, float]
     return Meaning(None, _surest("", likeness), case_id, plain, reason, likeness)
 
 
+def number_for(ask: str, meaning: Meaning) -> int | None:
+    """Return the number that answers a question of kind `ask`; stars are one on their own scale.
+
+    Five stars are the most that anybody gives, unless more are shown.
+    """
+    if meaning.number is not None or meaning.stars is None or ask not in SURVEYS:
+        return meaning.number
+    has_usual = max(NUMBERS[ask]) == _USUAL_STARS
+    return meaning.stars.given if has_usual == (meaning.stars.shown <= _USUAL_STARS) else None
+
+
 def intent_for(ask: str, meaning: Meaning, choices: Sequence[Mapping[str, Any]] = ()) -> str | None:
     """Return what a reply means as an answer to a question of kind `ask`, or None.
 
@@ -99,8 +130,9 @@ def intent_for(ask: str, meaning: Meaning, choices: Sequence[Mapping[str, Any]] 
     answer = _choice_of(meaning, choices) if choices else None
     if answer is not None:
         return f"{ANSWER}{answer}"
-    if meaning.number is not None:
-        by_number = None if choices else NUMBERS.get(ask, {}).get(meaning.number)
+    number = number_for(ask, meaning)
+    if number is not None:
+        by_number = None if choices else NUMBERS.get(ask, {}).get(number)
         if by_number == ACCEPT and meaning.takes_back:
             return None
         return by_number or (meaning.intent if meaning.intent in FOR_A_PERSON else None)

@@ -8,6 +8,8 @@ from itertools import pairwise
 from notify.consent import plain_words
 
 _SIGNS: Sequence[tuple[str, str]] = (
+    (r"(?<=\d)\ufe0f?\u20e3", ""),
+    (r"🔟", " 10 "),
     (r"[👍👌✅✔☑🆗]", " ok "),
     (r"🙏", " merci "),
     (r"[😡🤬]", " furious "),
@@ -55,6 +57,7 @@ _BOTH = (["et"], ["and"])
 """What makes two numbers of one answer where it stands alone between them."""
 _GREETING = re.compile(r"bonjour|bonsoir|salut|hello|hi|hey|madame|monsieur")
 _LARGEST_ANSWER = 10
+_FULL_STARS, _EMPTY_STARS = "⭐★🌟✭✮✯⭑✪", "☆✩⚝"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,22 @@ class Numbers:
     """Whether the case is called one, or nothing is said but numbers."""
     is_open: bool = False
     """Whether of two numbers it is open which one answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stars:
+    """What is said in stars, as ★★★★☆ is."""
+
+    given: int
+    shown: int
+    """How many there are with those that are empty."""
+
+
+def count_stars(text: str) -> Stars | None:
+    """Return the stars of a reply, or None where it has none."""
+    full = sum(text.count(star) for star in _FULL_STARS)
+    empty = sum(text.count(star) for star in _EMPTY_STARS)
+    return Stars(full, full + empty) if full or empty else None
 
 
 def spoken_words(text: str) -> list[str]:

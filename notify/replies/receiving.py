@@ -156,7 +156,8 @@ def _take_key(
         return
     reply.outcome = BOUND
     is_over = question.ask_until is not None and question.ask_until <= now
-    bound = Bound(Way.GIVE, [question], intent, is_late=is_over or not question.ask_open)
+    is_late = is_over or not question.ask_open
+    bound = Bound(Way.GIVE, [question], intent, is_late=is_late, number=meaning.number)
     _give_to_case(session, reply, question, bound, meaning, now)
 
 
@@ -209,7 +210,7 @@ def _give_to_case(
         "name": message.name,
         "role": message.role,
         "intent": reply.intent,
-        "number": meaning.number,
+        "number": bound.number,
         "text": reply.text,
         "channel": reply.channel,
         "late": bound.is_late,

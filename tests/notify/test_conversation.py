@@ -232,6 +232,111 @@ def test_a_late_answer_says_that_it_is_late(camille: Contact) -> None:
         assert session.exec(select(CaseEvent)).one().data["late"] is True
 
 
+def numbers_heard(contact: Contact) -> list[tuple[int | None, int | None]]:
+    """Return which cases heard which numbers."""
+    with contact.store.read() as session:
+        events = session.exec(select(CaseEvent).order_by(col(CaseEvent.id)))
+        return [(one.case_id, one.data["number"]) for one in events]
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "number"),
+    [
+        ("rating", "⭐⭐⭐⭐", 4),
+        ("rating", "⭐️⭐️⭐️ merci", 3),
+        ("rating", "★★★★☆", 4),
+        ("rating", "★ ★ ★", 3),
+        ("rating", "Merci beaucoup 🌟🌟🌟🌟🌟", 5),
+        ("rating", "5 ⭐", 5),
+        ("rating", "4️⃣", 4),
+        ("nps", "1️⃣0️⃣", 10),
+        ("nps", "🔟", 10),
+        ("nps", "★★★★★★★☆☆☆", 7),
+        ("ces", "⭐⭐⭐⭐⭐⭐", 6),
+    ],
+)
+def test_stars_and_keys_answer_a_survey(
+    camille: Contact, kind: str, text: str, number: int
+) -> None:
+    camille.asked(17, kind)
+    assert camille.says(text).intent == "rate"
+    assert numbers_heard(camille) == [(17, number)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("rating", "☆☆☆☆☆"),
+        ("rating", "★★★★★★★☆☆☆"),
+        ("nps", "⭐⭐⭐⭐⭐"),
+        ("confirm", "⭐"),
+        ("confirm", "⭐⭐⭐"),
+        ("offer", "★☆☆☆☆"),
+    ],
+)
+def test_stars_of_another_scale_and_to_another_question_are_asked_back(
+    camille: Contact, kind: str, text: str
+) -> None:
+    camille.asked(17, kind)
+    assert camille.says(text).outcome == "unclear"
+    assert camille.heard() == []
+
+
+def close(contact: Contact) -> None:
+    """Take the questions as answered, as their case does."""
+    with contact.store.write() as session:
+        for message in session.exec(select(Message).where(col(Message.ask).is_not(None))):
+            message.ask_open = False
+
+
+def test_stars_beside_words_for_a_person_say_both(camille: Contact) -> None:
+    camille.asked(17, "rating")
+    assert camille.says("⭐ rappelez-moi").intent == "rate"
+    with camille.store.read() as session:
+        assert session.exec(select(CaseEvent)).one().data["wish"] == "talk"
+    close(camille)
+    camille.asked(18, "confirm")
+    assert camille.says("⭐⭐⭐⭐⭐ merci").outcome == "thanks"
+    assert camille.says("⭐ this is bullshit").intent == "anger"
+
+
+@pytest.mark.parametrize("text", ["118 4", "4 118", "118 ⭐⭐⭐⭐", "dossier 118 : 4"])
+def test_the_number_of_a_case_is_never_the_rating(camille: Contact, text: str) -> None:
+    camille.asked(117, "rating")
+    camille.asked(118, "rating")
+    camille.says(text)
+    assert numbers_heard(camille) == [(118, 4)]
+
+
+def test_after_being_asked_which_the_rating_is_what_was_said_before(camille: Contact) -> None:
+    camille.asked(117, "rating")
+    camille.asked(118, "rating")
+    assert camille.says("★★★★☆").outcome == "ambiguous"
+    camille.says("118")
+    assert numbers_heard(camille) == [(118, 4)]
+
+
+def test_a_rating_is_corrected_for_an_hour_and_no_longer(camille: Contact) -> None:
+    camille.asked(17, "confirm")
+    camille.asked(17, "rating")
+    camille.says("1")
+    close(camille)
+    camille.clock.advance(minutes=50)
+    assert camille.says("5 I mean").intent == "rate"
+    camille.clock.advance(minutes=61)
+    assert camille.says("2").outcome == "unclear", "nor is it an answer to what was asked before"
+    assert numbers_heard(camille) == [(17, 1), (17, 5)]
+
+
+def test_a_survey_takes_no_answer_long_after_its_end(camille: Contact) -> None:
+    camille.asked(17, "nps", until=camille.clock.now())
+    camille.clock.advance(minutes=59)
+    assert camille.says("9").intent == "rate"
+    camille.asked(18, "nps", until=camille.clock.now())
+    camille.clock.advance(minutes=61)
+    assert camille.says("9").outcome == "unclear"
+
+
 def test_a_mail_answers_a_question_that_was_asked_by_sms(camille: Contact) -> None:
     camille.asked(16, "nothing", "email")
     camille.asked(17, "confirm", "sms")

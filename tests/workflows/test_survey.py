@@ -97,6 +97,45 @@ def test_the_answer_is_kept_with_the_words_beside_it(room: MakeRoom) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "rating", "comment"),
+    [
+        ("⭐⭐⭐⭐ quick", 4, "quick"),
+        ("4️⃣ : quick", 4, "quick"),
+        ("5 ⭐⭐⭐⭐⭐", 5, ""),
+        ("1 ⭐⭐⭐⭐", 1, ""),
+    ],
+)
+def test_neither_stars_nor_the_number_of_the_case_are_words(
+    room: MakeRoom, text: str, rating: int, comment: str
+) -> None:
+    one = room("- survey: csat\n- close: done")
+    one.raise_alarm()
+    assert one.case().id == 1
+    one.reply("ada", text)
+    with one.store.read() as session:
+        sent = session.exec(select(SentSurvey)).one()
+    assert (sent.rating, sent.comment) == (rating, comment)
+
+
+def test_another_rating_counts_for_an_hour(room: MakeRoom) -> None:
+    one = room("- survey: csat\n- close: done")
+    one.raise_alarm()
+    one.reply("ada", "1")
+    one.pass_time(minutes=59)
+    one.reply("ada", "5 I mean")
+    assert one.case().rating == 5
+    (message,) = one.messages()
+    one.pass_time(minutes=61)
+    assert one.reply("ada", "2") == "unclear"
+    one.tell_case(
+        "reply", ask="rating", intent="rate", number=2, contact="ada", name="Ada",
+        role="customer", message=message.key, text="2", channel="voice", late=True,
+    )  # fmt: skip
+    assert one.case().rating == 5
+    assert one.story("answer.late") == ["Ada rates it 2 of 5, too late: it stays at 5"]
+
+
+@pytest.mark.parametrize(
     ("kind", "ratings", "score"),
     [
         ("csat", [5, 4, 3, 1, None], 50.0),
