@@ -1,4 +1,4 @@
-"""Bounces: what mail servers report of our e-mails later (RFC 3464), taken as receipts.
+"""Bounces: what mail servers report of our e-mails later (RFC 3464, RFC 6533), taken as receipts.
 
 A report names the Message-ID of what it is about, which we can tell from one that somebody made up: a
 part of it is a keyed digest. What is about no e-mail of ours is left alone. Some servers send nothing back
@@ -31,6 +31,30 @@ _STATUS = re.compile(r"[245]\.\d{1,3}\.\d{1,3}")
 _LONGEST_REASON = 200
 
 
+_STATUS_PARTS = frozenset({"text/delivery-status", "text/global-delivery-status"})
+_ORIGINALS = frozenset(
+    {"text/rfc822", "text/global", "text/rfc822-headers", "text/global-headers"},
+)
+"""Of what type is what a report says, and what it sends back, as a `_Report` names them."""
+_BLANK_LINE = re.compile(r"\r?\n[ \t]*\r?\n")
+
+
+class _Report(Mail):
+    """A mail whose parts are texts, also where Python would read an e-mail in them as it stands.
+
+    Those with addresses that are not ASCII (RFC 6533) may be encoded, which Python does not expect.
+    """
+
+    def get_content_type(self) -> str:
+        """Return the type, as a text where it is that of a message."""
+        kind = super().get_content_type()
+        return kind.replace("message/", "text/", 1) if kind.startswith("message/") else kind
+
+    def get_content_maintype(self) -> str:
+        """Return what kind of type it is."""
+        return self.get_content_type().partition("/")[0]
+
+
 @dataclass(frozen=True, slots=True)
 class Bounce:
     """What a report says of one recipient of one e-mail."""
@@ -45,26 +69,22 @@ class Bounce:
 
 def is_report(raw: bytes) -> bool:
     """Return whether an e-mail is a report on the delivery of another."""
-    mail = message_from_bytes(raw)
+    mail = message_from_bytes(raw, _class=_Report)
     return _is_for_machines(mail) or _is_plain_failure(mail)
 
 
 def read_bounces(raw: bytes) -> list[Bounce]:
     """Return what a report says; of anything else, and of what cannot be read, nothing."""
-    mail = message_from_bytes(raw)
+    mail = message_from_bytes(raw, _class=_Report)
     if not _is_for_machines(mail):
         return _read_plain(mail) if _is_plain_failure(mail) else []
     original, recipients = "", list[Mail]()
     for part in _parts(mail):
         match part.get_content_type():
-            case "message/delivery-status":
-                blocks = part.get_payload()
-                recipients += [one for one in blocks if isinstance(one, Mail) and one["Action"]]
-            case "message/rfc822" | "message/global":
-                inner = part.get_payload()
-                one = inner[0] if isinstance(inner, list) and inner else None
-                original = original or (_id_in(one) if isinstance(one, Mail) else "")
-            case "text/rfc822-headers" | "message/global-headers" | "message/rfc822-headers":
+            case kind if kind in _STATUS_PARTS:
+                blocks = map(message_from_string, _BLANK_LINE.split(_text_of(part)))
+                recipients += [one for one in blocks if one["Action"]]
+            case kind if kind in _ORIGINALS:
                 original = original or _id_in(message_from_string(_text_of(part)))
     original = original or _id_in(mail, "In-Reply-To") or _id_in(mail, "References")
     return [_read_recipient(one, original) for one in recipients] if original else []
@@ -110,7 +130,7 @@ def _is_for_machines(mail: Mail) -> bool:
         return False
     kind = str(mail.get_param("report-type", "")).lower()
     return kind == "delivery-status" or any(
-        part.get_content_type() == "message/delivery-status" for part in _parts(mail)
+        part.get_content_type() in _STATUS_PARTS for part in _parts(mail)
     )
 
 

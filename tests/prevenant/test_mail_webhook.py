@@ -1,5 +1,7 @@
 """What mail servers and mail programs say to us: reports on our e-mails, and one click to end them."""
 
+import base64
+import quopri
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -295,6 +297,45 @@ def test_a_failure_is_known_as_each_server_writes_it(words: str) -> None:
         [],
         [replace(bounce, message_id="<a@elsewhere.example>")],
     )
+
+
+GLOBAL_STATUS = """\
+Reporting-MTA: dns; mx.home.example
+
+Final-Recipient: utf-8; zoë@château.example
+Action: failed
+Status: 5.1.10
+Diagnostic-Code: smtp; 550 5.1.10 <zoë@château.example>: user unknown
+"""
+
+
+def make_global(original: EmailMessage | str, kind: str, encoding: str) -> bytes:
+    """Return a report as RFC 6533 has it, with parts in an encoding."""
+    encode = {
+        "8bit": lambda text: text.encode(),
+        "base64": lambda text: base64.encodebytes(text.encode()),
+        "quoted-printable": lambda text: quopri.encodestring(text.encode()),
+    }[encoding]
+    head = f"Content-Transfer-Encoding: {encoding}\n\n"
+    return b"".join((
+        b"Content-Type: multipart/report; report-type=delivery-status; boundary=b\n",
+        b"From: MAILER-DAEMON@mx.example\n\n--b\n\nIt did not arrive.\n--b\n",
+        f"Content-Type: message/global-delivery-status\n{head}".encode(),
+        encode(GLOBAL_STATUS), f"\n--b\nContent-Type: {kind}\n{head}".encode(),
+        encode(str(original)), b"\n--b--\n",
+    ))  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["message/global", "message/global-headers"])
+@pytest.mark.parametrize("encoding", ["8bit", "base64", "quoted-printable"])
+def test_a_failure_at_an_international_address_is_known(kind: str, encoding: str) -> None:
+    ours = f"<m1-email.{'0' * 24}@prevenant.example>"
+    original = f"From: service@prevenant.example\nSubject: Été\nMessage-ID: {ours}\n\nBonjour Zoë\n"
+    raw = make_global(original, kind, encoding)
+    assert is_report(raw)
+    (bounce,) = read_bounces(raw)
+    assert (bounce.message_id, bounce.action, bounce.status) == (ours, "failed", "5.1.10")
+    assert bounce.diagnostic == "550 5.1.10 <zoë@château.example>: user unknown"
 
 
 @given(st.binary(max_size=2_000))
