@@ -17,6 +17,7 @@ from babel import UnknownLocaleError
 from babel.dates import format_date, format_time
 from babel.numbers import get_decimal_symbol
 from jinja2 import StrictUndefined, Template, TemplateError, Undefined, meta, pass_context
+from jinja2.filters import do_default
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -249,7 +250,13 @@ def make_environment(
     """Return the sandbox that templates run in; a missing variable is an error."""
     environment = ImmutableSandboxedEnvironment(undefined=missing, autoescape=False, finalize=_said)
     environment.filters.update(clock=_clock, day=_day, window=_window, phrase=_no_phrase)
+    environment.filters.update(default=_default, d=_default)
     return environment
+
+
+def _default(value: Any, instead: Any = "", boolean: bool = False) -> Any:  # noqa: FBT001, FBT002  Jinja's own
+    """Return what stands for a value that is missing, or that is there and not known."""
+    return instead if value is None else do_default(value, instead, boolean)
 
 
 @pass_context
@@ -354,10 +361,15 @@ def _locale_of(context: Context) -> str:
 
 @pass_context
 def _said(context: Context, value: Any) -> Any:
-    """28.6 is said as 28,6 where the language writes it so, True as yes; a text is fit for its channel."""
+    """28.6 is said as 28,6 where the language writes it so, True as yes, what is not known as nothing.
+
+    A text is fit for its channel.
+    """
     if isinstance(value, bool) and _CHANNEL in context:
         yes, no = _YES_NO.get(str(context["language"]), _YES_NO["en"])
         return yes if value else no
+    if value is None:
+        return ""
     if isinstance(value, int | Undefined):
         return value
     if isinstance(value, Said):

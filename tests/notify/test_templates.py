@@ -122,6 +122,39 @@ def test_people_read_yes_and_no_and_machines_true_and_false(language: str, words
     assert own.render_text(text, language, variables) == "True, False"
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("Open since {{ values.since }}.", "Open since ."),
+        ("Open{% if values.since %} since {{ values.since }}{% endif %}.", "Open."),
+        ("Open since {{ values.since | default('a while') }}.", "Open since a while."),
+        ("Open since {{ values.since | d('a while', true) }}.", "Open since a while."),
+        ("{{ values.other | default('?') }}{{ values.none is defined }}", "?no"),
+        ("{{ values.since is none }}", "yes"),
+        ("{{ values.zero | default('?') }}{{ values.empty | default('?') }}", "0"),
+    ],
+)
+def test_what_is_not_known_is_said_as_nothing(text: str, said: str) -> None:
+    values = {"since": None, "zero": 0, "empty": ""}
+    templates = Templates({"own": {"en": {"sms": text, "email": {"subject": text, "text": text}}}})
+    assert templates.render("own", "en", "sms", {"values": values}) == said
+    worded = templates.render("own", "en", "email", {"values": values})
+    assert isinstance(worded, dict)
+    assert (worded["subject"], worded["text"]) == (said, said)
+    assert "None" not in worded["html"]
+    people = templates.render_text(text, "en", {"values": values}, to_people=True)
+    assert people == said
+
+
+def test_a_machine_is_given_no_word_for_what_is_not_known() -> None:
+    values = {"since": None}
+    said = TEMPLATES.render_text("[{{ values.since }}]", "en", {"values": values})
+    assert said == "[]"
+    assert TEMPLATES.render_text("{{ values | tojson }}", "en", {"values": values}) == (
+        '{"since": null}'
+    )
+
+
 def test_a_language_that_nobody_knows_keeps_the_point() -> None:
     assert TEMPLATES.render_text("{{ 0.5 }}", "xx", {}) == "0.5"
 

@@ -3,7 +3,7 @@
 import base64
 import quopri
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from email.message import EmailMessage
 from email.message import Message as Mail
@@ -311,11 +311,12 @@ Diagnostic-Code: smtp; 550 5.1.10 <zoë@château.example>: user unknown
 
 def make_global(original: EmailMessage | str, kind: str, encoding: str) -> bytes:
     """Return a report as RFC 6533 has it, with parts in an encoding."""
-    encode = {
+    ways: dict[str, Callable[[str], bytes]] = {
         "8bit": lambda text: text.encode(),
         "base64": lambda text: base64.encodebytes(text.encode()),
         "quoted-printable": lambda text: quopri.encodestring(text.encode()),
-    }[encoding]
+    }
+    encode = ways[encoding]
     head = f"Content-Transfer-Encoding: {encoding}\n\n"
     return b"".join((
         b"Content-Type: multipart/report; report-type=delivery-status; boundary=b\n",

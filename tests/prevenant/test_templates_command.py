@@ -146,3 +146,9 @@ def test_what_a_mail_does_to_calendars_is_invite_or_cancel(tmp_path: Path) -> No
     path = write_book(tmp_path, f"  mine:\n    en: {{email: {mail}}}\n")
     with pytest.raises(ConfigurationError, match="'remove' is not known here: write invite or"):
         load_book(path)
+
+
+def test_a_preview_says_nothing_of_what_is_not_known(tmp_path: Path) -> None:
+    words = "{% set eta = none %}Soon{{ eta }}, {{ eta | default('today') }}."
+    book = load_book(write_book(tmp_path, f'  mine: {{en: {{sms: "{words}"}}}}'))
+    assert preview(book, "mine", "en", "sms").text == "Soon, today."
