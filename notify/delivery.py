@@ -193,17 +193,20 @@ def take_receipt(
     if delivery.sent_at is None:
         delivery.sent_at = now
     session.add(delivery)
-    if takes_back and delivery.state == DELIVERED:
-        _take_back(session, delivery)
+    if takes_back and delivery.state == DELIVERED and _take_back(session, delivery):
+        reason = f"{reason}; it was taken for delivered before"
     move(session, delivery, state, now, reason)
     return True
 
 
-def _take_back(session: Session, delivery: Delivery) -> None:
-    """Let a delivery, and its message where nothing else has reached its contact, be sent and no more."""
+def _take_back(session: Session, delivery: Delivery) -> bool:
+    """Let a delivery, and its message where nothing else has reached its contact, be sent and no more.
+
+    Returns whether it is: whoever has answered was reached.
+    """
     message = session.get_one(Message, delivery.message_id)
     if message.ask_settled:
-        return
+        return False
     delivery.state = SENT
     session.add(delivery)
     query = select(Delivery.id).where(
@@ -220,6 +223,7 @@ def _take_back(session: Session, delivery: Delivery) -> None:
         )
         for part in session.exec(parts.order_by(col(Delivery.id)).with_for_update()).all():
             _take_back(session, part)
+    return True
 
 
 def _settle(session: Session, message: Message, delivery: Delivery, now: datetime) -> None:

@@ -107,8 +107,12 @@ def _resolve(run: RunningCase, event: CaseEvent) -> None:
 
 
 def _take_receipt(run: RunningCase, event: CaseEvent) -> None:
-    """Take what became of the latest message to the customer; others are their steps' own business."""
+    """Take what became of the latest message to the customer; others are their steps' own business.
+
+    The last word counts: a call that was taken for delivered may have reached a voicemail.
+    """
     if event.data["message"] == run.progress.told and event.data.get("role", "") in CUSTOMER_ROLES:
+        run.forget_facts("message.delivered", "message.failed")
         run.set_fact(event.kind)
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
-from sqlmodel import select
+from sqlmodel import col, select
 
 from notify.delivery import Channel, take_receipt
 from notify.message import (
@@ -29,7 +29,7 @@ from notify.voice import Voice, call_twiml, person_twiml
 from prevenant.book_uses import EXTRAS, sample_variables
 from prevenant.settings import Settings
 from prevenant.store import Store
-from prevenant.tables import CaseEvent
+from prevenant.tables import CaseEvent, TimelineEntry
 from prevenant.website import Website, bind_pages
 from simulators.broker import free_port
 from simulators.carrier import Carrier, Sent
@@ -269,10 +269,15 @@ def test_a_voicemail_that_is_found_out_after_the_call_takes_its_receipt_back(
 ) -> None:
     _tell_of_the_machine_last(exchange)
     exchange.call()
-    assert exchange.expect("voice", "undelivered").reason == "a machine has answered, no person"
+    said = "a machine has answered, no person; it was taken for delivered before"
+    assert exchange.expect("voice", "undelivered").reason == said
     exchange.expect("sms", "delivered")
     with exchange.store.read() as session:
         assert session.exec(select(Message)).one().state == "delivered"
+        lines = session.exec(select(TimelineEntry).order_by(col(TimelineEntry.id))).all()
+    voice = [one for one in lines if one.summary.startswith("voice")]
+    assert [one.kind for one in voice][-2:] == ["message.delivered", "message.undelivered"]
+    assert voice[-1].summary.endswith(f"undelivered: {said}")
 
 
 def test_what_is_taken_back_and_has_no_further_channel_has_failed(exchange: Exchange) -> None:
@@ -281,8 +286,9 @@ def test_what_is_taken_back_and_has_no_further_channel_has_failed(exchange: Exch
     exchange.expect("voice", "undelivered")
     with exchange.store.read() as session:
         assert session.exec(select(Message)).one().state == "undelivered"
-        kinds = [one.kind for one in session.exec(select(CaseEvent).order_by("id"))]
-    assert kinds == ["message.delivered", "message.failed"]
+        events = session.exec(select(CaseEvent).order_by("id")).all()
+    assert [one.kind for one in events] == ["message.delivered", "message.failed"]
+    assert "it was taken for delivered" in events[-1].data["reason"]
 
 
 def test_a_machine_that_has_pressed_a_key_was_a_person(exchange: Exchange) -> None:

@@ -85,6 +85,35 @@ def test_what_became_of_the_customers_message(room: MakeRoom, state: str, fact: 
     assert one.outcome == ("closed", "heard")
 
 
+@pytest.mark.parametrize(
+    ("first", "last", "outcome"),
+    [
+        ("message.delivered", "message.failed", "failed"),
+        ("message.failed", "message.delivered", "delivered"),
+    ],
+)
+def test_the_last_word_on_a_message_counts(
+    room: MakeRoom, first: str, last: str, outcome: str
+) -> None:
+    one = room("""
+- tell: customer
+  template: plain
+- wait: alarm.cleared
+  within: 1h
+  otherwise: {close: missed}
+- if: message.failed and not message.delivered
+  then: {close: failed}
+- if: message.delivered and not message.failed
+  then: {close: delivered}
+""")
+    one.raise_alarm()
+    (message,) = one.messages()
+    for kind in (first, last):
+        one.tell_case(kind, message=message.key, role="customer", reason="", contact="ada")
+    one.clear_alarm()
+    assert one.outcome == ("closed", outcome)
+
+
 def test_only_the_latest_message_to_the_customer_counts(room: MakeRoom) -> None:
     one = room("""
 - tell: customer
