@@ -22,17 +22,20 @@ _POLITE = re.compile(
 _BESIDE = re.compile(
     r"\b(bonjour|bonsoir|salut|hello|hi|hey|dear|madame|monsieur|messieurs|sir|ok|okay|et|and"
     r"|cordialement|bonne journee|(best |kind )?regards"
-    r"|(wrong|mauvais|faux) (number|numero)|erreur de numero|not interested|pas interessee?)\b"
+    r"|(wrong|mauvaise?|faux) (number|numero|personn?e?)|erreur de numero"
+    r"|not interested|pas interessee?)\b"
 )
 """What may stand beside STOP without saying more than it."""
-_MESSAGES = r"(messages?|msgs?|sms|textos?|texts?|pubs?|publicites?|spams?)"
+_MESSAGES = r"(messages?|msgs?|notifications?|notifs?|sms|textos?|texts?|pubs?|publicites?|spams?)"
+_TEXTS = r"(sms|textos?|texts|text messages)"
 _MAILS = re.compile(r"\b(e )?(mails?|courriels?|emails?)\b")
 _SAYS_STOP = (
     (
-        r"(stop{1,2}|stopall|stoppez|stopper|unsubscribe|unsub|opt ?out|revoke|arret|arrete[rsz]?"
+        r"(stop{1,2}|s t o p|stops|stopall|stoppe[rz]?|unsub(scribe)?|unsuscribe|unsubcribe"
+        r"|opt ?out|revoke|arret|arrete[rsz]?"
         r"|desabonne[rz]|desinscrire|desinscrivez|desabonnement|desinscription)"
         r"( (all|it|this|that|them|these|everything|tout|moi|me|ca|cela|\d+|(au|a) (tout|\d+)"
-        rf"|((les|vos|ces|the|these|those|your|all) )*{_MESSAGES}"
+        rf"|((les|vos|ces|des|aux|the|these|those|your|all) )*{_MESSAGES}"
         r"|from (this|the|your) list|de (votre|la|cette) liste"
         r"|(sending|texting|messaging|writing|contacting)( to)?( (me|us|this number))?))*"
     ),
@@ -42,6 +45,14 @@ _SAYS_STOP = (
     ),
     r"(do not|don t|dont) (text|message|contact|write to|write|sms) me( any ?more| again| ever)*",
     rf"no more {_MESSAGES}",
+    rf"(no|pas de|aucun) {_TEXTS}",
+    rf"n envoyez (plus|pas) ((de|d|vos|ces|aucun) )?{_MESSAGES}",
+    rf"i no longer (want|wish)( to (get|receive))?( (any|more|your|these))* {_MESSAGES}",
+    r"i (no longer|do not|don t|dont) (want|wish) to be (contacted|texted|messaged)( any ?more| again)?",
+    (
+        r"je (ne )?(souhaite|desire|veux) (plus|pas) (recevoir|etre contactee?)"
+        rf"( ((de|d|vos|ces|des|aucun) )?{_MESSAGES}| par (sms|textos?))?"
+    ),
     rf"i (do not|don t|dont) want ((any|more|to (get|receive)|your|these) )*{_MESSAGES}( any ?more)?",
     r"i (want|wish|would like|d like) to (unsubscribe|opt out)",
     r"(take|remove) (me|my number)( (off|from)( (your|the|this) list)?)?",
@@ -55,7 +66,7 @@ _SAYS_STOP = (
         rf"( (rien|(de|d|vos|ces|aucun) {_MESSAGES}))?"
     ),
     rf"(plus|je (ne )?veux (plus|pas)) (de|aucun|recevoir (de|d|vos|ces|des|aucun)) {_MESSAGES}",
-    r"((je (veux|voudrais|souhaite) )?me )(desabonner|desinscrire)",
+    r"((je (veux|voudrais|souhaite) )?me )(desabonner|desinscrire)|je me (desabonne|desinscris)",
     r"(retirez|supprimez|enlevez) (moi|mon numero)( de (votre|la|cette) liste)?",
 )
 _STOP = re.compile(rf"({'|'.join(_SAYS_STOP)})( ({'|'.join(_SAYS_STOP)}))*")

@@ -15,6 +15,7 @@ from notify.replies.classifier import OTHER, shipped_classifier
 from notify.replies.intents import (
     ACCEPT,
     ANSWER,
+    CANCEL,
     FOR_A_PERSON,
     MEANT_AS,
     NUMBERS,
@@ -23,7 +24,7 @@ from notify.replies.intents import (
     THANKS,
 )
 from notify.replies.numbers import Stars, count_stars, find_numbers, spoken_words
-from notify.replies.phrases import find_phrase, refuses, says_yes_and_no
+from notify.replies.phrases import doubts_cancelling, find_phrase, refuses, says_yes_and_no
 
 CONFIDENCE = 0.65
 """So sure the classifier has to be; below, a text is not understood."""
@@ -84,20 +85,32 @@ def read_meaning(text: str) -> Meaning:
             numbers.answer, intent, numbers.case, plain, f"the number {numbers.answer}{doubt}",
             also=numbers.also, names_case=numbers.is_plain, takes_back=takes_back,
         )  # fmt: skip
+    is_question = "?" in text
     if found is not None:
-        return Meaning(None, found.intent, numbers.case, plain, f"the words “{found.words}”")
+        reason = f"the words “{found.words}”"
+        if found.intent == CANCEL and doubts_cancelling(plain, is_question=is_question):
+            return Meaning(
+                None, None, numbers.case, plain, f"{reason}, which may only ask about it"
+            )
+        return Meaning(None, found.intent, numbers.case, plain, reason)
     if wants_stop(text, channel="") or wants_start(text) or wants_help(text):
         return Meaning(None, None, numbers.case, plain, "words about messages themselves")
     if not any(word.isalpha() for word in words):
         return Meaning(None, None, numbers.case, plain, "no words and no number that answers")
-    return weigh_meaning(plain, numbers.case, shipped_classifier().weigh(plain))
+    likeness = shipped_classifier().weigh(plain)
+    return weigh_meaning(plain, numbers.case, likeness, is_question=is_question)
 
 
-def weigh_meaning(plain: str, case_id: int | None, likeness: Mapping[str, float]) -> Meaning:
+def weigh_meaning(
+    plain: str, case_id: int | None, likeness: Mapping[str, float], *, is_question: bool = False
+) -> Meaning:
     """Return what a text means by its likeness to the examples; nothing where it is not sure enough.
 
-    Who says yes and no at once means neither by likeness; that a person is wanted still counts.
+    Who says yes and no at once means neither by likeness; that a person is wanted still counts. What may
+    ask not to cancel cancels nothing.
     """
+    if doubts_cancelling(plain, is_question=is_question):
+        likeness = {one: 0.0 if one == CANCEL else share for one, share in likeness.items()}
     if says_yes_and_no(plain):
         wishes = {one: share for one, share in likeness.items() if one in FOR_A_PERSON}
         likeness = {**wishes, OTHER: 1.0 - sum(wishes.values())}

@@ -10,6 +10,7 @@ from notify.consent import plain_words
 _SIGNS: Sequence[tuple[str, str]] = (
     (r"(?<=\d)\ufe0f?\u20e3", ""),
     (r"🔟", " 10 "),
+    (r"\bn\s?[°º]\s?(?=\d)", " "),
     (r"[👍👌✅✔☑🆗]", " ok "),
     (r"🙏", " merci "),
     (r"[😡🤬]", " furious "),
@@ -43,7 +44,7 @@ _UNITS = re.compile(
 )
 _CASE = re.compile(r"case|dossier|ref(erence)?")
 _FILLERS = re.compile(
-    r"option|choi[xc]e?|answer|reponse|reply|numbers?|numero|no|n|je|j|i|mets|met|donne|give|say|dis"
+    r"option|tape[rz]?|touche|press(ed)?|key|choi[xc]e?|answer|reponse|reply|numbers?|numero|no|n|je|j|i|mets|met|donne|give|say|dis"
     r"|choisis|choose|pick|rate|note|a|la|le|l|un|une|the|it|c|est|is|s|my|ma|mon|pour|for|etoiles?"
     r"|stars?|points?|please|pls|svp|stp|merci|thanks|thank|you|vous|il|te|plait|d|et|and|or|ou"
     r"|bonjour|bonsoir|salut|hello|hi|hey|madame|monsieur|cordialement|regards"

@@ -65,7 +65,22 @@ _REFUSES = re.compile(
     r"|\b(not|pas) (today|aujourd|tomorrow|demain|possible|home|ok|this|ce|\w+day|lundi|mardi|mercredi"
     r"|jeudi|vendredi|samedi|dimanche)\b"
 )
+_KEEPS = re.compile(
+    r"\b(t|not|dont|didnt|never)( (to|want|wish|going|it|be|been|get|have))* cancel"
+    r"|\bpas( (d|de|a|l|la|le|les|etre))* annul"
+    r"|\b(n|ne)( (l|la|le|les))* annul\w*( \w+)? (pas|jamais|rien)\b"
+    r"|\b(how|can i|could i|may i|comment|puis je|peut on|est ce|is it|was it)\b.*\b(cancel|annul)"
+    r"|\b(if|si|before|until|avant|jusqu)\b"
+)
+"""What says that nothing is to be cancelled, asks about it, or makes it depend on something."""
+_NEEDS = re.compile(r"\b(besoin|needs?)\b")
+_NEEDS_NOT = re.compile(r"\b(plus|pas|aucun|sans|ne|n|no|not|t|dont|longer|any ?more)\b")
+_PLEASE = re.compile(
+    r"\b(please|pls|plz|svp|stp|s il (vous|te) plait|(can|could|would|will) you"
+    r"|(pouvez|pourriez) vous|(peux|pourrais) tu|vous (pouvez|pourriez)|merci de)\b"
+)
 _PHRASES: Sequence[Phrase] = (
+    Phrase(ANGER, r"\b(merci (pour|de) rien|(thanks|thank you|thx) for nothing)\b"),
     Phrase(
         ANGER,
         r"\b(fuck\w*|wtf|bullshit|merde|putain|conn?ards?|encul\w*|salauds?|bordel|foutage"
@@ -170,6 +185,13 @@ def find_phrase(plain: str) -> Found | None:
         if match and length <= phrase.at_most_words and not re.search(phrase.unless, plain):
             return Found(phrase.intent, match[0].strip())
     return None
+
+
+def doubts_cancelling(plain: str, *, is_question: bool = False) -> bool:
+    """Return whether a text that speaks of cancelling may want the opposite: what is cancelled is lost."""
+    if _KEEPS.search(plain) or (_NEEDS.search(plain) and not _NEEDS_NOT.search(plain)):
+        return True
+    return is_question and not _PLEASE.search(plain)
 
 
 def says_yes_and_no(plain: str) -> bool:
