@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from email import message_from_bytes, message_from_string
+from email import message_from_string
 from email.message import Message as Mail
 
 from sqlmodel import Session, select
@@ -18,6 +18,7 @@ from sqlmodel import Session, select
 from notify.delivery import take_receipt
 from notify.letter import Letters
 from notify.message import DELIVERED, UNDELIVERED, Delivery, Message
+from notify.replies.mail import parse_mail
 from notify.visible import one_line
 from prevenant.errors import mask_addresses
 
@@ -69,13 +70,13 @@ class Bounce:
 
 def is_report(raw: bytes) -> bool:
     """Return whether an e-mail is a report on the delivery of another."""
-    mail = message_from_bytes(raw, _class=_Report)
+    mail = parse_mail(raw, _Report)
     return _is_for_machines(mail) or _is_plain_failure(mail)
 
 
 def read_bounces(raw: bytes) -> list[Bounce]:
     """Return what a report says; of anything else, and of what cannot be read, nothing."""
-    mail = message_from_bytes(raw, _class=_Report)
+    mail = parse_mail(raw, _Report)
     if not _is_for_machines(mail):
         return _read_plain(mail) if _is_plain_failure(mail) else []
     original, recipients = "", list[Mail]()

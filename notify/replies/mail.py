@@ -2,12 +2,14 @@
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Sequence
 from email import message_from_bytes
 from email.header import decode_header, make_header
 from email.message import Message as Mail
+from email.parser import BytesHeaderParser
 from email.utils import parseaddr
-from html.parser import HTMLParser
+from html import unescape
 
 from notify.replies.inbound import Inbound
 
@@ -34,12 +36,19 @@ _NOT_SAID = re.compile(
 )
 _SUBJECT_BEGINS = re.compile(r"^((re|aw|sv|tr|fwd?|réf)\s*:\s*)+", re.IGNORECASE)
 _MACHINES = ("mailer-daemon@", "postmaster@", "no-reply@", "noreply@")
-_LONGEST = 20_000
+_LONGEST, _LONGEST_PAGE = 20_000, 200_000
+"""Of a page the styles come first."""
+_MARKUP = re.compile(
+    r"<(?P<ends>/?)(?P<tag>[a-z][a-z0-9]*)\b[^<>]*>|<!--.*?(-->|\Z)|<[!?][^<>]*>",
+    re.IGNORECASE | re.DOTALL,
+)
+_HIDDEN = frozenset({"style", "script", "head", "title", "blockquote"})
+_BREAKS = frozenset({"br", "p", "div", "tr", "li"})
 
 
 def read_mail(data: bytes) -> Inbound:
     """Return a mail, as its bytes came, as an inbound message; whatever it is, that does not fail."""
-    mail = message_from_bytes(data)
+    mail = parse_mail(data)
     address = parseaddr(_header(mail, "From"))[1].strip()
     own_id = _header(mail, "Message-ID").strip() or f"sha256:{hashlib.sha256(data).hexdigest()}"
     ids = _ID.findall(_header(mail, "In-Reply-To"))
@@ -61,6 +70,17 @@ def read_mail(data: bytes) -> Inbound:
         is_automatic=_is_automatic(mail, address),
         is_unproven="dmarc=fail" in _all(mail, "Authentication-Results").lower(),
     )
+
+
+def parse_mail(data: bytes, kind: type[Mail] = Mail) -> Mail:
+    """Return a mail; of one with parts within parts without end its headers alone."""
+    try:
+        mail = message_from_bytes(data, _class=kind)
+        # To go through all parts goes as deep as to read them.
+        deque(mail.walk(), 0)
+    except RecursionError:
+        return BytesHeaderParser(_class=kind).parsebytes(data)
+    return mail
 
 
 def strip_quotes(text: str) -> str:
@@ -122,60 +142,49 @@ def _text(mail: Mail) -> str:
     for kind in ("text/plain", "text/html"):
         for part in parts:
             if part.get_content_type() == kind:
-                text = _payload(part)
-                return text if kind == "text/plain" else _without_tags(text)
+                if kind == "text/plain":
+                    return _payload(part, _LONGEST)
+                return _without_tags(_payload(part, _LONGEST_PAGE))
     return ""
 
 
-def _payload(part: Mail) -> str:
+def _payload(part: Mail, longest: int) -> str:
     data = part.get_payload(decode=True)
     if not isinstance(data, bytes):
         return ""
     try:
-        return data[:_LONGEST].decode(part.get_content_charset() or "utf-8", "replace")
+        return data[:longest].decode(part.get_content_charset() or "utf-8", "replace")
     except (LookupError, ValueError):
-        return data[:_LONGEST].decode("utf-8", "replace")
+        return data[:longest].decode("utf-8", "replace")
 
 
-def _without_tags(html: str) -> str:
-    reader = _Reader()
-    reader.feed(html)
-    reader.close()
-    return re.sub(r"\n{3,}", "\n\n", "".join(reader.said()))
+def _without_tags(page: str) -> str:
+    """Return what a page shows, up to what it quotes.
 
-
-class _Reader(HTMLParser):
-    """Collects what a page says, up to what it quotes."""
-
-    _HIDDEN = ("style", "script", "head", "title", "blockquote")
-    _BREAKS = ("br", "p", "div", "tr", "li")
-
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self._pieces: list[str] = []
-        self._hidden: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Enter an element."""
-        del attrs
-        if tag == "body":
+    Python's own reader takes minutes for a page that somebody made for that.
+    """
+    said: list[str] = []
+    hidden: list[str] = []
+    end = 0
+    for found in _MARKUP.finditer(page):
+        if not hidden:
+            said.append(_shown(page[end : found.start()]))
+        end = found.end()
+        tag = (found["tag"] or "").lower()
+        if found["ends"]:
+            if hidden and hidden[-1] == tag:
+                hidden.pop()
+        elif tag == "body":
             # What stands before it may have no end of its own.
-            self._hidden.clear()
-        elif tag in self._HIDDEN:
-            self._hidden.append(tag)
-        elif tag in self._BREAKS:
-            self._pieces.append("\n")
+            hidden.clear()
+        elif tag in _HIDDEN:
+            hidden.append(tag)
+        elif tag in _BREAKS:
+            said.append("" if hidden else "\n")
+    if not hidden:
+        said.append(_shown(page[end:]))
+    return re.sub(r"\n{3,}", "\n\n", "".join(said))[:_LONGEST]
 
-    def handle_endtag(self, tag: str) -> None:
-        """Leave an element."""
-        if self._hidden and self._hidden[-1] == tag:
-            self._hidden.pop()
 
-    def handle_data(self, data: str) -> None:
-        """Keep what is shown."""
-        if not self._hidden:
-            self._pieces.append(re.sub(r"\s+", " ", data))
-
-    def said(self) -> Iterator[str]:
-        """Yield what was shown, in order."""
-        yield from self._pieces
+def _shown(text: str) -> str:
+    return re.sub(r"\s+", " ", unescape(text))

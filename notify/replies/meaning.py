@@ -30,6 +30,8 @@ CONFIDENCE = 0.65
 """So sure the classifier has to be; below, a text is not understood."""
 _NOTHING: Mapping[str, float] = MappingProxyType({})
 _USUAL_STARS = 5
+_LONGEST = 2_000
+"""So much of a reply is kept, and read: whoever writes a book says nothing more by it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,7 @@ def read_meaning(text: str) -> Meaning:
     The classifier looks only at what has no number and no phrase, and is not STOP or its kin; its first
     text takes a second, so that whoever holds a lock reads before.
     """
+    text = text[:_LONGEST]
     words = spoken_words(text)
     plain = " ".join(words)
     numbers = find_numbers(words)

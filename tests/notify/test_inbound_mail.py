@@ -1,12 +1,14 @@
 """Inbound e-mail: what is quoted is not said, what a machine wrote is known, and nothing fails."""
 
 from email.message import EmailMessage
+from time import process_time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notify.replies import read_mail
+from notify.bounces import is_report, read_bounces
+from notify.replies import read_mail, read_meaning
 from notify.replies.mail import strip_quotes
 
 
@@ -99,6 +101,42 @@ def test_html_alone_is_read_without_its_tags() -> None:
         subtype="html",
     )
     assert " ".join(read_mail(one.as_bytes()).text.split()) == "Oui, parfait"
+
+
+@pytest.mark.parametrize(
+    ("page", "said"),
+    [
+        (
+            f"<style>{'p {color: red} ' * 3_000}</style><p>Oui &eacute;videmment</p>",
+            "Oui évidemment",
+        ),
+        ("<p>1<!-- 2 --></p><!DOCTYPE x><script>if (a < b) 3</script>", "1"),
+        ("<P>Oui<BR>merci</P>", "Oui merci"),
+        ("2 < 3 &amp; <b>4</b>", "2 < 3 & 4"),
+        ("<p>Non <!-- never closed 1", "Non"),
+    ],
+)
+def test_a_page_says_what_it_shows(page: str, said: str) -> None:
+    raw = f"From: a@b.example\nContent-Type: text/html; charset=utf-8\n\n{page}".encode()
+    assert " ".join(read_mail(raw).text.split()) == said
+
+
+@pytest.mark.parametrize("junk", ["<a ", "<a b='", "<!--", "<a b=c ", "</", "<div>", "9", "1 but "])
+def test_a_text_that_somebody_made_long_is_read_soon(junk: str) -> None:
+    page = (junk * 200_000)[:200_000]
+    begun = process_time()
+    text = read_mail(f"From: a@b.example\nContent-Type: text/html\n\n{page}".encode()).text
+    read_meaning(text)
+    assert process_time() - begun < 3, "by Python's reader it took minutes"
+
+
+def test_parts_within_parts_without_end_are_no_end_of_the_reader() -> None:
+    inner = "".join(f"Content-Type: multipart/x; boundary=b{i}\n\n--b{i}\n" for i in range(3_000))
+    raw = f"From: a@b.example\nMessage-ID: <1@b.example>\n{inner}\nhi".encode()
+    one = read_mail(raw)
+    assert (one.address, one.provider_id) == ("a@b.example", "mail:<1@b.example>")
+    assert not is_report(raw)
+    assert read_bounces(b"Content-Type: multipart/report; boundary=b\n\n--b\n" + raw) == []
 
 
 @pytest.mark.parametrize(
