@@ -15,6 +15,7 @@ from notify.gateway_file import Answers, Gateway, fill_in
 from notify.http_answers import never_connected, retry_after_s
 from notify.message import Delivery, Message
 from notify.numbers import dialled
+from notify.visible import whole_text
 from prevenant.domain import PayloadPath
 from prevenant.errors import (
     DeliveryError,
@@ -176,10 +177,10 @@ def _read_json(response: requests.Response) -> Any:
             return None
     try:
         return json.loads(body or b"null")
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 
 def _text(path: PayloadPath | None, answer: Any) -> str:
     found = path.find(answer) if path else None
-    return "" if found is None or isinstance(found, dict | list) else str(found)
+    return "" if found is None or isinstance(found, dict | list) else whole_text(str(found))

@@ -19,6 +19,14 @@ def visible_text(text: str) -> str:
     return "".join(kept)
 
 
+def whole_text(text: str) -> str:
+    """Return a text that every store takes: half an emoji is a question mark, and NUL is nothing.
+
+    Gateways divide long texts between any two units of UTF-16.
+    """
+    return text.encode("utf-8", "replace").decode("utf-8").replace("\0", "")
+
+
 def one_line(text: str, longest: int) -> str:
     """Return a text without what cannot be seen, as one line of at most `longest` characters."""
     if not text.isprintable():

@@ -16,6 +16,7 @@ from notify.gateway_file import Gateway, Receipts, Replies
 from notify.message import DELIVERED, SENT, UNDELIVERED, Delivery
 from notify.numbers import read_number
 from notify.replies import Inbound
+from notify.visible import whole_text
 from prevenant.api.inbound import record_reply
 from prevenant.domain import PayloadPath
 from prevenant.errors import mask_addresses
@@ -77,7 +78,7 @@ async def _read(request: Request) -> Any:
     if is_called_json or (await request.body()).lstrip()[:1] in {b"{", b"["}:
         try:
             return await request.json()
-        except ValueError:
+        except (ValueError, RecursionError):
             raise HTTPException(status.HTTP_422_UNPROCESSABLE_CONTENT, "this is no JSON") from None
     form = await request.form() if request.method == "POST" else {}
     fields = {name: str(value) for name, value in request.query_params.items()}
@@ -86,7 +87,7 @@ async def _read(request: Request) -> Any:
 
 def _text(path: PayloadPath | None, told: Any) -> str:
     found = path.find(told) if path else None
-    return "" if found is None or isinstance(found, dict | list) else str(found)
+    return "" if found is None or isinstance(found, dict | list) else whole_text(str(found))
 
 
 def _record_receipt(request: Request, receipts: Receipts, key: str, told: Any) -> None:

@@ -54,6 +54,13 @@ async def signed_form(request: Request) -> dict[str, str]:
 SignedForm = Annotated[dict[str, str], Depends(signed_form)]
 
 
+def _need(form: Mapping[str, str], name: str) -> str:
+    """Return a field of a form; refuse one that lacks it."""
+    if name not in form:
+        raise HTTPException(status.HTTP_422_UNPROCESSABLE_CONTENT, f"{name} is missing")
+    return form[name]
+
+
 @router.post("/status")
 async def take_status(request: Request, key: str, form: SignedForm) -> Response:
     """Take a receipt of a text or a call."""
@@ -64,10 +71,10 @@ async def take_status(request: Request, key: str, form: SignedForm) -> Response:
 @router.post("/sms")
 async def take_sms(request: Request, form: SignedForm) -> Response:
     """Take an inbound text, or a message by WhatsApp."""
-    sender = form["From"]
+    sender = _need(form, "From")
     channel = "whatsapp" if sender.startswith(PREFIX) else "sms"
     inbound = Inbound(
-        form["MessageSid"], channel, sender.removeprefix(PREFIX), form.get("Body", "")
+        _need(form, "MessageSid"), channel, sender.removeprefix(PREFIX), form.get("Body", "")
     )
     await run_in_threadpool(record_reply, request, inbound)
     return Response(_EMPTY_TWIML, media_type="application/xml")
@@ -76,10 +83,10 @@ async def take_sms(request: Request, form: SignedForm) -> Response:
 @router.post("/voice")
 async def take_key(request: Request, key: str, form: SignedForm, tries: int = 1) -> Response:
     """Take the key that was pressed in a call, and say what follows from it."""
-    digits, call = form.get("Digits", ""), form["CallSid"]
+    digits, call = form.get("Digits", ""), _need(form, "CallSid")
     # Another key in the same call is another answer.
     number = f"{call}-key" if tries == 1 else f"{call}-key{tries}"
-    inbound = Inbound(number, "voice", form["To"], digits, is_last=tries >= MOST_TRIES)
+    inbound = Inbound(number, "voice", _need(form, "To"), digits, is_last=tries >= MOST_TRIES)
     twiml = await run_in_threadpool(_record_key, request, key, inbound, tries)
     return Response(twiml, media_type="application/xml")
 

@@ -193,6 +193,27 @@ def test_what_people_write_comes_in_and_stop_ends_it(rig: Rig, website: str) -> 
         assert answer.status_code == 422
 
 
+def test_half_an_emoji_and_nul_are_no_end_of_a_reply(rig: Rig, website: str) -> None:
+    rig.say("one", ["sms"])
+    rig.expect("sms", state="sent")
+    reply = f"{website}/webhooks/gateway/reply?token={SECRET}"
+    texts = ["oui \ud83d", "no\0n"]
+    for number, text in enumerate(texts):
+        told = {"msisdn": NUMBER, "text": text, "id": f"in\ud83d{number}\0"}
+        assert requests.post(reply, json=told, timeout=30).status_code == 204
+    with rig.store.read() as session:
+        assert session.exec(select(Reply.text)).all() == ["oui ?", "non"]
+    headers = {"Content-Type": "application/json"}
+    for url in (reply, reply.replace("reply", "status")):
+        answer = requests.post(url, "[" * 50_000, headers=headers, timeout=30)
+        assert answer.status_code == 422
+    told = {"id": "G1", "status": "failed", "reason": "\0 no such \udc00"}
+    url = f"{website}/webhooks/gateway/status?token={SECRET}"
+    assert requests.post(url, json=told, timeout=30).status_code == 204
+    rig.expect("sms", state="undelivered")
+    assert rig.delivery("sms").reason == "the SMS gateway says failed ( no such ?)"
+
+
 @pytest.mark.parametrize(
     ("change", "place", "words"),
     [

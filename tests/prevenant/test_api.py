@@ -224,6 +224,18 @@ def test_receipts_come_twice_and_out_of_order(alarmed: World) -> None:
     assert webhook(alarmed, "/webhooks/twilio/status?key=nobody", {"MessageStatus": "sent"}) == 204
 
 
+@pytest.mark.parametrize(
+    "path", ["sms", "voice?key=m1-voice", "status?key=m1-sms", "answered?key=x"]
+)
+def test_a_call_of_the_carrier_that_lacks_something_is_no_fault_of_ours(
+    world: World, path: str
+) -> None:
+    for fields in ({}, {"Body": "1"}, {"From": NADIA}, {"MessageSid": "SM2", "CallStatus": "?"}):
+        assert webhook(world, f"/webhooks/twilio/{path}", fields) in {200, 204, 422}
+    fields = {**INBOUND, "Body": "no\0n", "MessageSid": "SM\0"}
+    assert webhook(world, "/webhooks/twilio/sms", fields) == 200
+
+
 def test_what_is_written_by_whatsapp_comes_in_as_such(alarmed: World) -> None:
     fields = {**INBOUND, "From": f"whatsapp:{NADIA}"}
     assert webhook(alarmed, "/webhooks/twilio/sms", fields) == 200
