@@ -11,12 +11,10 @@ from typing import Any
 
 import requests
 
-from notify.gateway_file import Answers, Gateway, fill_in
+from notify.gateway_file import Answers, Gateway, fill_in, text_at
 from notify.http_answers import never_connected, retry_after_s
 from notify.message import Delivery, Message
 from notify.numbers import dialled
-from notify.visible import whole_text
-from prevenant.domain import PayloadPath
 from prevenant.errors import (
     DeliveryError,
     OptedOut,
@@ -124,10 +122,10 @@ class GatewaySms:
             error = judge_answer(answers, answer)
             if error is not None:
                 raise error
-            if answers.taken and not _text(answers.code, answer):
+            if answers.taken and not text_at(answers.code, answer):
                 reason = "the SMS gateway does not say whether it has taken it"
                 raise Uncertain(reason)
-            return _text(answers.id, answer)
+            return text_at(answers.id, answer)
         error = judge_answer(self._gateway.answers, _read_json(response))
         if error is not None:
             raise error
@@ -140,7 +138,7 @@ class GatewaySms:
 
 def judge_answer(answers: Answers, answer: Any) -> DeliveryError | None:
     """Return the error that an answer's code stands for; None where it has none, or was taken."""
-    code = _text(answers.code, answer)
+    code = text_at(answers.code, answer)
     if not code or code in answers.taken:
         return None
     if code in answers.later:
@@ -179,8 +177,3 @@ def _read_json(response: requests.Response) -> Any:
         return json.loads(body or b"null")
     except (ValueError, RecursionError):
         return None
-
-
-def _text(path: PayloadPath | None, answer: Any) -> str:
-    found = path.find(answer) if path else None
-    return "" if found is None or isinstance(found, dict | list) else whole_text(str(found))

@@ -16,11 +16,12 @@ receipts:
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from notify.visible import whole_text
 from prevenant.addresses import is_web_address
 from prevenant.document import Mapping as Pairs
 from prevenant.document import Value, read_document
@@ -35,6 +36,8 @@ _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 _SECRET = "env:"  # noqa: S105  how a secret's place is written
 _TIMEOUT_S, _LONGEST_TIMEOUT_S = 10.0, 20.0
 _LEAST_SECRET = 16
+_BOOLEANS = ("false", "true")
+"""As JSON writes them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +205,7 @@ class _Reader:
         if value is None or pairs is None:
             return Answers()
         named = {name: _words(pairs.get(name)) for name in codes}
+        _refuse_twice(value, named)
         code = _path(pairs.get("code"))
         if code is None and any(named.values()):
             value.fail("say where the code stands: code: status")
@@ -215,11 +219,9 @@ class _Reader:
         state = _path(pairs.need("state", "say where the state stands: state: status"))
         if not _words(pairs.get("delivered")):
             value.fail("say which words mean that it arrived: delivered: [delivered]")
-        states = {
-            word: name
-            for name in ("sent", "delivered", "failed")
-            for word in _words(pairs.get(name))
-        }
+        named = {name: _words(pairs.get(name)) for name in ("sent", "delivered", "failed")}
+        _refuse_twice(value, named)
+        states = {word: name for name, words in named.items() for word in words}
         secret = self._read_secret(pairs)
         key, one, reason = (_path(pairs.get(name)) for name in ("key", "id", "reason"))
         return Receipts(state, states, secret, key, one, reason) if state else None
@@ -272,13 +274,32 @@ def fill_in(fields: Any, values: Mapping[str, str]) -> Any:
     return _PLACEHOLDER.sub(lambda match: values[match[1]], fields)
 
 
+def text_at(path: PayloadPath | None, told: Any) -> str:
+    """Return what stands somewhere in what a gateway says, as its file writes it; else nothing."""
+    found = path.find(told) if path else None
+    if isinstance(found, bool):
+        return _BOOLEANS[found]
+    return "" if found is None or isinstance(found, dict | list) else whole_text(str(found))
+
+
 def _choice(pairs: Pairs, name: str, known: tuple[str, ...]) -> str:
     value = pairs.get(name)
     return (value.choice(known) if value else None) or known[0]
 
 
 def _words(value: Value | None) -> frozenset[str]:
-    return frozenset(one.text() or "" for one in value.one_or_more()) if value else frozenset()
+    words = [one.text() or "" for one in value.one_or_more()] if value else []
+    return frozenset(one.lower() if one.lower() in _BOOLEANS else one for one in words)
+
+
+def _refuse_twice(value: Value, named: Mapping[str, Collection[str]]) -> None:
+    """Note the words that are to mean two things."""
+    meant: dict[str, str] = {}
+    for name, words in named.items():
+        for word in sorted(words):
+            if word in meant:
+                value.fail(f"{word!r} means both `{meant[word]}` and `{name}`: keep one of them")
+            meant[word] = name
 
 
 def _path(value: Value | None) -> PayloadPath | None:

@@ -12,13 +12,11 @@ from starlette.concurrency import run_in_threadpool
 
 from notify.delivery import RECEIPT_URGENCY, take_receipt
 from notify.gateway import sign_key
-from notify.gateway_file import Gateway, Receipts, Replies
+from notify.gateway_file import Gateway, Receipts, Replies, text_at
 from notify.message import DELIVERED, SENT, UNDELIVERED, Delivery
 from notify.numbers import read_number
 from notify.replies import Inbound
-from notify.visible import whole_text
 from prevenant.api.inbound import record_reply
-from prevenant.domain import PayloadPath
 from prevenant.errors import mask_addresses
 
 log = structlog.get_logger()
@@ -85,23 +83,18 @@ async def _read(request: Request) -> Any:
     return {**fields, **{name: str(value) for name, value in form.items()}}
 
 
-def _text(path: PayloadPath | None, told: Any) -> str:
-    found = path.find(told) if path else None
-    return "" if found is None or isinstance(found, dict | list) else whole_text(str(found))
-
-
 def _record_receipt(request: Request, receipts: Receipts, key: str, told: Any) -> None:
-    word = _text(receipts.state, told)
+    word = text_at(receipts.state, told)
     state = _STATES.get(receipts.states.get(word, ""))
     if state is None:
         return
-    provider_id = _text(receipts.id, told)
+    provider_id = text_at(receipts.id, told)
     reason = ""
     if state == UNDELIVERED:
-        more = _text(receipts.reason, told)
+        more = text_at(receipts.reason, told)
         reason = mask_addresses(f"the SMS gateway says {word}{f' ({more})' if more else ''}")[:300]
     with request.app.state.store.write(RECEIPT_URGENCY) as session:
-        key = key or _text(receipts.key, told) or _find_key(session, provider_id)
+        key = key or text_at(receipts.key, told) or _find_key(session, provider_id)
         now = request.app.state.clock.now()
         if not take_receipt(session, key, provider_id, state, now, reason):
             log.warning("a receipt for an unknown delivery", key=key)
@@ -113,8 +106,8 @@ def _find_key(session: Session, provider_id: str) -> str:
 
 
 def _read_inbound(replies: Replies, told: Any) -> Inbound | None:
-    number = read_number(_text(replies.sender, told))
+    number = read_number(text_at(replies.sender, told))
     if not number:
         return None
-    identity = f"gateway-{_text(replies.id, told) or uuid4().hex}"
-    return Inbound(identity, "sms", number, _text(replies.text, told))
+    identity = f"gateway-{text_at(replies.id, told) or uuid4().hex}"
+    return Inbound(identity, "sms", number, text_at(replies.text, told))

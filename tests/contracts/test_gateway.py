@@ -11,10 +11,10 @@ import requests
 from pydantic import SecretStr
 from sqlmodel import select
 
-from notify.gateway import GatewaySms, sign_key
+from notify.gateway import GatewaySms, judge_answer, sign_key
 from notify.gateway_file import load_gateway
 from notify.replies import Reply
-from prevenant.errors import GatewayError
+from prevenant.errors import GatewayError, Refused, Throttled
 from prevenant.settings import Settings
 from prevenant.website import Website, bind_pages
 from simulators.sms_gateway import SmsGateway
@@ -226,6 +226,12 @@ def test_half_an_emoji_and_nul_are_no_end_of_a_reply(rig: Rig, website: str) -> 
         (("env:SMS_KEY", "env:SMS_NONE"), "5:28", "the environment has no SMS_NONE"),
         (("senders: US", "senders: XX"), "14:10", "no country"),
         (("code: code, ", ""), "16:3", "say where the code stands"),
+        (("later: 11", "later: [11, 21]"), "16:3", "'21' means both `later` and `wrong_address`"),
+        (
+            ("failed, expired", "failed, DELIVRD"),
+            "18:3",
+            "'DELIVRD' means both `delivered` and `failed`",
+        ),
         (("state: status", "states: status"), "20:3", "'states' is not known here"),
         (("secret: env:SMS_SECRET\n", "secret: short\n"), "18:11", "it can be guessed"),
     ],
@@ -240,6 +246,24 @@ def test_a_file_that_cannot_be_used_says_where_and_why(
     found = [f"{one.line}:{one.column}: {one.message}" for one in refused.value.problems]
     assert any(one.startswith(f"{place}: ") and words in one for one in found), found
     assert SECRET not in str(refused.value)
+
+
+@pytest.mark.parametrize("written", ["true", "True"])
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [({"code": True}, None), ({"code": False}, Refused), ({"code": 11}, Throttled)],
+)
+def test_a_gateway_that_says_yes_and_no_as_json_has_it_is_understood(
+    tmp_path: Path, written: str, answer: dict[str, object], error: type[Exception] | None
+) -> None:
+    path = tmp_path / "sms-gateway.yaml"
+    path.write_text(
+        FILE.replace("taken: 0", f"taken: {written}").replace("URL", "https://x.example"), "utf-8"
+    )
+    gateway = load_gateway(path, ENVIRONMENT)
+    assert gateway is not None
+    found = judge_answer(gateway.answers, answer)
+    assert found is None if error is None else isinstance(found, error)
 
 
 def test_where_there_is_no_file_there_is_no_gateway(tmp_path: Path) -> None:
