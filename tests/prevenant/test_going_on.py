@@ -13,16 +13,27 @@ from sqlalchemy.exc import OperationalError
 from sqlmodel import Session, col, select
 
 from notify import claims
-from notify.message import OUTBOX, QUEUED, SENT, Delivery, Draft, Message, Recipient, queue_message
-from notify.outbox import Outbox
+from notify.claims import Claim, Result, Sent
+from notify.message import (
+    OUTBOX,
+    QUEUED,
+    SENT,
+    Delivery,
+    Draft,
+    Message,
+    Recipient,
+    queue_message,
+    word_message,
+)
+from notify.outbox import Outbox, Share
 from notify.templating import Templates
 from prevenant.clock import SystemClock
 from prevenant.crm.tables import Contact, RoleHolder
 from prevenant.domain import Severity, Transition
-from prevenant.store import Store, at_the_end, wake
+from prevenant.store import Busy, Store, at_the_end, wake
 from prevenant.stream.alarms import write_transitions
 from prevenant.stream.writing import AlarmWriter
-from prevenant.tables import CASE_EVENTS, Alarm, CaseEvent
+from prevenant.tables import CASE_EVENTS, Alarm, CaseEvent, TimelineEntry
 from tests.servers import wait_until
 from tests.workflows.test_case import make_workflow
 from workflows.runtime import Route, Runtime
@@ -32,6 +43,7 @@ _STEPS = """[{tell: guard, template: told, channels: sms},
     {wait: acknowledged, within: 12h, otherwise: {hand_off: guard}}]"""
 _WORDS = Templates({"told": {"en": {"sms": "It is hot."}}})
 _START = 1_800_000_000.0
+_IS_OPENED = TimelineEntry.kind == "case.opened"
 _MAJOR, _LIFE = Severity.MAJOR, Severity.LIFE_SAFETY
 
 
@@ -98,10 +110,13 @@ def _writer(store: Store) -> AlarmWriter:
 
 
 def _say(session: Session, key: str, severity: int) -> None:
-    person = Recipient("g", "Guard", "guard", "en", "UTC", {"sms": "+33639980001"})
-    draft = Draft(key, person, "told", {}, [["sms"]], severity)
-    queue_message(session, _WORDS, draft, SystemClock().now())
+    queue_message(session, _WORDS, _draft(key, severity), SystemClock().now())
     session.flush()
+
+
+def _draft(key: str, severity: int) -> Draft:
+    person = Recipient("g", "Guard", "guard", "en", "UTC", {"sms": "+33639980001"})
+    return Draft(key, person, "told", {}, [["sms"]], severity)
 
 
 def _deliveries(store: Store) -> list[Delivery]:
@@ -399,3 +414,69 @@ def test_an_alarm_is_written_though_its_case_fails(
         assert session.exec(select(CaseEvent.heard_at)).all() == [None]
     assert runtime.work_once(SystemClock().now())
     assert [one.state for one in _deliveries(store)] == [QUEUED]
+
+
+def test_what_another_worker_has_is_heard_later_without_a_word(
+    store: Store, runtime: Runtime, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def is_busy(session: Session, urgency: int) -> bool:
+        del session, urgency
+        raise Busy
+
+    store.attend(CASE_EVENTS, is_busy)
+    _writer(store).write([_change("u1", _LIFE)])
+    assert "later" not in capsys.readouterr().out
+    assert runtime.work_once(SystemClock().now())
+    with store.read() as session:
+        assert session.exec(select(Case.device_id)).all() == ["u1"]
+
+
+def test_of_a_case_that_fails_half_way_nothing_is_written_with_its_alarm(
+    store: Store, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object, **__: object) -> list[Message]:
+        message = "no message"
+        raise KeyError(message)
+
+    store.attend(CASE_EVENTS, runtime._hear_at_once)
+    with monkeypatch.context() as patched:
+        patched.setattr("workflows.running.queue_messages", fails)
+        _writer(store).write([_change("u1", _LIFE), _change("u2", _LIFE)])
+    with store.read() as session:
+        assert session.exec(select(Case)).all() == []
+        assert session.exec(select(CaseEvent.heard_at)).all() == [None, None]
+    while runtime.work_once(SystemClock().now()):
+        pass
+    with store.read() as session:
+        assert sorted(session.exec(select(Case.device_id))) == ["u1", "u2"]
+        opened = session.exec(select(TimelineEntry.case_id).where(_IS_OPENED)).all()
+    assert len(opened) == len(set(opened)) == len(_deliveries(store)) == 2
+
+
+def test_the_next_case_of_life_safety_goes_before_what_came_of_the_last(
+    store: Store, shop: Shop
+) -> None:
+    outbox = Outbox(store, SystemClock(), {"sms": shop}, share=Share(OUTBOX, 2, 1))
+    results = [_result(number, _LIFE) for number in range(2)]
+    outbox._in_hand = {0: results[0].claim}
+    assert outbox._urgency_of(results[:1]) == Severity.CRITICAL
+    outbox._in_hand[1] = results[1].claim
+    assert outbox._urgency_of(results) == _LIFE, "there is no room for the next attempt"
+    outbox._in_hand.clear()
+    assert outbox._urgency_of([]) == 0
+    assert outbox._urgency_of([_result(2, Severity.INFO)]) == Severity.INFO
+
+
+def _result(number: int, severity: int) -> Result:
+    at = SystemClock().now()
+    delivery = Delivery(
+        id=number,
+        key=f"m{number}-sms",
+        message_id=number,
+        channel="sms",
+        address="+33639980001",
+        severity=severity,
+        updated_at=at,
+    )
+    message = word_message(_WORDS, _draft(f"case-{number}", severity), at)
+    return Result(Claim(delivery, message, number=1, is_uncertain=False, at=0.0), Sent("p"))
