@@ -57,6 +57,14 @@ def look_for_due(session: Session, now: datetime) -> Due:
     return Due(event, next_at, has_deadlines=True)
 
 
+def first_deadline(session: Session) -> datetime | None:
+    """Return the first deadline of the cases and alarms that a transaction has moved, or None."""
+    moved = list(session.identity_map.values())
+    deadlines = [one.due_at for one in moved if isinstance(one, Case)]
+    deadlines += [one.held_until for one in moved if isinstance(one, Alarm)]
+    return min((one for one in deadlines if one is not None), default=None)
+
+
 def claim_written(session: Session, urgency: int, now: datetime) -> list[CaseEvent]:
     """Claim what this transaction has written, of one urgency, where nothing is to be heard before it.
 

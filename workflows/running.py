@@ -32,6 +32,7 @@ from notify import (
 )
 from prevenant.clock import epoch_seconds
 from prevenant.crm.directory import Person, Place, find_place, find_present
+from prevenant.store import keep_at_hand
 from prevenant.tables import Alarm, add_timeline
 from workflows.definition import (
     Dispatch,
@@ -160,6 +161,8 @@ class RunningCase:
     ) -> None:
         self.session = session
         self.case = case
+        # Whoever asks afterwards what was moved finds it there.
+        keep_at_hand(session, [case])
         self.now = now
         self.progress = msgspec.convert(case.progress, Progress)
         self.templates = templates

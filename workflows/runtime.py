@@ -9,7 +9,7 @@ ends soon enough that nothing more urgent waits for long.
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TypeVar
 
@@ -25,7 +25,14 @@ from prevenant.domain import Severity
 from prevenant.errors import StoreUnavailable
 from prevenant.shelving import release_next
 from prevenant.store import Busy, Store, at_the_end
-from prevenant.tables import CASE_EVENTS, GIVEN_UP, CaseEvent, add_timeline, unwritten_lines
+from prevenant.tables import (
+    CASE_EVENTS,
+    GIVEN_UP,
+    CaseEvent,
+    add_timeline,
+    unwritten_lines,
+    written_events,
+)
 from workflows import case as cases
 from workflows import grouping, members
 from workflows.claims import (
@@ -35,6 +42,7 @@ from workflows.claims import (
     claim_events,
     claim_events_of,
     claim_written,
+    first_deadline,
     look_for_due,
 )
 from workflows.definition import Workflow
@@ -52,6 +60,7 @@ _TELL_AFTER = 3
 _STORE_PAUSE_S = 1.0
 _BUSY_PAUSE_S = 0.05
 """When to look again at what another worker has."""
+_NEVER = datetime.max.replace(tzinfo=UTC)
 _POSTPONED = timedelta(minutes=5)
 _TOGETHER = 64
 """How many events, and how many deadlines, one transaction takes on at most."""
@@ -90,6 +99,8 @@ class Runtime:
         self._together = 4
         """How many events, and how many deadlines, a transaction takes on: what it has time for."""
         self._wakeup = store.listen(CASE_EVENTS)
+        self._wakes_at: datetime | None = None
+        """Until when `run` sleeps, unless it is rung for; None while it is up."""
         self._stopping = threading.Event()
 
     def run(self) -> None:
@@ -104,6 +115,7 @@ class Runtime:
         while not self._stopping.is_set():
             try:
                 now = self._clock.now()
+                self._wakes_at = None
                 due = self._look(now)
                 if not self._work(due, now):
                     self._wait(due)
@@ -113,6 +125,7 @@ class Runtime:
 
     def _wait(self, due: Due) -> None:
         if due.urgency is None:
+            self._wakes_at = due.next_at or _NEVER
             self._wakeup.wait(self._clock, due.next_at)
         else:
             # What is due and was not done is another worker's, who may end without a word.
@@ -170,8 +183,9 @@ class Runtime:
         """Hear events in the transaction that writes them, where there is nothing to hear before.
 
         An alarm that was raised is heard without a savepoint, which costs as much as three statements:
-        whoever writes alarms writes them again where that fails. Returns that something is left: the
-        deadlines that follow are looked at afterwards.
+        whoever writes alarms writes them again where that fails. Returns whether nothing is left but
+        deadlines, for which `run` is woken only where it would sleep longer: just then the interpreter
+        is needed for what the cases have to say.
         """
         now = self._clock.now()
         events = claim_written(session, urgency, now)
@@ -190,7 +204,19 @@ class Runtime:
             with suppress(Busy):
                 self._hear_event(session, left, event, now)
         self._store.go_on(session, OUTBOX, urgency)
-        return False
+        if any(one.heard_at is None for one in written_events(session) if one in session):
+            return False
+        at_the_end(session, partial(self._wake_by, first_deadline(session)))
+        return True
+
+    def _wake_by(self, deadline: datetime | None) -> None:
+        """Wake `run` where it would sleep longer than until a deadline that has just been written.
+
+        Where it is up, it may have looked before that was written.
+        """
+        wakes_at = self._wakes_at
+        if deadline is not None and (wakes_at is None or wakes_at > deadline):
+            self._wakeup.ring()
 
     def _work_on(self, session: Session, severity: int, due: Due, now: datetime) -> bool:
         """Hear events and end waits of one urgency for a while; return whether there were any."""

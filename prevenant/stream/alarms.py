@@ -257,6 +257,7 @@ def _release(session: Session, transition: Transition, alarm: Alarm, at: datetim
     if shelf is not None:
         alarm.held_by, alarm.held_until = shelf.kind, shelf.ends_at
         session.add(alarm)
+        wake_cases(session)
     else:
         release(session, alarm, at, transition.reason)
 

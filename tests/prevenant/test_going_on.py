@@ -416,6 +416,34 @@ def test_an_alarm_is_written_though_its_case_fails(
     assert [one.state for one in _deliveries(store)] == [QUEUED]
 
 
+def test_cases_are_woken_for_a_deadline_that_was_heard_at_once(
+    store: Store, runtime: Runtime
+) -> None:
+    thread = threading.Thread(target=runtime.run)
+    thread.start()
+    try:
+        wait_until(lambda: runtime._wakes_at is not None, "nothing to wait for")
+        wait_until(lambda: store.hears_others or not store.is_shared, "bells")
+        _writer(store).write([_change("u1", _LIFE)])
+        with store.read() as session:
+            (due_at,) = session.exec(select(Case.due_at)).all()
+        wait_until(lambda: runtime._wakes_at == due_at, "the deadline")
+    finally:
+        runtime.stop()
+        thread.join()
+
+
+def test_cases_sleep_on_where_they_wake_before_the_deadline(store: Store, runtime: Runtime) -> None:
+    wait_until(lambda: store.hears_others or not store.is_shared, "bells")
+    store.attend(CASE_EVENTS, runtime._hear_at_once)
+    until = SystemClock().now() + timedelta(hours=1)
+    for wakes_at, is_woken in ((until, False), (until + timedelta(hours=12), True), (None, True)):
+        runtime._wakes_at = wakes_at
+        runtime._wakeup._rung.clear()
+        _writer(store).write([_change(f"u-{wakes_at}", _LIFE)])
+        assert runtime._wakeup._rung.is_set() == is_woken, wakes_at
+
+
 def test_what_another_worker_has_is_heard_later_without_a_word(
     store: Store, runtime: Runtime, capsys: pytest.CaptureFixture[str]
 ) -> None:
