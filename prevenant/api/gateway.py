@@ -16,7 +16,7 @@ from notify.gateway_file import Gateway, Receipts, Replies, text_at
 from notify.message import DELIVERED, SENT, UNDELIVERED, Delivery
 from notify.numbers import read_number
 from notify.replies import Inbound
-from prevenant.api.inbound import record_reply
+from prevenant.api.inbound import let_case_hear, record_reply
 from prevenant.errors import mask_addresses
 
 log = structlog.get_logger()
@@ -93,11 +93,13 @@ def _record_receipt(request: Request, receipts: Receipts, key: str, told: Any) -
     if state == UNDELIVERED:
         more = text_at(receipts.reason, told)
         reason = mask_addresses(f"the SMS gateway says {word}{f' ({more})' if more else ''}")[:300]
-    with request.app.state.store.write(RECEIPT_URGENCY) as session:
+    store = request.app.state.store
+    with store.write(RECEIPT_URGENCY) as session:
         key = key or text_at(receipts.key, told) or _find_key(session, provider_id)
         now = request.app.state.clock.now()
         if not take_receipt(session, key, provider_id, state, now, reason):
             log.warning("a receipt for an unknown delivery", key=key)
+        let_case_hear(store, session)
 
 
 def _find_key(session: Session, provider_id: str) -> str:

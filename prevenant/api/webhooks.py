@@ -24,7 +24,7 @@ from notify.voice import (
     thanks_twiml,
 )
 from notify.whatsapp import PREFIX
-from prevenant.api.inbound import record_reply
+from prevenant.api.inbound import let_case_hear, record_reply
 
 log = structlog.get_logger()
 
@@ -117,6 +117,7 @@ def _record_status(request: Request, key: str, form: Mapping[str, str]) -> None:
         elif receipt.refusal is not None:
             query = select(Delivery).where(Delivery.key == key)
             record_opt_out(session, session.exec(query).one(), receipt.refusal, now)
+        let_case_hear(store, session)
 
 
 def _record_key(request: Request, key: str, inbound: Inbound, tries: int) -> str:

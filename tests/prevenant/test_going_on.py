@@ -14,7 +14,9 @@ from sqlmodel import Session, col, select
 
 from notify import claims
 from notify.claims import Claim, Result, Sent
+from notify.delivery import RECEIPT_URGENCY, take_receipt
 from notify.message import (
+    DELIVERED,
     OUTBOX,
     QUEUED,
     SENT,
@@ -27,6 +29,7 @@ from notify.message import (
 )
 from notify.outbox import Outbox, Share
 from notify.templating import Templates
+from prevenant.api.inbound import let_case_hear
 from prevenant.clock import SystemClock
 from prevenant.crm.tables import Contact, RoleHolder
 from prevenant.domain import Severity, Transition
@@ -442,6 +445,20 @@ def test_cases_sleep_on_where_they_wake_before_the_deadline(store: Store, runtim
         runtime._wakeup._rung.clear()
         _writer(store).write([_change(f"u-{wakes_at}", _LIFE)])
         assert runtime._wakeup._rung.is_set() == is_woken, wakes_at
+
+
+def test_a_case_hears_of_a_receipt_in_the_transaction_that_takes_it(
+    store: Store, runtime: Runtime
+) -> None:
+    store.attend(CASE_EVENTS, runtime._hear_at_once)
+    _writer(store).write([_change("u1", _MAJOR)])
+    with _written(store) as commits, store.write(RECEIPT_URGENCY) as session:
+        assert take_receipt(session, "m1-sms", "p-1", DELIVERED, SystemClock().now())
+        let_case_hear(store, session)
+    assert sum(commits.values()) == 1
+    with store.read() as session:
+        heard = dict(session.exec(select(CaseEvent.kind, CaseEvent.heard_at)).all())
+    assert heard["message.delivered"] is not None
 
 
 def test_what_another_worker_has_is_heard_later_without_a_word(
