@@ -65,14 +65,14 @@ class Trailed:
             nonlocal ended
             if message["type"] == "http.response.start" and not ended:
                 ended = True
-                await run_in_threadpool(_end, scope, message["status"])
+                await _end(scope, message["status"])
             await send(message)
 
         try:
             await self._app(scope, receive, trailed)
         except Exception:
             if not ended:
-                await run_in_threadpool(_end, scope, 500)
+                await _end(scope, 500)
             raise
 
 
@@ -142,11 +142,15 @@ def _what(scope: Scope) -> What:
     return What(scope["method"], route.replace(":path}", "}"), path)
 
 
-def _end(scope: Scope, status: int) -> None:
+async def _end(scope: Scope, status: int) -> None:
+    # Most requests are no acts, and need no other thread.
+    if _is_act(scope):
+        await run_in_threadpool(_end_act, scope, status)
+
+
+def _end_act(scope: Scope, status: int) -> None:
     state = scope.get("state", {})
     actor, doer = state.get("actor"), state.get("doer")
-    if not _is_act(scope):
-        return
     try:
         _write_end(scope, status, actor or doer)
     except StoreUnavailable as error:
