@@ -14,7 +14,7 @@ from sqlalchemy import BigInteger, LargeBinary, UniqueConstraint, delete, func
 from sqlmodel import Field, Session, col, select, update
 
 from ingest.decode import Rejected
-from prevenant.rows import Row
+from prevenant.rows import TableRow
 from prevenant.store import wake
 from prevenant.tables import QUARANTINE, utc_column
 
@@ -27,7 +27,7 @@ _MOST_KINDS, _OTHER = 500, "other"
 _VARIABLE = re.compile(r"""'[^']*'|"[^"]*"|\d+""")
 
 
-class Quarantined(Row, table=True):
+class Quarantined(TableRow, table=True):
     """One refused payload, and its place in the journal, where it stands whole."""
 
     __tablename__ = "quarantine"
@@ -51,7 +51,7 @@ class Quarantined(Row, table=True):
     """The store of the process that reads it again just now; empty while none does."""
 
 
-class RefusedCount(Row, table=True):
+class RefusedCount(TableRow, table=True):
     """How many payloads were refused for one kind of reason, ever."""
 
     __tablename__ = "refused_count"

@@ -13,7 +13,7 @@ from sqlmodel import Field, Session, col, func, select
 
 from prevenant.clock import from_epoch
 from prevenant.domain import DeviceType, Presence, Reading
-from prevenant.rows import Row
+from prevenant.rows import TableRow
 from prevenant.tables import add_timeline, utc_column
 
 MOST = 1_000_000
@@ -21,7 +21,7 @@ MOST = 1_000_000
 _FIRMWARE = ("firmware", "firmware_version")
 
 
-class HeardDevice(Row, table=True):
+class HeardDevice(TableRow, table=True):
     """A device that was heard, whether or not the CRM knows it."""
 
     __tablename__ = "heard_device"

@@ -11,7 +11,7 @@ from sqlalchemy import bindparam
 from sqlmodel import Field, Session, col, select
 
 from prevenant.consent import GRANTED, WITHDRAWN, Consent, find_words, newest_word
-from prevenant.rows import Row
+from prevenant.rows import TableRow
 from prevenant.senders import country_of
 from prevenant.tables import utc_column
 
@@ -84,7 +84,7 @@ RequiredConsent = Mapping[str, frozenset[str]]
 """The channels on which nothing is said without consent, and in which countries; none is everywhere."""
 
 
-class OptOut(Row, table=True):
+class OptOut(TableRow, table=True):
     """An address that is not to be written to on a channel."""
 
     __tablename__ = "opt_out"

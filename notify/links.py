@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Index, delete
 from sqlmodel import Field, Session, col, select
 
-from prevenant.rows import Row
+from prevenant.rows import TableRow
 from prevenant.tables import add_timeline, json_column, utc_column
 
 UNSUBSCRIBE, VISIT, JOB = "unsubscribe", "visit", "job"
@@ -31,7 +31,7 @@ _KEPT_AFTER_END = timedelta(days=90)
 """So long it can still be said that a link has expired, and not that there is none."""
 
 
-class Link(Row, table=True):
+class Link(TableRow, table=True):
     """A link that somebody was given."""
 
     __table_args__ = (Index("ix_link_expires_at", "expires_at"),)

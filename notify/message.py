@@ -15,7 +15,7 @@ from sqlmodel import Field, Session, col, select
 from notify.segments import fit_text, measure
 from notify.subscription import SUBSCRIPTIONS
 from notify.templating import CALENDAR, CANCEL, Templates
-from prevenant.rows import Row
+from prevenant.rows import TableRow
 from prevenant.store import UtcDateTime, wake
 from prevenant.tables import CaseEvent, add_case_event, json_column, list_column, utc_column
 
@@ -47,7 +47,7 @@ SUBSCRIBER = "subscriber"
 """As what they are told: apart from what is said to people, and to machines in cases."""
 
 
-class Message(Row, table=True):
+class Message(TableRow, table=True):
     """One intention to tell one contact something."""
 
     __table_args__ = (
@@ -104,7 +104,7 @@ class Message(Row, table=True):
     created_at: datetime = utc_column()
 
 
-class Delivery(Row, table=True):
+class Delivery(TableRow, table=True):
     """An attempt of a message on one channel; tried again under the same key."""
 
     __table_args__ = (

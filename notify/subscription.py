@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import JSON, Column, Index, Text
 from sqlmodel import Field, Session, col, func, select
 
-from prevenant.rows import Row
+from prevenant.rows import TableRow
 from prevenant.store import wake
 from prevenant.tables import TimelineEntry, add_timeline, list_column, utc_column
 
@@ -29,7 +29,7 @@ _SECRET_BYTES = 32
 _SHORTEST_SECRET, _LONGEST_SECRET = 24, 64
 
 
-class Subscription(Row, table=True):
+class Subscription(TableRow, table=True):
     """An endpoint, and what it is told."""
 
     __tablename__ = "webhook_subscription"

@@ -10,14 +10,14 @@ from datetime import datetime
 from sqlalchemy import Index, bindparam
 from sqlmodel import Field, Session, col, select
 
-from prevenant.rows import Row
+from prevenant.rows import TableRow
 from prevenant.tables import utc_column
 
 GRANTED, WITHDRAWN = "granted", "withdrawn"
 EVERY_CHANNEL = "any"
 
 
-class Consent(Row, table=True):
+class Consent(TableRow, table=True):
     """What a contact said of one channel, or of `any`, and when."""
 
     __table_args__ = (Index("ix_consent_contact_channel", "contact_id", "channel"),)

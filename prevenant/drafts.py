@@ -9,14 +9,14 @@ from sqlmodel import Field, Session
 from prevenant.book_texts import Files
 from prevenant.errors import ConfigurationError
 from prevenant.publishing import BookVersion, find_active
-from prevenant.rows import Row
+from prevenant.rows import TableRow
 from prevenant.tables import json_column, utc_column
 
 MOST_BYTES = 2_000_000
 """All texts of a draft together are no longer than this."""
 
 
-class BookDraft(Row, table=True):
+class BookDraft(TableRow, table=True):
     """What one author is changing; each has one draft."""
 
     __tablename__ = "book_draft"

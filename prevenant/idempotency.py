@@ -13,14 +13,14 @@ from sqlalchemy import Index, Text, delete
 from sqlmodel import Field, Session, col, update
 
 from prevenant.errors import KeyTaken
-from prevenant.rows import Row
+from prevenant.rows import TableRow
 from prevenant.store import at_the_end, insert_once
 from prevenant.tables import json_column, utc_column
 
 KEPT = timedelta(hours=24)
 
 
-class KeptAnswer(Row, table=True):
+class KeptAnswer(TableRow, table=True):
     """A key under which something was done, and what was answered, where that is kept."""
 
     __tablename__ = "kept_answer"

@@ -26,7 +26,7 @@ from prevenant.book_texts import (
     fingerprint_texts,
 )
 from prevenant.errors import BookError, ConfigurationError, mask_addresses
-from prevenant.rows import Row
+from prevenant.rows import TableRow
 from prevenant.store import Store, wake
 from prevenant.tables import add_timeline, json_column, utc_column
 
@@ -37,7 +37,7 @@ BOOK = "book"
 _AT_START = "found at start-up"
 
 
-class BookVersion(Row, table=True):
+class BookVersion(TableRow, table=True):
     """One version of the rule book, as it was published."""
 
     __tablename__ = "book_version"

@@ -8,7 +8,7 @@ from pydantic_core import PydanticUndefined
 from sqlmodel import SQLModel
 
 
-class Row(SQLModel):
+class TableRow(SQLModel):
     """A row of a table. Its values are not validated, as those of no table of SQLModel are.
 
     SQLModel sets each field of a new row, and each that changes, by SQLAlchemy and by pydantic: a ninth of
@@ -32,7 +32,7 @@ class Row(SQLModel):
 
 
 @cache
-def _defaults(table: type[Row]) -> list[tuple[str, Any, Callable[[], Any] | None]]:
+def _defaults(table: type[TableRow]) -> list[tuple[str, Any, Callable[[], Any] | None]]:
     """Return the columns of `table` that need not be given: the name, and the value or who makes it."""
     return [
         (name, field.default, field.default_factory)  # type: ignore[misc]  # none of ours takes arguments

@@ -13,7 +13,7 @@ from sqlmodel import Field, Session, col, select
 
 from prevenant.domain import Severity
 from prevenant.errors import ConfigurationError
-from prevenant.rows import Row
+from prevenant.rows import TableRow
 from prevenant.store import UtcDateTime
 from prevenant.tables import (
     ACTIVE,
@@ -36,7 +36,7 @@ _SHELVES = (*BY_PEOPLE, FLAPPING)
 _IS_ACTIVE = col(Alarm.state) == literal_column(f"'{ACTIVE}'")
 
 
-class Shelf(Row, table=True):
+class Shelf(TableRow, table=True):
     """What keeps alarms from being told; an empty rule, device or site means any."""
 
     id: int | None = Field(default=None, primary_key=True)

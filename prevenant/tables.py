@@ -16,7 +16,7 @@ from sqlalchemy import (
 from sqlmodel import Field, Session, SQLModel, col, select
 
 from prevenant.clock import epoch_seconds
-from prevenant.rows import Row
+from prevenant.rows import TableRow
 from prevenant.store import UtcDateTime, before_commit, wake
 
 ACTIVE, CLEARED, LATCHED = "active", "cleared", "latched"
@@ -57,7 +57,7 @@ def _make_list() -> list[Any]:
     return []
 
 
-class Alarm(Row, table=True):
+class Alarm(TableRow, table=True):
     """A rule's state on one device, from its onset to its end."""
 
     __table_args__ = (
@@ -102,7 +102,7 @@ class Alarm(Row, table=True):
     """Each comparison of the conditions: `condition`, `value`, `truth`."""
 
 
-class Stream(Row, table=True):
+class Stream(TableRow, table=True):
     """How the topic of a stream is divided. It stays so, since all that is known stands by it."""
 
     __tablename__ = "stream"
@@ -113,7 +113,7 @@ class Stream(Row, table=True):
     """`site` or `device`: what stays together in one partition."""
 
 
-class PartitionState(Row, table=True):
+class PartitionState(TableRow, table=True):
     """What a partition has decided up to an offset, and who goes on with it."""
 
     __tablename__ = "partition_state"
@@ -131,7 +131,7 @@ class PartitionState(Row, table=True):
     state: bytes = Field(default=b"", sa_type=LargeBinary)
 
 
-class CaseEvent(Row, table=True):
+class CaseEvent(TableRow, table=True):
     """Something that a case has to hear, kept until it was heard. Each comes once: `key` is unique."""
 
     __tablename__ = "case_event"
@@ -200,7 +200,7 @@ class CaseEvent(Row, table=True):
     """Where no case has heard it, why not: `no workflow`, or `given up`."""
 
 
-class TimelineEntry(Row, table=True):
+class TimelineEntry(TableRow, table=True):
     """One line of the story: what happened or was decided, and why."""
 
     __tablename__ = "timeline"
@@ -215,7 +215,7 @@ class TimelineEntry(Row, table=True):
     detail: dict[str, Any] = json_column()
 
 
-class ModelState(Row, table=True):
+class ModelState(TableRow, table=True):
     """How a model of the rule book is: which version speaks, and whether it can be believed."""
 
     __tablename__ = "model_state"
@@ -236,7 +236,7 @@ class ModelState(Row, table=True):
     """Of a drifting one: each input that is not as in training, with its share."""
 
 
-class ShadowScore(Row, table=True):
+class ShadowScore(TableRow, table=True):
     """What a model and its shadow said of one device."""
 
     __tablename__ = "shadow_score"

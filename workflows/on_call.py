@@ -19,7 +19,7 @@ from prevenant.crm.directory import Person, find_person, find_present
 from prevenant.crm.public_holidays import holiday_on
 from prevenant.crm.shifts import is_on_shift
 from prevenant.errors import ConfigurationError, Problem
-from prevenant.rows import Row
+from prevenant.rows import TableRow
 from prevenant.tables import add_timeline, utc_column
 
 ALWAYS, NEVER, ONLY = "on", "off", "only"
@@ -29,7 +29,7 @@ A_MONDAY = datetime.fromisoformat("2026-01-05T09:00")
 _LOOK_EVERY = timedelta(hours=1)
 
 
-class OnCallOverride(Row, table=True):
+class OnCallOverride(TableRow, table=True):
     """A person who takes over a schedule for a while; the latest one given goes first."""
 
     __tablename__ = "on_call_override"

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import JSON, Column, Index, LargeBinary, UniqueConstraint, text
 from sqlmodel import Field
 
-from prevenant.rows import Row
+from prevenant.rows import TableRow
 from prevenant.tables import json_column, utc_column
 
 OPEN, HANDED_OVER, CLOSED = "open", "handed_over", "closed"
@@ -23,7 +23,7 @@ IS_WAITING = text("waiting_job.state = 'waiting'")
 IS_KEPT = text("waiting_job.state = 'assigned'")
 
 
-class WorkflowVersion(Row, table=True):
+class WorkflowVersion(TableRow, table=True):
     """The steps that cases started with, kept for as long as there are cases."""
 
     __tablename__ = "workflow_version"
@@ -34,7 +34,7 @@ class WorkflowVersion(Row, table=True):
     """As JSON."""
 
 
-class Case(Row, table=True):
+class Case(TableRow, table=True):
     """Everything done about one alarm or a group of them; or a storm, which has cases as children."""
 
     __tablename__ = "case_file"
@@ -127,7 +127,7 @@ class Case(Row, table=True):
     closed_at: datetime | None = utc_column(nullable=True)
 
 
-class CaseAlarm(Row, table=True):
+class CaseAlarm(TableRow, table=True):
     """An alarm that a case is about. It may be about several, and hears what becomes of each."""
 
     __tablename__ = "case_alarm"
@@ -145,7 +145,7 @@ class CaseAlarm(Row, table=True):
     """When it was over, or left for a case of its own."""
 
 
-class WorkOrder(Row, table=True):
+class WorkOrder(TableRow, table=True):
     """A technician's job on a case. A step of a case has one that is under way at most."""
 
     __tablename__ = "work_order"
@@ -190,7 +190,7 @@ class WorkOrder(Row, table=True):
     updated_at: datetime = utc_column()
 
 
-class Offer(Row, table=True):
+class Offer(TableRow, table=True):
     """A job offered to one technician."""
 
     __table_args__ = (
@@ -223,7 +223,7 @@ class Offer(Row, table=True):
     answered_at: datetime | None = utc_column(nullable=True)
 
 
-class Candidate(Row, table=True):
+class Candidate(TableRow, table=True):
     """What dispatch thought of one technician, and why: of the best, and of the nearest excluded."""
 
     id: int | None = Field(default=None, primary_key=True)
@@ -243,7 +243,7 @@ class Candidate(Row, table=True):
     reason: str
 
 
-class DispatchRound(Row, table=True):
+class DispatchRound(TableRow, table=True):
     """One time that dispatch looked at everybody: how many could go, and whom each filter excluded."""
 
     __tablename__ = "dispatch_round"
@@ -268,7 +268,7 @@ class DispatchRound(Row, table=True):
     """What a rush's plan says of this job, in words."""
 
 
-class WaitingJob(Row, table=True):
+class WaitingJob(TableRow, table=True):
     """A job that waits for a moment in a rush, to be assigned together with others."""
 
     __tablename__ = "waiting_job"
@@ -304,7 +304,7 @@ class WaitingJob(Row, table=True):
     """Why, in words."""
 
 
-class SentSurvey(Row, table=True):
+class SentSurvey(TableRow, table=True):
     """A survey that a contact was sent about a case, and the answer."""
 
     __tablename__ = "survey"
@@ -323,7 +323,7 @@ class SentSurvey(Row, table=True):
     answered_at: datetime | None = utc_column(nullable=True)
 
 
-class Photo(Row, table=True):
+class Photo(TableRow, table=True):
     """What a technician has photographed at a job, as a JPEG that we have written ourselves."""
 
     id: int | None = Field(default=None, primary_key=True)

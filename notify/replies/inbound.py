@@ -5,7 +5,7 @@ from datetime import datetime
 
 from sqlmodel import Field
 
-from prevenant.rows import Row
+from prevenant.rows import TableRow
 from prevenant.tables import utc_column
 
 BOUND, UNCLEAR, AMBIGUOUS, UNKNOWN = "bound", "unclear", "ambiguous", "unknown sender"
@@ -39,7 +39,7 @@ class Inbound:
     """Whether its sender is known to be another than it says."""
 
 
-class Reply(Row, table=True):
+class Reply(TableRow, table=True):
     """An inbound message, and what became of it."""
 
     id: int | None = Field(default=None, primary_key=True)

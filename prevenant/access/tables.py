@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Index, UniqueConstraint
 from sqlmodel import Field
 
-from prevenant.rows import Row
+from prevenant.rows import TableRow
 from prevenant.tables import json_column, list_column, utc_column
 
 EVERYWHERE, AREA, CUSTOMER, SITE = "", "area", "customer", "site"
@@ -14,7 +14,7 @@ EVERYWHERE, AREA, CUSTOMER, SITE = "", "area", "customer", "site"
 PLACES = (AREA, CUSTOMER, SITE)
 
 
-class Account(Row, table=True):
+class Account(TableRow, table=True):
     """A person who may sign in."""
 
     __table_args__ = (UniqueConstraint("issuer", "subject"),)
@@ -37,7 +37,7 @@ class Account(Row, table=True):
     signed_in_at: datetime | None = utc_column(nullable=True)
 
 
-class ApiToken(Row, table=True):
+class ApiToken(TableRow, table=True):
     """A token that opens the API and the console; only its SHA-256 is kept."""
 
     __tablename__ = "api_token"
@@ -56,7 +56,7 @@ class ApiToken(Row, table=True):
     """When it was used last, to the hour."""
 
 
-class AccessGrant(Row, table=True):
+class AccessGrant(TableRow, table=True):
     """A role of a person or of a token, everywhere or at a group of sites."""
 
     __tablename__ = "access_grant"
@@ -74,7 +74,7 @@ class AccessGrant(Row, table=True):
     given_by: str = ""
 
 
-class SignIn(Row, table=True):
+class SignIn(TableRow, table=True):
     """A browser in which somebody has signed in; its cookie's SHA-256 alone is kept."""
 
     __tablename__ = "sign_in"
@@ -97,7 +97,7 @@ class SignIn(Row, table=True):
     """A digest of the address that it came from."""
 
 
-class Act(Row, table=True):
+class Act(TableRow, table=True):
     """One line of the trail: somebody did something, or tried to."""
 
     __table_args__ = (Index("ix_act_actor", "actor", "id"),)
@@ -122,7 +122,7 @@ class Act(Row, table=True):
     detail: dict[str, Any] = json_column()
 
 
-class AccessKey(Row, table=True):
+class AccessKey(TableRow, table=True):
     """A secret of this store, made once."""
 
     __tablename__ = "access_key"

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Column, Connection, Integer, text
 from sqlmodel import Field, Session, col, func, select
 
-from prevenant.rows import Row
+from prevenant.rows import TableRow
 
 _NUMBER = BigInteger().with_variant(Integer(), "sqlite")
 
@@ -28,7 +28,7 @@ WATCHED: dict[str, str] = {
 """Tables by whose rows a technician changes, and whom a row is about."""
 
 
-class TechnicianChange(Row, table=True):
+class TechnicianChange(TableRow, table=True):
     """That a technician, or what one has to do, has changed."""
 
     __tablename__ = "technician_change"

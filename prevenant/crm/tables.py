@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import JSON, Column, Index
 from sqlmodel import Field
 
-from prevenant.rows import Row
+from prevenant.rows import TableRow
 from prevenant.tables import json_column, list_column, utc_column
 
 CRM = "crm"
@@ -15,14 +15,14 @@ ERASED = "erased-"
 """How the ids of erased people begin."""
 
 
-class Customer(Row, table=True):
+class Customer(TableRow, table=True):
     """Someone whom we serve: an airport, a household."""
 
     id: str = Field(primary_key=True)
     name: str
 
 
-class Contact(Row, table=True):
+class Contact(TableRow, table=True):
     """A person who can be told something."""
 
     id: str = Field(primary_key=True)
@@ -47,7 +47,7 @@ class Contact(Row, table=True):
     """When the person's data was erased; the row stays for the statistics, without a name."""
 
 
-class RoleHolder(Row, table=True):
+class RoleHolder(TableRow, table=True):
     """A contact's role, everywhere (`site_id` empty) or at one site."""
 
     __tablename__ = "role_holder"
@@ -58,14 +58,14 @@ class RoleHolder(Row, table=True):
     site_id: str = Field(primary_key=True, default="")
 
 
-class Area(Row, table=True):
+class Area(TableRow, table=True):
     """A part of the country or of a building, to which sites belong and technicians are assigned."""
 
     id: str = Field(primary_key=True)
     name: str
 
 
-class Site(Row, table=True):
+class Site(TableRow, table=True):
     """A place with devices."""
 
     id: str = Field(primary_key=True)
@@ -80,7 +80,7 @@ class Site(Row, table=True):
     area_id: str | None = Field(default=None, foreign_key="area.id", index=True)
 
 
-class Asset(Row, table=True):
+class Asset(TableRow, table=True):
     """What is served: an appliance, a machine. One or more devices speak for it."""
 
     id: str = Field(primary_key=True)
@@ -92,7 +92,7 @@ class Asset(Row, table=True):
     warranty_until: datetime | None = utc_column(nullable=True)
 
 
-class Device(Row, table=True):
+class Device(TableRow, table=True):
     """Something that speaks MQTT. Its id is that of its readings: `site/device`."""
 
     id: str = Field(primary_key=True)
@@ -108,7 +108,7 @@ class Device(Row, table=True):
     asset_id: str | None = Field(default=None, foreign_key="asset.id", index=True)
 
 
-class Technician(Row, table=True):
+class Technician(TableRow, table=True):
     """Someone who can be sent."""
 
     id: str = Field(primary_key=True)
@@ -137,7 +137,7 @@ class Technician(Row, table=True):
     """Whether the technician works for us; nobody who does not is considered at all."""
 
 
-class Leave(Row, table=True):
+class Leave(TableRow, table=True):
     """A time in which a technician does not work."""
 
     id: int | None = Field(default=None, primary_key=True)
@@ -150,7 +150,7 @@ class Leave(Row, table=True):
     """`leave`, `ill`, or in words."""
 
 
-class Exclusion(Row, table=True):
+class Exclusion(TableRow, table=True):
     """A technician who is not to be sent to a customer."""
 
     technician_id: str = Field(primary_key=True, foreign_key="technician.id")
@@ -158,7 +158,7 @@ class Exclusion(Row, table=True):
     reason: str = ""
 
 
-class CrmRecord(Row, table=True):
+class CrmRecord(TableRow, table=True):
     """Whose a row of the CRM is, and since when it is listed there no more."""
 
     __tablename__ = "crm_record"
@@ -170,7 +170,7 @@ class CrmRecord(Row, table=True):
     removed_at: datetime | None = utc_column(nullable=True)
 
 
-class CrmSync(Row, table=True):
+class CrmSync(TableRow, table=True):
     """How far one kind of row of an outside CRM has been read, and how that went last."""
 
     __tablename__ = "crm_sync"
@@ -190,7 +190,7 @@ class CrmSync(Row, table=True):
     """A digest of what its columns were when the cursor was kept: under other ones all is read again."""
 
 
-class CrmLease(Row, table=True):
+class CrmLease(TableRow, table=True):
     """Which process reads an outside CRM just now."""
 
     __tablename__ = "crm_lease"
@@ -202,7 +202,7 @@ class CrmLease(Row, table=True):
     """When another may take over, unless the holder goes on."""
 
 
-class CrmSkipped(Row, table=True):
+class CrmSkipped(TableRow, table=True):
     """A row of an outside CRM that could not be taken; it is tried again with every sync."""
 
     __tablename__ = "crm_skipped"
@@ -215,7 +215,7 @@ class CrmSkipped(Row, table=True):
     at: datetime = utc_column()
 
 
-class Erasure(Row, table=True):
+class Erasure(TableRow, table=True):
     """A person, or a person's home, that was erased: a digest that a row can be compared with."""
 
     digest: str = Field(primary_key=True)
