@@ -13,6 +13,7 @@ from sqlmodel import Session, col, or_, select
 from notify.message import DIGEST, GATHERED, QUEUED, SMS, Delivery, Message, queue_turn, shorten
 from notify.segments import UCS2, measure
 from notify.templating import WORDING_ERRORS, Said, Templates
+from prevenant.domain import first_name_of
 from prevenant.tables import add_timeline
 
 log = structlog.get_logger()
@@ -120,7 +121,7 @@ def _variables(parts: Sequence[tuple[Delivery, Message]]) -> dict[str, object]:
     shown = ", ".join(cases[:_CASES_NAMED]) + (", …" if len(cases) > _CASES_NAMED else "")
     worded = {"count": len(parts), "lines": lines, "more": len(left_out), "cases": shown}
     name = parts[-1][1].name
-    return {"digest": worded, "contact": {"name": name, "first_name": name.split()[0]}}
+    return {"digest": worded, "contact": {"name": name, "first_name": first_name_of(name)}}
 
 
 def _text_of(delivery: Delivery, message: Message) -> str:

@@ -33,6 +33,9 @@ BODIES = ("form", "json", "query")
 METHODS = ("POST", "PUT", "GET")
 PLACEHOLDERS = ("to", "to_digits", "from", "text", "key", "receipts", "encoding")
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
+_QUOTED = re.compile(r"\[[\"'].*?[\"']\]")
+_NUMBERED = re.compile(r"(^|\.)(-?\d+)(?=[.\[]|$)")
+"""An index as other programs write it, which would be the key of an object here."""
 _SECRET = "env:"  # noqa: S105  how a secret's place is written
 _TIMEOUT_S, _LONGEST_TIMEOUT_S = 10.0, 20.0
 _LEAST_SECRET = 16
@@ -187,6 +190,8 @@ class _Reader:
         url = self._secret(value) if value else ""
         if value and url and not is_web_address(url):
             value.fail("this is no address: write https://…")
+        elif value and _PLACEHOLDER.search(url):
+            value.fail("an address is taken as it is: write what changes under `fields`")
         return url
 
     def _read_senders(self, pairs: Pairs) -> Senders:
@@ -305,6 +310,10 @@ def _refuse_twice(value: Value, named: Mapping[str, Collection[str]]) -> None:
 def _path(value: Value | None) -> PayloadPath | None:
     text = value.text() if value else None
     if value is None or text is None:
+        return None
+    if _NUMBERED.search(_QUOTED.sub("", text)):
+        better = _NUMBERED.sub(r"[\2]", text)
+        value.fail(f'an item of a list is written {better}, and a key that is a number ["0"]')
         return None
     try:
         return PayloadPath.parse(text)

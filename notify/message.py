@@ -15,6 +15,7 @@ from sqlmodel import Field, Session, col, select
 from notify.segments import fit_text, measure
 from notify.subscription import SUBSCRIPTIONS
 from notify.templating import CALENDAR, CANCEL, Templates
+from prevenant.domain import first_name_of
 from prevenant.rows import TableRow
 from prevenant.store import UtcDateTime, wake
 from prevenant.tables import CaseEvent, add_case_event, json_column, list_column, utc_column
@@ -286,7 +287,7 @@ def word_message(templates: Templates, draft: Draft, now: datetime) -> Message:
     turns = resolve_turns(draft.turns, recipient)
     variables = {
         **draft.variables,
-        "contact": {"name": recipient.name, "first_name": recipient.name.split()[0]},
+        "contact": {"name": recipient.name, "first_name": first_name_of(recipient.name)},
     }
     texts = {
         channel: templates.render(

@@ -4,10 +4,11 @@ The shipped templates stand in `notify/templates/LANGUAGE.yaml`; the section `te
 adds to them and replaces them. A language that lacks a template falls back to English.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from copy import copy
 from datetime import datetime
-from functools import cache, lru_cache
+from functools import cache, lru_cache, wraps
 from pathlib import Path
 from types import CodeType
 from typing import Any
@@ -16,8 +17,19 @@ from zoneinfo import ZoneInfo
 from babel import UnknownLocaleError
 from babel.dates import format_date, format_time
 from babel.numbers import get_decimal_symbol
-from jinja2 import StrictUndefined, Template, TemplateError, Undefined, meta, pass_context
-from jinja2.filters import do_default
+from jinja2 import (
+    StrictUndefined,
+    Template,
+    TemplateError,
+    Undefined,
+    meta,
+    nodes,
+    pass_context,
+    pass_eval_context,
+)
+from jinja2.compiler import CodeGenerator, Frame
+from jinja2.filters import FILTERS, do_default, do_format, do_join, make_attrgetter
+from jinja2.nodes import EvalContext
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -204,7 +216,16 @@ class Templates:
         return Template.from_code(environment, _compile(text), environment.make_globals(None))
 
     def _text(self, text: Any, context: Mapping[str, Any]) -> str:
-        return self._compiled(str(text)).render(context).strip()[:_MAX_RENDERED]
+        said = self._compiled(str(text)).render(context).strip()[:_MAX_RENDERED]
+        contact = context.get("contact")
+        is_nameless = isinstance(contact, Mapping) and contact.get("first_name") == ""
+        return _close_gaps(said) if is_nameless else said
+
+
+def _close_gaps(text: str) -> str:
+    """Return a text that greets nobody by name, without what stood around the name."""
+    text = re.sub(r",? +(?=[,.!])|, (?= ?:)", "", text)
+    return re.sub(r"^, +(\w)", lambda match: match[1].upper(), text, flags=re.MULTILINE)
 
 
 def _texts_of(form: str | dict[str, str]) -> list[str]:
@@ -249,9 +270,66 @@ def make_environment(
 ) -> ImmutableSandboxedEnvironment:
     """Return the sandbox that templates run in; a missing variable is an error."""
     environment = ImmutableSandboxedEnvironment(undefined=missing, autoescape=False, finalize=_said)
+    environment.code_generator_class = _Code
     environment.filters.update(clock=_clock, day=_day, window=_window, phrase=_no_phrase)
-    environment.filters.update(default=_default, d=_default)
+    environment.filters.update(default=_default, d=_default, join=_join, format=_format)
+    environment.filters.update({name: _said_as_nothing(FILTERS[name]) for name in _OF_TEXT})
     return environment
+
+
+class _Code(CodeGenerator):
+    """Joins by `~` what is known, and takes what is not for nothing."""
+
+    def visit_Concat(self, node: nodes.Concat, frame: Frame) -> None:  # noqa: N802  Jinja's own
+        self.write("str_join(one for one in (")
+        for part in node.nodes:
+            self.visit(part, frame)
+            self.write(", ")
+        self.write(") if one is not None)")
+
+
+def _said_as_nothing(text_filter: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a filter of texts that takes what is not known for an empty one."""
+    at = 1 if hasattr(text_filter, "jinja_pass_arg") else 0
+
+    @wraps(text_filter)
+    def filtered(*arguments: Any, **options: Any) -> Any:
+        given = list(arguments)
+        given[at] = "" if given[at] is None else given[at]
+        return text_filter(*given, **options)
+
+    return filtered
+
+
+@pass_eval_context
+def _join(context: EvalContext, value: Any, d: str = "", attribute: str | int | None = None) -> str:
+    """Join what is known of a list."""
+    if attribute is not None:
+        value = map(make_attrgetter(context.environment, attribute), value)
+    return str(do_join(context, [one for one in value if one is not None], d))
+
+
+def _format(value: str, *arguments: Any, **options: Any) -> str:
+    """Fill in a text; what is not known is filled in as nothing."""
+    known = {name: "" if one is None else one for name, one in options.items()}
+    return str(do_format(value, *("" if one is None else one for one in arguments), **known))
+
+
+_OF_TEXT = (
+    *(
+        "string",
+        "upper",
+        "lower",
+        "title",
+        "capitalize",
+        "trim",
+        "truncate",
+        "replace",
+        "striptags",
+    ),
+    *("center", "indent", "wordwrap", "escape", "e", "forceescape", "urlencode"),
+)
+"""Filters that would make a word of None."""
 
 
 def _default(value: Any, instead: Any = "", boolean: bool = False) -> Any:  # noqa: FBT001, FBT002  Jinja's own

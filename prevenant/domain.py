@@ -36,6 +36,11 @@ class Severity(IntEnum):
         return self.name.lower()
 
 
+def first_name_of(name: str) -> str:
+    """Return what somebody is greeted by; nothing of a name in which nothing can be seen."""
+    return next((one for one in name.split() if any(c.isalnum() for c in one)), "")
+
+
 @dataclass(frozen=True, slots=True)
 class PayloadPath:
     """Where a value stands in a payload: keys of objects, and indices of lists."""

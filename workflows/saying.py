@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from notify import WORDING_ERRORS, local_zone
-from prevenant.domain import DAYS, Severity
+from prevenant.domain import DAYS, Severity, first_name_of
 from workflows.definition import FACTS
 from workflows.members import describe_alarms
 
@@ -43,7 +43,7 @@ def say_variables(run: "RunningCase", language: str, zone: str) -> dict[str, Any
     }
     if order is not None:
         name = order.technician_name
-        shared["technician"] = {"name": name, "first_name": name.split()[0]}
+        shared["technician"] = {"name": name, "first_name": first_name_of(name)}
         shared["visit"] = {"start": order.visit_start, "end": order.visit_end}
     message = _say_message(run, language, shared, zone)
     shared["alarm"] = {"rule": alarm.rule, "message": message, "reason": alarm.reason}

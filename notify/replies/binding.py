@@ -26,7 +26,14 @@ from notify.replies.intents import (
     SURVEYS,
     THANKS,
 )
-from notify.replies.meaning import Meaning, intent_for, meant, number_for, read_meaning
+from notify.replies.meaning import (
+    Meaning,
+    as_two_answers,
+    intent_for,
+    meant,
+    number_for,
+    read_meaning,
+)
 
 _LATEST = 50
 """So many of the latest messages to somebody are looked at."""
@@ -116,6 +123,7 @@ def bind(
     mail of the `thread` of a case is about that case and no other.
     """
     about = [m for m in latest if thread is None or m.case_id == thread]
+    meaning = _without_pair(meaning, about)
     asked = [m for m in about if m.ask and m.ask_open and not _is_over(m, now)]
     if not _names_number(asked, meaning) and not _names_choice(asked, meaning):
         if meaning.intent in FOR_A_PERSON:
@@ -143,6 +151,13 @@ def bind(
     if meaning.intent == ACCEPT and not asked:
         return Bound(Way.NOTE, about[:1], ACCEPT, meaning.reason)
     return _not_understood(earlier, about, asked, meaning, now)
+
+
+def _without_pair(meaning: Meaning, about: Sequence[Message]) -> Meaning:
+    """Return what a reply means where neither of its two numbers is that of a case of its contact."""
+    cases = {m.case_id for m in about}
+    is_open = meaning.is_pair and cases.isdisjoint({meaning.number, meaning.case_id})
+    return as_two_answers(meaning) if is_open else meaning
 
 
 def _of_another_case(

@@ -15,7 +15,9 @@ from notify.replies.classifier import OTHER, shipped_classifier
 from notify.replies.intents import (
     ACCEPT,
     ANSWER,
+    ARRIVED,
     CANCEL,
+    EN_ROUTE,
     FOR_A_PERSON,
     MEANT_AS,
     NUMBERS,
@@ -23,11 +25,20 @@ from notify.replies.intents import (
     TALK,
     THANKS,
 )
-from notify.replies.numbers import Stars, count_stars, find_numbers, spoken_words
-from notify.replies.phrases import doubts_cancelling, find_phrase, refuses, says_yes_and_no
+from notify.replies.numbers import Stars, count_stars, find_numbers, is_of_scale, spoken_words
+from notify.replies.phrases import (
+    doubts_cancelling,
+    find_phrase,
+    is_conditional,
+    refuses,
+    says_yes_and_no,
+)
 
 CONFIDENCE = 0.65
 """So sure the classifier has to be; below, a text is not understood."""
+TWO_NUMBERS = "two numbers, of which either may be meant"
+_AGREES = frozenset({ACCEPT, EN_ROUTE, ARRIVED})
+"""What takes an offer."""
 _NOTHING: Mapping[str, float] = MappingProxyType({})
 _USUAL_STARS = 5
 _LONGEST = 2_000
@@ -53,6 +64,10 @@ class Meaning:
     """Whether `case_id` cannot be anything but the number of a case."""
     takes_back: bool = False
     """Whether the words beside the number refuse what it may agree to."""
+    is_pair: bool = False
+    """Whether the number and that of the case may as well be two answers."""
+    of_scale: bool = False
+    """Whether the number is said with its scale: that answers a survey alone."""
     stars: Stars | None = None
     """What is said in stars, where no number says it: that answers a survey alone."""
 
@@ -76,17 +91,18 @@ def read_meaning(text: str) -> Meaning:
         intent = found.intent if found else None
         return Meaning(None, intent, case_id, plain, reason, stars=stars)
     if numbers.is_open:
-        return Meaning(None, None, None, plain, "two numbers, of which either may be meant")
+        return Meaning(None, None, None, plain, TWO_NUMBERS)
     found = find_phrase(plain)
     if numbers.answer is not None:
         beside = " ".join(word for word in words if not word.isdigit())
         found = found or find_phrase(beside)
         intent = found.intent if found else None
-        takes_back = intent not in FOR_A_PERSON and refuses(beside)
-        doubt = ", beside words that refuse" if takes_back else ""
+        takes_back = intent not in FOR_A_PERSON and (refuses(beside) or is_conditional(beside))
+        doubt = ", beside words that refuse or depend on something" if takes_back else ""
         return Meaning(
             numbers.answer, intent, numbers.case, plain, f"the number {numbers.answer}{doubt}",
             also=numbers.also, names_case=numbers.is_plain, takes_back=takes_back,
+            is_pair=numbers.is_pair, of_scale=is_of_scale(text),
         )  # fmt: skip
     is_question = "?" in text
     if found is not None:
@@ -114,6 +130,9 @@ def weigh_meaning(
     """
     if doubts_cancelling(plain, is_question=is_question):
         likeness = {one: 0.0 if one == CANCEL else share for one, share in likeness.items()}
+    if is_conditional(plain):
+        # Whether the condition holds, a person knows: nothing is agreed to yet.
+        likeness = {one: 0.0 if one in _AGREES else share for one, share in likeness.items()}
     if says_yes_and_no(plain):
         wishes = {one: share for one, share in likeness.items() if one in FOR_A_PERSON}
         likeness = {**wishes, OTHER: 1.0 - sum(wishes.values())}
@@ -126,11 +145,18 @@ def weigh_meaning(
     return Meaning(None, _surest("", likeness), case_id, plain, reason, likeness)
 
 
+def as_two_answers(meaning: Meaning) -> Meaning:
+    """Return what two numbers say of which the second is that of no case: either may be meant."""
+    return Meaning(None, None, None, meaning.words, TWO_NUMBERS)
+
+
 def number_for(ask: str, meaning: Meaning) -> int | None:
     """Return the number that answers a question of kind `ask`; stars are one on their own scale.
 
-    Five stars are the most that anybody gives, unless more are shown.
+    Five stars are the most that anybody gives, unless more are shown. `4/5` answers nothing but a survey.
     """
+    if meaning.of_scale and ask not in SURVEYS:
+        return None
     if meaning.number is not None or meaning.stars is None or ask not in SURVEYS:
         return meaning.number
     has_usual = max(NUMBERS[ask]) == _USUAL_STARS
@@ -184,7 +210,7 @@ def _surest(ask: str, likeness: Mapping[str, float]) -> str | None:
 
 def _choice_of(meaning: Meaning, choices: Sequence[Mapping[str, Any]]) -> str | None:
     """Return the only answer that a reply names, by its number or by its words."""
-    if meaning.number is not None:
+    if meaning.number is not None and not meaning.of_scale:
         in_range = 1 <= meaning.number <= len(choices)
         return str(choices[meaning.number - 1]["name"]) if in_range else None
     named = [

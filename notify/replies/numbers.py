@@ -7,6 +7,7 @@ from itertools import pairwise
 
 from notify.consent import plain_words
 
+_SCALE = r"(\d)\s*(?:/|sur|out of)\s*(?:5|7|10|20|100)\b"
 _SIGNS: Sequence[tuple[str, str]] = (
     (r"(?<=\d)\ufe0f?\u20e3", ""),
     (r"🔟", " 10 "),
@@ -15,10 +16,11 @@ _SIGNS: Sequence[tuple[str, str]] = (
     (r"🙏", " merci "),
     (r"[😡🤬]", " furious "),
     (r"[👎❌]", " non "),
-    (r"(\d)\s*(?:/|sur|out of)\s*\d+", r"\1"),
-    (r"\d+[.,]\d+|(?<!\S)-\d+", " fraction "),
+    (_SCALE, r"\1"),
+    (r"(?<!\d)(\d)\s*(?:/|sur|out of)\s*(?=\d\b)", r"\1 or "),
+    (r"\d+[.,]\d+|\b\d\s*/\s*1[12]\b|(?<!\S)-\d+", " fraction "),
 )
-"""What is said without letters, as words: 👍 is an ok, `4/5` is a 4, 4.5 is on no scale."""
+"""What is said without letters, as words: 👍 is an ok, `4/5` a 4, `1/2` either, 4.5 is on no scale."""
 _WORDS = {
     word: number
     for number, words in enumerate(
@@ -73,6 +75,8 @@ class Numbers:
     """Whether the case is called one, or nothing is said but numbers."""
     is_open: bool = False
     """Whether of two numbers it is open which one answers."""
+    is_pair: bool = False
+    """Whether it is so unless the second is the number of a case, as in `1 2`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +93,11 @@ def count_stars(text: str) -> Stars | None:
     full = sum(text.count(star) for star in _FULL_STARS)
     empty = sum(text.count(star) for star in _EMPTY_STARS)
     return Stars(full, full + empty) if full or empty else None
+
+
+def is_of_scale(text: str) -> bool:
+    """Return whether a number is said with the scale that it is on, as in `4/5`: that rates."""
+    return re.search(_SCALE, text, re.IGNORECASE) is not None
 
 
 def spoken_words(text: str) -> list[str]:
@@ -128,7 +137,13 @@ def find_numbers(words: Sequence[str]) -> Numbers:
         int(words[case]) if case is not None else None,
         tuple(int(words[index]) for index in (*cases, *others) if index != case),
         is_plain=bool(cases) or not says_more,
+        is_pair=not cases and not says_more and _are_two_answers([words[index] for index in found]),
     )
+
+
+def _are_two_answers(numbers: Sequence[str]) -> bool:
+    named = {int(one) for one in numbers}
+    return len(named) > 1 and max(named) <= _LARGEST_ANSWER
 
 
 def _takes_back(words: Sequence[str]) -> bool:

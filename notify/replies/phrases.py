@@ -73,6 +73,16 @@ _KEEPS = re.compile(
     r"|\b(if|si|before|until|avant|jusqu)\b"
 )
 """What says that nothing is to be cancelled, asks about it, or makes it depend on something."""
+_CONDITION = re.compile(
+    r"\b(if|si|unless|provided|providing|as long as|only when|on condition|a condition|pourvu|tant que"
+    r"|a moins)\b"
+)
+_UNHELD = re.compile(
+    r"\b(know|tell (me|us)|call( me| us)?|text( me| us)?|ring( me| us)?|ask|see|check|questions?"
+    r"|savoir|voir|demander|verifier|(dites|dis|prevenez|appelez|rappelez|ecrivez|sonnez)( moi| nous)?)"
+    r" (if|si)\b|\bsi si\b"
+)
+"""An *if* on which no consent depends: *call me if you are late*."""
 _NEEDS = re.compile(r"\b(besoin|needs?)\b")
 _NEEDS_NOT = re.compile(r"\b(plus|pas|aucun|sans|ne|n|no|not|t|dont|longer|any ?more)\b")
 _PLEASE = re.compile(
@@ -192,6 +202,11 @@ def doubts_cancelling(plain: str, *, is_question: bool = False) -> bool:
     if _KEEPS.search(plain) or (_NEEDS.search(plain) and not _NEEDS_NOT.search(plain)):
         return True
     return is_question and not _PLEASE.search(plain)
+
+
+def is_conditional(plain: str) -> bool:
+    """Return whether a text depends on something, as *oui si c'est payé double* does."""
+    return _CONDITION.search(_UNHELD.sub(" ", plain)) is not None
 
 
 def says_yes_and_no(plain: str) -> bool:

@@ -23,6 +23,7 @@ from prevenant.api.acts import name_doer
 from prevenant.console.link_words import Times
 from prevenant.console.shell import LANGUAGES, environment, language_of
 from prevenant.crm.directory import Person, find_present
+from prevenant.domain import first_name_of
 from prevenant.errors import ConfigurationError
 from prevenant.tables import CASE_EVENTS, CaseEvent
 from workflows.running import RunningCase
@@ -125,7 +126,7 @@ def show_visitor(
         "base": link_url("", token, purpose),
         "language": visitor.language,
         "times": visitor.times,
-        "first_name": visitor.person.name.split()[0],
+        "first_name": first_name_of(visitor.person.name),
         "key": secrets.token_urlsafe(9),
         "said": said,
         "wait_at": _waiting_at(link_url("", token, purpose), of),

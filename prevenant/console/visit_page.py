@@ -15,6 +15,7 @@ from prevenant.clock import from_epoch
 from prevenant.console.link_pages import Visitor, Wish, press, show_visitor, stream_news
 from prevenant.console.link_words import Times
 from prevenant.crm.tables import Technician
+from prevenant.domain import first_name_of
 from prevenant.errors import ConfigurationError
 from prevenant.globe import distance_km
 from workflows.arrival import POSITION, expect_arrival
@@ -148,7 +149,7 @@ def _collect(visitor: Visitor, words: Environment) -> Mapping[str, Any]:
         "label": run.place.label,
         "place": run.place,
         "order": order,
-        "technician": order.technician_name.split()[0] if order else "",
+        "technician": first_name_of(order.technician_name) if order else "",
         "arrival": _arrival(visitor, order) if stage == "en_route" and order else None,
         "confirmed": "customer.confirmed" in facts,
         "movable": can_move(run, order),
@@ -156,7 +157,7 @@ def _collect(visitor: Visitor, words: Environment) -> Mapping[str, Any]:
         "first_days": _FIRST_DAYS,
         "steps": _steps(visitor, order),
         "waiting": bool(waiting),
-        "taken_by": callbacks[-1].taken_by.split()[0]
+        "taken_by": first_name_of(callbacks[-1].taken_by)
         if callbacks and callbacks[-1].taken_by
         else "",
         "question": _open_question(visitor),

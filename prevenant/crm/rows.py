@@ -190,10 +190,19 @@ def _end(value: Any) -> Any:
 Phone = Annotated[str, AfterValidator(parse_phone)]
 Email = Annotated[str, AfterValidator(_email)]
 Zone = Annotated[str, AfterValidator(_zone)]
+
+
+def _visible(text: str) -> str:
+    if not any(one.isprintable() and not one.isspace() for one in text):
+        message = "nothing of it can be seen: fill it in"
+        raise ValueError(message)
+    return text
+
+
 Web = Annotated[str, AfterValidator(_web)]
 Latitude = Annotated[float, BeforeValidator(_decimal), Field(ge=-90, le=90, allow_inf_nan=False)]
 Longitude = Annotated[float, BeforeValidator(_decimal), Field(ge=-180, le=180, allow_inf_nan=False)]
-Words = Annotated[str, Field(min_length=1)]
+Words = Annotated[str, Field(min_length=1), AfterValidator(_visible)]
 LONGEST_ID = 500
 """More than this no database can find again by an index."""
 Id = Annotated[str, Field(min_length=1, max_length=LONGEST_ID)]

@@ -218,6 +218,8 @@ def test_half_an_emoji_and_nul_are_no_end_of_a_reply(rig: Rig, website: str) -> 
     ("change", "place", "words"),
     [
         (("url: URL", "url: ftp://x"), "3:8", "this is no address"),
+        (("url: URL", "url: https://x.example/{to}"), "3:8", "write what changes under `fields`"),
+        (("state: status", "state: messages.0.status"), "20:10", "is written messages[0].status"),
         (("timeout: 20s", "timeout: 21s"), "6:12", "given up after 20 s at most"),
         (("{text}", "{words}"), "8:5", "{words} is not known here"),
         (('to: "{to}"', "to: nobody"), "8:5", "have to hold {text}, and {to}"),

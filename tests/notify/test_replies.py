@@ -266,3 +266,21 @@ def test_a_call_for_a_person_reaches_the_latest_case(
     say("I want to talk to a person")
     assert events(store) == [(18, "talk")]
     assert answers(store) == []
+
+
+@pytest.mark.parametrize("text", ["1 2", "1/2", "oui si c'est payé double"])
+def test_a_yes_that_may_be_a_no_is_asked_back(
+    store: Store, ask: Asking, say: Saying, text: str
+) -> None:
+    ask(18, "confirm")
+    assert say(text).outcome == "unclear"
+    assert events(store) == []
+    assert len(answers(store)) == 1
+
+
+def test_two_small_numbers_are_an_answer_where_one_is_the_number_of_a_case(
+    store: Store, ask: Asking, say: Saying
+) -> None:
+    ask(2, "confirm")
+    assert say("1 2").outcome == "bound"
+    assert events(store) == [(2, "accept")]

@@ -1,13 +1,17 @@
 """Every shipped template can be worded in every language on every channel, and cannot do harm."""
 
+from datetime import UTC, datetime
+
 import pytest
 from jinja2 import TemplateError
 from jinja2.exceptions import SecurityError, UndefinedError
 
+from notify.message import Draft, Recipient, word_message
 from notify.templating import LANGUAGES, Templates, Worded, shipped_templates
 from prevenant.book_uses import sample_variables
 
 TEMPLATES = Templates()
+NOW = datetime(2026, 5, 4, 8, tzinfo=UTC)
 EXTRA = (
     "technician",
     "visit",
@@ -200,3 +204,50 @@ def test_of_two_books_with_the_same_text_each_says_its_own_phrase() -> None:
         }
         said.append(Templates(own).render("stuck", "en", "sms", {}))
     assert said == ["The lift is stuck.", "The elevator is stuck."]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{{ nothing ~ ' and ' ~ nothing }}.", "and ."),
+        ("{{ 'at ' ~ there ~ nothing }}", "at home"),
+        (
+            "[{{ nothing | string }}{{ nothing | upper }}{{ nothing | title }}{{ nothing | trim }}]",
+            "[]",
+        ),
+        ("{{ [there, nothing, 3] | join(', ') }}", "home, 3"),
+        ("{{ [{'a': there}, {'a': nothing}] | join(', ', attribute='a') }}", "home"),
+        ("{{ [nothing, there] | map('string') | join('-') }}", "-home"),
+        ("{{ '%s is %s' | format(there, nothing) }}.", "home is ."),
+        ("{{ nothing | replace('n', 'm') }}{{ nothing | urlencode }}{{ nothing | e }}!", "!"),
+    ],
+)
+def test_what_is_not_known_is_nothing_also_in_what_is_made_of_it(text: str, said: str) -> None:
+    values = {"nothing": None, "there": "home"}
+    assert Templates().render_text(text, "en", values, to_people=True) == said
+    assert Templates().render_text(text, "en", values) == said
+
+
+def test_a_missing_variable_is_an_error_also_where_it_is_joined() -> None:
+    for text in ("{{ 'a' ~ gone }}", "{{ gone | string }}", "{{ [gone] | join }}"):
+        with pytest.raises(TemplateError):
+            Templates().render_text(text, "en", {})
+
+
+@pytest.mark.parametrize("name", [" ", "\u200b", ""])
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("Hello {{ contact.first_name }},\n\nwe come.", "Hello,\n\nwe come."),
+        ("Thank you, {{ contact.first_name }}.", "Thank you."),
+        ("Go now, {{ contact.first_name }}: the door.", "Go now: the door."),
+        ("C'est fait, {{ contact.first_name }} : la porte.", "C'est fait : la porte."),
+        ("{{ contact.first_name }}, êtes-vous content ?", "Êtes-vous content ?"),
+        ("Zoë va vers vous, {{ contact.first_name }}, et arrive.", "Zoë va vers vous, et arrive."),
+    ],
+)
+def test_somebody_without_a_name_is_greeted_without_one(name: str, text: str, said: str) -> None:
+    templates = Templates({"own": {"en": {"sms": text}}})
+    recipient = Recipient("c", name, "customer", "en", "UTC", {"sms": "+33639980041"})
+    message = word_message(templates, Draft("k", recipient, "own", {}, [["sms"]], 3), NOW)
+    assert message.texts["sms"] == said

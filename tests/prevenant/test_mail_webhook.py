@@ -1,6 +1,8 @@
 """What mail servers and mail programs say to us: reports on our e-mails, and one click to end them."""
 
 import base64
+import hashlib
+import hmac
 import quopri
 import threading
 from collections.abc import Callable, Iterator
@@ -226,6 +228,21 @@ def test_an_ordinary_mail_is_a_reply_and_no_receipt(desk: Desk) -> None:
     assert email.state == "sent"
     with desk.store.read() as session:
         assert [one.text for one in session.exec(select(Reply))] == ["Merci !"]
+
+
+@pytest.mark.parametrize(
+    ("late_s", "code"), [(0, 204), (600, 204), (901, 403), (-901, 403), (None, 403)]
+)
+def test_a_mail_from_mailgun_is_taken_within_some_minutes(
+    desk: Desk, late_s: int | None, code: int
+) -> None:
+    at = "" if late_s is None else str(int(epoch_seconds(desk.clock.now())) - late_s)
+    signature = hmac.new(b"secret", f"{at}token".encode(), hashlib.sha256).hexdigest()
+    form = {"timestamp": at, "token": "token", "signature": signature}
+    form["body-mime"] = f"From: {ADDRESS}\nIn-Reply-To: {desk.message_id}\n\nMerci !\n"
+    assert desk.post("/webhooks/email/mailgun/mime", form).status_code == code
+    with desk.store.read() as session:
+        assert len(session.exec(select(Reply)).all()) == (code == 204)
 
 
 EXCHANGE = """\
