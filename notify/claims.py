@@ -17,7 +17,7 @@ from sqlalchemy import BindParameter, bindparam, text
 from sqlmodel import Session, col, or_, select
 
 from notify.delivery import ANSWERED_AT_ONCE, is_last, move, retry_at
-from notify.digest import find_gathered, gather
+from notify.digest import find_gathered, gather, take_apart
 from notify.failover import choose_provider
 from notify.hook import note_result
 from notify.in_turn import is_its_turn
@@ -253,6 +253,8 @@ def _is_set_aside(
     """Return whether a delivery is not sent now, since it waits, or goes with others in one message."""
     delivery, message = pair
     if delivery.state == GATHERED:
+        return True
+    if message.key.startswith(DIGEST) and take_apart(session, delivery, message, now):
         return True
     if isinstance(verdict, Later):
         put_off(session, delivery, message, verdict, now)

@@ -10,10 +10,23 @@ from datetime import datetime
 import structlog
 from sqlmodel import Session, col, or_, select
 
-from notify.message import DIGEST, GATHERED, QUEUED, SMS, Delivery, Message, queue_turn, shorten
+from notify.message import (
+    DIGEST,
+    GATHERED,
+    OUTBOX,
+    QUEUED,
+    SMS,
+    SUPPRESSED,
+    Delivery,
+    Message,
+    queue_turn,
+    shorten,
+)
+from notify.permission import why_outdated
 from notify.segments import UCS2, measure
 from notify.templating import WORDING_ERRORS, Said, Templates
 from prevenant.domain import first_name_of
+from prevenant.store import wake
 from prevenant.tables import add_timeline
 
 log = structlog.get_logger()
@@ -94,6 +107,37 @@ def gather(
         )
     queue_turn(session, digest, now)
     return digest
+
+
+def take_apart(session: Session, delivery: Delivery, digest: Message, now: datetime) -> bool:
+    """Let each go by itself again of what a digest says, where some of it is not true any more.
+
+    Returns whether the digest is not to be sent now: what is still true is gathered anew.
+    """
+    query = (
+        select(Delivery, Message)
+        .join(Message, col(Message.id) == col(Delivery.message_id))
+        .where(Delivery.digest_id == digest.id, Delivery.state == GATHERED)
+        .order_by(col(Delivery.id))
+    )
+    parts = session.exec(query).all()
+    if not any(why_outdated(part, message, now) for part, message in parts):
+        return False
+    ours = session.exec(query.with_for_update(skip_locked=True, of=Delivery)).all()
+    if len(ours) < len(parts):
+        # Somebody else is just writing one: at the next turn.
+        return True
+    for part, _ in ours:
+        part.state, part.digest_id, part.next_at, part.updated_at = QUEUED, None, now, now
+        part.claim += 1
+        session.add(part)
+    reason = "not all of it is true any more: what still is goes in another"
+    for one in (delivery, digest):
+        one.state, one.reason = SUPPRESSED, reason
+        session.add(one)
+    delivery.claimed_by, delivery.next_at, delivery.updated_at = "", None, now
+    wake(session, OUTBOX)
+    return True
 
 
 def _word(

@@ -23,6 +23,7 @@ from notify.permission import NO_RULES, HouseRules
 from notify.templating import Templates, read_templates
 from prevenant.document import read_yaml
 from prevenant.domain import Severity
+from prevenant.errors import DeliveryError
 from prevenant.store import Store
 from prevenant.tables import TimelineEntry
 from tests.moved_clock import MovedClock
@@ -73,6 +74,8 @@ class Ledger:
         self.rules = replace(rules, hours_of=self._hours_of, templates=TEMPLATES)
         self.sent: list[tuple[datetime, str, str, str]] = []
         """What was handed over: when, to whom, by which channel, the key."""
+        self.fail_with: DeliveryError | None = None
+        """What every hand-over ends with instead."""
         self._count = 0
 
     def _hours_of(self, _session: Session, ids: Any) -> Mapping[str, tuple[str, str]]:
@@ -135,6 +138,9 @@ class Ledger:
             session.flush()
         results = list(claimed.held_back)
         for one in claimed.claims:
+            if self.fail_with is not None:
+                results.append(Result(one, self.fail_with))
+                continue
             self.sent.append((now, one.message.contact_id, one.delivery.channel, one.message.key))
             results.append(Result(one, Sent(f"SM{one.delivery.key}")))
         with self.store.write() as session:

@@ -1,5 +1,6 @@
 """What is too much for somebody goes in one message at the end of its window; nothing is lost."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -9,11 +10,12 @@ from sqlmodel import select
 from notify.delivery import take_receipt
 from notify.following import end_silences
 from notify.limits import room_at
-from notify.message import Ask, Message, Patience, raise_urgency
+from notify.message import Ask, Message, Patience, outdate_messages, raise_urgency
 from notify.permission import HouseRules
 from notify.segments import MAX_SEGMENTS, measure
 from notify.templating import Templates
 from prevenant.domain import Severity
+from prevenant.errors import Throttled
 from prevenant.limits import Limit, parse_limits
 from prevenant.store import Store
 from prevenant.tables import CaseEvent
@@ -253,3 +255,39 @@ def test_words_of_a_book_know_whom_they_are_for(busy: Ledger) -> None:
     with busy.store.read() as session:
         digest = session.exec(select(Message).where(Message.template == "digest")).one()
     assert digest.texts["sms"] == "Ada: 2"
+
+
+def put_off_digest(busy: Ledger, cases: Sequence[int]) -> None:
+    """Gather what two cases and more have to say, while the provider takes nothing for an hour."""
+    for case in (1, 2, *cases):
+        busy.say(case=case, turns=[["sms"], ["email"]])
+    busy.work()
+    busy.clock.advance(hours=1)
+    busy.fail_with = Throttled("the provider is away", "", 3_600.0)
+    busy.work()
+    busy.fail_with = None
+
+
+def test_a_digest_that_waits_says_nothing_that_is_not_true_any_more(busy: Ledger) -> None:
+    put_off_digest(busy, [17, 18, 19])
+    with busy.store.write() as session:
+        outdate_messages(session, 18, busy.clock.now(), "the case was closed while it waited")
+    assert busy.pass_time(hours=1) == 1
+    with busy.store.read() as session:
+        (said,) = [
+            str(one.texts["sms"])
+            for one in session.exec(select(Message).where(Message.template == "digest"))
+            if one.key == busy.keys()[-1]
+        ]
+    assert said.splitlines() == ["2 messages from Prevenant:", "- said 3", "- said 5"]
+    assert [busy.message(number).state for number in (3, 4, 5)] == ["sent", "suppressed", "sent"]
+
+
+def test_a_digest_of_what_is_all_over_is_not_sent(busy: Ledger) -> None:
+    put_off_digest(busy, [17, 17])
+    with busy.store.write() as session:
+        outdate_messages(session, 17, busy.clock.now(), "the case was closed while it waited")
+    assert busy.pass_time(hours=1) == 0
+    assert [busy.message(number).state for number in (3, 4)] == ["suppressed"] * 2
+    assert busy.pass_time(days=1) == 0
+    assert {one.channel for one in busy.deliveries()} == {"sms"}

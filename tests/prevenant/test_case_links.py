@@ -4,13 +4,15 @@ import io
 import json
 import re
 from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from PIL import Image
 from sqlmodel import Session, select
 from typer.testing import CliRunner
 
-from notify.links import JOB, VISIT, LinkFor, hide_all, issue_link
+from notify.links import JOB, VISIT, LinkFor, hide_all, issue_link, link_url
 from prevenant.cli import app
 from prevenant.store import Store
 from prevenant.tables import Alarm, TimelineEntry
@@ -155,3 +157,43 @@ def test_what_opens_a_link_is_hidden_wherever_it_stands() -> None:
     token = "AbCdEfGhIjKlMnOpQrSt_-Wx"
     told = {"sms": f"See https://x.example/v/{token}.", "list": [f"/j/{token}", 1], "n": None}
     assert hide_all(told) == {"sms": "See https://x.example/v/….", "list": ["/j/…", 1], "n": None}
+
+
+@pytest.mark.parametrize("purpose", [VISIT, JOB])
+def test_nothing_that_is_sent_to_a_page_by_link_ends_in_an_error(
+    api: Asking, store: Store, clock: MovedClock, purpose: str
+) -> None:
+    who = CUSTOMER if purpose == VISIT else TECHNICIAN
+    with store.write() as session:
+        order = add_case(session, clock)
+        wanted = LinkFor(purpose, who, LIVES[purpose], order.case_id)
+        token = issue_link(session, wanted, clock.now())
+    path = link_url("", token, purpose)
+    codes = {}
+
+    def call(method: str, at: str, **options: Any) -> int:
+        options |= {"timeout": 30, "allow_redirects": False}
+        return api.session.request(method, f"{api.address}{at}", **options).status_code
+
+    for query in (
+        "?said=waiting&of=%00",
+        "?said=%00",
+        "?of=%ED%A0%80&said=waiting",
+        "?said=" + "x" * 5_000,
+    ):
+        codes[query] = call("GET", path + query)
+    for nasty in ("\0", "\ud800", "x" * 30, "é" * 40, "🙂" * 13):
+        for do in ("talk", "confirm", "cancel", "done", "move", "rate", "expert", "\0"):
+            form = {
+                "do": do,
+                "key": nasty,
+                "note": nasty,
+                "slot": f"{nasty}/{nasty}",
+                "cause": nasty,
+            }
+            body = urlencode(form, errors="surrogatepass")
+            headers = {"Content-Type": "application/x-www-form-urlencoded"}
+            codes[f"{do!r} {nasty!r}"] = call("POST", path, data=body, headers=headers)
+    assert {what: code for what, code in codes.items() if code >= 500} == {}
+    for bad in (token + "%00", "%00", "%ED%A0%80", "x" * 3_000):
+        assert call("GET", link_url("", bad, purpose)) in {404, 410}, bad
