@@ -70,6 +70,27 @@ _SAYS_STOP = (
     r"(retirez|supprimez|enlevez) (moi|mon numero)( de (votre|la|cette) liste)?",
 )
 _STOP = re.compile(rf"({'|'.join(_SAYS_STOP)})( ({'|'.join(_SAYS_STOP)}))*")
+_CALLS = (
+    r"((les|vos|ces|the|these|your|all|phone|tous) )*(phone ?)?(calls?|appels?)( telephoniques?)?"
+)
+_ANY_MORE = r"( any ?more| again| ever| jamais| please)*"
+_SAYS_NO_CALLS = (
+    rf"stop (calling|phoning|ringing)( (me|us|this number))?{_ANY_MORE}",
+    rf"(do not|don t|dont|never) (call|phone|ring) (me|us|this number)( by phone)?{_ANY_MORE}",
+    rf"(stop|no|no more|plus|plus d|pas d|arretez|stop aux) {_CALLS}",
+    (
+        r"i (do not|don t|dont|no longer) (want|wish) (any |more |your |to (get|receive) )*"
+        rf"{_CALLS}{_ANY_MORE}"
+    ),
+    rf"i (do not|don t|dont|no longer) (want|wish) to be (called|phoned){_ANY_MORE}",
+    r"(d |de )?(arrete[rsz]?|cesse[rz]?) (de|d) (m|nous|me) (appeler|rappeler|telephoner)",
+    rf"(de )?ne (m|me|nous) (appelez|rappelez|telephonez) (plus|pas){_ANY_MORE}",
+    rf"(de )?ne (plus|pas) (m|me|nous) (appeler|rappeler|telephoner){_ANY_MORE}",
+    rf"je (ne )?(souhaite|desire|veux) (plus|pas) (d |recevoir (d |vos |des ))?{_CALLS}",
+    r"je (ne )?(souhaite|desire|veux) (plus|pas) etre (appelee?|rappelee?|contactee? par telephone)",
+)
+_NO_CALLS = re.compile(rf"({'|'.join(_SAYS_NO_CALLS)})( ({'|'.join(_SAYS_NO_CALLS)}))*")
+_FOR_NOW = frozenset({"now", "maintenant"})
 _LONGEST_STOP = 16
 """Whoever says more words means more than that."""
 _STOP_ALONE = frozenset({"cancel", "end", "quit"})
@@ -112,6 +133,14 @@ def wants_stop(text: str, channel: str = "sms") -> bool:
         said = _MAILS.sub("messages", said)
     words = _BESIDE.sub(" ", said).split()
     return 0 < len(words) <= _LONGEST_STOP and _STOP.fullmatch(" ".join(words)) is not None
+
+
+def wants_no_calls(text: str) -> bool:
+    """Return whether a reply ends calls, and nothing but calls."""
+    if not _FOR_NOW.isdisjoint(plain_words(text)):
+        return False
+    words = _BESIDE.sub(" ", _plainly(text)).split()
+    return 0 < len(words) <= _LONGEST_STOP and _NO_CALLS.fullmatch(" ".join(words)) is not None
 
 
 def wants_start(text: str) -> bool:

@@ -64,6 +64,10 @@ class Answerer:
         choices = _say_choices(question, message.language) if question else ""
         self._say(message, "reply_unclear", {"choices": choices})
 
+    def promise_no_calls(self, message: Message) -> None:
+        """Say that the contact of a message will be called no more."""
+        self._say(message, "reply_no_calls", {})
+
     def welcome_back(self, message: Message) -> None:
         """Say that the contact of a message will be written to again."""
         self._say(message, "reply_started", {})

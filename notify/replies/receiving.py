@@ -7,7 +7,14 @@ from typing import Any
 import structlog
 from sqlmodel import Session, col, select
 
-from notify.consent import record_start, record_stop, wants_help, wants_start, wants_stop
+from notify.consent import (
+    record_start,
+    record_stop,
+    wants_help,
+    wants_no_calls,
+    wants_start,
+    wants_stop,
+)
 from notify.message import Message
 from notify.replies.answering import Answerer
 from notify.replies.binding import (
@@ -51,6 +58,9 @@ _OUTCOMES = {
     Way.LEAVE: UNCLEAR,
 }
 _EARLIER = 5
+VOICE = "voice"
+_BY_NUMBER = frozenset({"sms", "whatsapp"})
+"""The channels whose addresses can be called."""
 _SAID_THERE = frozenset({"reply", "provider", "link"})
 """Sources of a word on a channel that came from the address itself."""
 
@@ -93,6 +103,8 @@ def receive(
         _take_key(session, reply, question, meaning, is_last=inbound.is_last)
     elif wants_stop(inbound.text, inbound.channel) or wants_start(inbound.text):
         _take_consent(session, answerer, reply, contacts, latest)
+    elif wants_no_calls(inbound.text):
+        _end_calls(session, answerer, reply, contacts, latest)
     elif latest and wants_help(inbound.text):
         reply.outcome, reply.message_id = HELPED, latest[0].id
         answerer.help(latest[0])
@@ -242,21 +254,17 @@ def _take_consent(
     now = reply.received_at
     stops = wants_stop(reply.text, reply.channel)
     reply.outcome = OPTED_OUT if stops else OPTED_IN
-    own = (one for one in latest if one.contact_id == contacts[0])
-    message = next(own, latest[0] if latest else None)
+    message = _settle_whose(reply, contacts, latest)
+    if not stops:
+        _allow_calls(session, reply, contacts)
     if message is not None:
-        reply.contact_id, reply.message_id = message.contact_id, message.id
-        others = [] if stops else [one for one in contacts[1:] if _has_stopped(session, reply, one)]
+        others = (
+            []
+            if stops
+            else [one for one in contacts[1:] if _has_stopped(session, reply.channel, one)]
+        )
         for contact_id in (message.contact_id, *others):
-            word = Consent(
-                contact_id=contact_id,
-                channel=reply.channel,
-                state=WITHDRAWN if stops else GRANTED,
-                at=now,
-                source="reply",
-                proof=reply.text[:200],
-            )
-            record_consent(session, word)
+            _record_word(session, reply, contact_id, reply.channel, WITHDRAWN if stops else GRANTED)
     if stops:
         record_stop(session, reply.channel, reply.address, reply.text, now)
     else:
@@ -265,7 +273,56 @@ def _take_consent(
             answerer.welcome_back(message)
 
 
-def _has_stopped(session: Session, reply: Reply, contact_id: str) -> bool:
+def _end_calls(
+    session: Session,
+    answerer: Answerer,
+    reply: Reply,
+    contacts: Sequence[str],
+    latest: Sequence[Message],
+) -> None:
+    """Take *stop calling me*, on whatever channel it is written, as STOP for calls; and say so."""
+    reply.outcome, reply.reason = OPTED_OUT, "no more calls"
+    message = _settle_whose(reply, contacts, latest)
+    if reply.channel in _BY_NUMBER:
+        record_stop(session, VOICE, reply.address, reply.text, reply.received_at)
+    if message is not None:
+        _record_word(session, reply, message.contact_id, VOICE, WITHDRAWN)
+        answerer.promise_no_calls(message)
+
+
+def _allow_calls(session: Session, reply: Reply, contacts: Sequence[str]) -> None:
+    """Let START take back that somebody wanted no calls, too."""
+    if reply.channel in _BY_NUMBER:
+        record_start(session, VOICE, reply.address)
+    for contact_id in contacts:
+        if _has_stopped(session, VOICE, contact_id):
+            _record_word(session, reply, contact_id, VOICE, GRANTED)
+
+
+def _settle_whose(
+    reply: Reply, contacts: Sequence[str], latest: Sequence[Message]
+) -> Message | None:
+    """Take a reply as the word of whoever was last written to there; return what was said to them last."""
+    own = (one for one in latest if one.contact_id == contacts[0])
+    message = next(own, latest[0] if latest else None)
+    if message is not None:
+        reply.contact_id, reply.message_id = message.contact_id, message.id
+    return message
+
+
+def _record_word(session: Session, reply: Reply, contact_id: str, channel: str, state: str) -> None:
+    word = Consent(
+        contact_id=contact_id,
+        channel=channel,
+        state=state,
+        at=reply.received_at,
+        source="reply",
+        proof=reply.text[:200],
+    )
+    record_consent(session, word)
+
+
+def _has_stopped(session: Session, channel: str, contact_id: str) -> bool:
     """Return whether a contact has ended a channel by a word of their own at the address itself."""
-    word = find_consent(session, contact_id, reply.channel)
+    word = find_consent(session, contact_id, channel)
     return word is not None and word.state == WITHDRAWN and word.source in _SAID_THERE

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from sqlmodel import select
 
-from notify.consent import find_objection, has_opted_out, wants_stop
+from notify.consent import find_objection, has_opted_out, wants_no_calls, wants_stop
 from notify.message import Ask, Delivery, Draft, Message, Recipient, queue_message
 from notify.replies import Inbound, Reply, intent_for, read_meaning, receive
 from notify.templating import Templates
@@ -284,3 +284,53 @@ def test_two_small_numbers_are_an_answer_where_one_is_the_number_of_a_case(
     ask(2, "confirm")
     assert say("1 2").outcome == "bound"
     assert events(store) == [(2, "accept")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "stop calling me",
+        "Please stop calling me!",
+        "Don't call me anymore",
+        "no more calls please",
+        "arrêtez de m'appeler",
+        "Merci d'arrêter de m'appeler",
+        "Ne m'appelez plus.",
+        "plus d'appels svp",
+        "je ne veux plus être appelé",
+        "stop aux appels",
+    ],
+)
+def test_who_wants_no_calls_is_called_no_more_and_told_so(
+    store: Store, ask: Asking, say: Saying, text: str
+) -> None:
+    ask(18, "confirm")
+    assert say(text).outcome == "opted out"
+    assert events(store) == []
+    assert answers(store) == ["You will get no more calls from us. Reply START to change that."]
+    with store.read() as session:
+        assert find_objection(session, "voice", NUMBER, "camille") == "the contact has opted out"
+        assert find_objection(session, "voice", "+33639980099", "camille") != ""
+        assert has_opted_out(session, "voice", NUMBER)
+        assert find_objection(session, "sms", NUMBER, "camille") == ""
+    assert say("1").outcome == "bound"
+    say("START")
+    with store.read() as session:
+        assert find_objection(session, "voice", NUMBER, "camille") == ""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "call me",
+        "don't call me now",
+        "ne m'appelez pas maintenant",
+        "nobody calls me",
+        "no call needed, come at 8",
+        "ne m'appelez pas avant 14h",
+        "stop",
+        "merci de m'appeler",
+    ],
+)
+def test_other_words_about_calls_end_none(text: str) -> None:
+    assert not wants_no_calls(text)

@@ -13,10 +13,11 @@ from sqlmodel import Session, select
 from typer.testing import CliRunner
 
 from notify.links import JOB, VISIT, LinkFor, hide_all, issue_link, link_url
+from notify.message import Ask, Draft, Recipient, queue_message
 from prevenant.cli import app
 from prevenant.store import Store
 from prevenant.tables import Alarm, TimelineEntry
-from tests.asking import Asking, website_on
+from tests.asking import TEMPLATES, Asking, website_on
 from tests.moved_clock import MovedClock
 from workflows.links import LIVES
 from workflows.photos import keep_photo, read_picture
@@ -159,6 +160,13 @@ def test_what_opens_a_link_is_hidden_wherever_it_stands() -> None:
     assert hide_all(told) == {"sms": "See https://x.example/v/….", "list": ["/j/…", 1], "n": None}
 
 
+def ask_something(session: Session, who: str, case_id: int, clock: MovedClock) -> None:
+    kind = "progress" if who == TECHNICIAN else "confirm"
+    recipient = Recipient(who, "Zoë", kind, "fr", "UTC", {"sms": "+33639980041"})
+    draft = Draft("ask", recipient, "reply_stopped", {}, [["sms"]], 3, case_id, Ask(kind))
+    queue_message(session, TEMPLATES, draft, clock.now())
+
+
 @pytest.mark.parametrize("purpose", [VISIT, JOB])
 def test_nothing_that_is_sent_to_a_page_by_link_ends_in_an_error(
     api: Asking, store: Store, clock: MovedClock, purpose: str
@@ -166,6 +174,7 @@ def test_nothing_that_is_sent_to_a_page_by_link_ends_in_an_error(
     who = CUSTOMER if purpose == VISIT else TECHNICIAN
     with store.write() as session:
         order = add_case(session, clock)
+        ask_something(session, who, order.case_id, clock)
         wanted = LinkFor(purpose, who, LIVES[purpose], order.case_id)
         token = issue_link(session, wanted, clock.now())
     path = link_url("", token, purpose)
@@ -176,14 +185,15 @@ def test_nothing_that_is_sent_to_a_page_by_link_ends_in_an_error(
         return api.session.request(method, f"{api.address}{at}", **options).status_code
 
     for query in (
+        "",
         "?said=waiting&of=%00",
         "?said=%00",
         "?of=%ED%A0%80&said=waiting",
         "?said=" + "x" * 5_000,
     ):
         codes[query] = call("GET", path + query)
-    for nasty in ("\0", "\ud800", "x" * 30, "é" * 40, "🙂" * 13):
-        for do in ("talk", "confirm", "cancel", "done", "move", "rate", "expert", "\0"):
+    for nasty in ("\0", "\ud800", "🙂" * 13):
+        for do in ("talk", "confirm", "done", "expert"):
             form = {
                 "do": do,
                 "key": nasty,
@@ -194,6 +204,7 @@ def test_nothing_that_is_sent_to_a_page_by_link_ends_in_an_error(
             body = urlencode(form, errors="surrogatepass")
             headers = {"Content-Type": "application/x-www-form-urlencoded"}
             codes[f"{do!r} {nasty!r}"] = call("POST", path, data=body, headers=headers)
+    assert codes[""] == 200
     assert {what: code for what, code in codes.items() if code >= 500} == {}
     for bad in (token + "%00", "%00", "%ED%A0%80", "x" * 3_000):
         assert call("GET", link_url("", bad, purpose)) in {404, 410}, bad
