@@ -65,6 +65,8 @@ WORDING_ERRORS = (
     AttributeError,
     LookupError,
     ArithmeticError,
+    RecursionError,
+    MemoryError,
 )
 """What can go wrong where a text meets values that its author did not expect."""
 
@@ -416,6 +418,9 @@ def _checked(value: Value, environment: ImmutableSandboxedEnvironment) -> str:
         environment.parse(text)
     except TemplateError as error:
         value.fail(f"this is no template: {error.message}")
+        return ""
+    except RecursionError:
+        value.fail("this is no template: it is nested too deep")
         return ""
     return text
 

@@ -55,7 +55,7 @@ class Trial:
         except UndefinedError as error:
             return self._find_missing(say, variables) or [Flaw(str(error))]
         except WORDING_ERRORS as error:
-            return [Flaw(str(error))]
+            return [Flaw(str(error) or type(error).__name__)]
         return []
 
     def _find_missing(

@@ -11,7 +11,7 @@ from notify.templating import LANGUAGES
 from prevenant.book import load_book
 from prevenant.book_templates import judge_templates, preview
 from prevenant.cli import app
-from prevenant.errors import ConfigurationError
+from prevenant.errors import ConfigurationError, PrevenantError
 
 BOOK = load_book(Path("rules.yaml"))
 
@@ -138,6 +138,21 @@ def test_what_cannot_be_previewed_says_why(typed: tuple[str, str, str], reason: 
 def test_a_template_that_cannot_be_worded_says_why(tmp_path: Path) -> None:
     path = write_book(tmp_path, "  mine:\n    en: {sms: 'Hello {{ nobody }}'}\n")
     with pytest.raises(ConfigurationError, match="cannot be worded \\(en, sms\\): 'nobody' is"):
+        preview(load_book(path), "mine", "en", "sms")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "cannot be worded .*recursion"),
+        ("{{ " + "(" * 2_000 + "1" + ")" * 2_000 + " }}", "no template.*nested too deep"),
+        ("{{ " + "not " * 5_000 + "1 }}", "no template.*nested too deep"),
+        ("{{ 'a' * 10 ** 15 }}", "cannot be worded"),
+    ],
+)
+def test_a_template_without_an_end_says_so(tmp_path: Path, text: str, reason: str) -> None:
+    path = write_book(tmp_path, f'  mine:\n    en: {{sms: "{text}"}}\n')
+    with pytest.raises(PrevenantError, match=reason):
         preview(load_book(path), "mine", "en", "sms")
 
 
