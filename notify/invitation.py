@@ -6,7 +6,7 @@ counted is what goes by e-mail: whoever was told by SMS alone has no entry that 
 """
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
@@ -94,8 +94,8 @@ def write_calendar(
     event.add("uid", f"visit-{message.case_id}-{entry['number']}-{whose}@{domain}")
     event.add("sequence", entry["sequence"])
     event.add("dtstamp", message.created_at)
-    event.add("dtstart", datetime.fromisoformat(entry["visit_start"]))
-    event.add("dtend", datetime.fromisoformat(entry["visit_end"]))
+    event.add("dtstart", _moment(entry["visit_start"]))
+    event.add("dtend", _moment(entry["visit_end"]))
     event.add("summary", words["subject"])
     if entry["visit_place"]:
         event.add("location", entry["visit_place"])
@@ -111,3 +111,8 @@ def write_calendar(
     calendar.add("method", method)
     calendar.add_component(event)
     return method, calendar.to_ical().decode()
+
+
+def _moment(text: str) -> datetime:
+    """Return a time as calendars have to be given it: an offset alone would be lost."""
+    return datetime.fromisoformat(text).astimezone(UTC)

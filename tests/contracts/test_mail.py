@@ -131,6 +131,25 @@ def test_a_visit_is_put_into_the_calendar_moved_and_taken_out(post: Post) -> Non
     assert again["SEQUENCE"] == 0
 
 
+@pytest.mark.parametrize(
+    ("begins", "shown"),
+    [
+        ("2026-10-25T02:30:00+01:00", "20261025T013000Z"),
+        ("2026-05-04T14:30+02:00", "20260504T123000Z"),
+    ],
+)
+def test_a_visit_at_a_time_with_an_offset_is_the_same_moment_in_every_calendar(
+    post: Post, begins: str, shown: str
+) -> None:
+    start = datetime.fromisoformat(begins)
+    mail = post.say("visit_planned", visit=(start, start + timedelta(hours=2)))
+    _, planned = calendar_of(mail) or ("", None)
+    assert planned is not None
+    assert planned["DTSTART"].to_ical().decode() == shown
+    assert planned.start == start
+    assert planned.end == start + timedelta(hours=2)
+
+
 def test_the_calendars_of_two_people_are_their_own(post: Post) -> None:
     _, customer = calendar_of(post.say("visit_planned")) or ("", None)
     _, technician = calendar_of(post.say("job_accepted", contact="lea", role="technician")) or (
