@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from notify.links import JOB, VISIT, LinkFor, hide_all, issue_link, link_url
 from notify.message import Ask, Draft, Recipient, queue_message
 from prevenant.cli import app
+from prevenant.crm.tables import Contact
 from prevenant.store import Store
 from prevenant.tables import Alarm, TimelineEntry
 from tests.asking import TEMPLATES, Asking, website_on
@@ -208,3 +209,19 @@ def test_nothing_that_is_sent_to_a_page_by_link_ends_in_an_error(
     assert {what: code for what, code in codes.items() if code >= 500} == {}
     for bad in (token + "%00", "%00", "%ED%A0%80", "x" * 3_000):
         assert call("GET", link_url("", bad, purpose)) in {404, 410}, bad
+
+
+@pytest.mark.parametrize(("purpose", "who"), [(VISIT, CUSTOMER), (JOB, TECHNICIAN)])
+def test_whoever_has_no_name_has_a_page_too(
+    api: Asking, clock: MovedClock, purpose: str, who: str
+) -> None:
+    with api.store.write() as session:
+        order = add_case(session, clock)
+        order.technician_name = " "
+        session.add(order)
+        session.get_one(Contact, who).name = " "
+        token = issue_link(
+            session, LinkFor(purpose, who, LIVES[purpose], order.case_id), clock.now()
+        )
+    page = api.session.get(f"{api.address}{link_url('', token, purpose)}", timeout=30)
+    assert page.status_code == 200

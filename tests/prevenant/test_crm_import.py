@@ -87,7 +87,9 @@ def test_everything_wrong_is_said_at_once_and_nothing_is_written(
         customers="id,name\nacme,ACME\nacme,Again\n,Nameless\n",
         contacts="id,name,phone,email,timezone,preferred\n"
         "ann,Ann,12,ann,Mars/Base,pigeon\n"
-        "bob,Bob,+33639980002,bob@x.example,UTC,sms\n",
+        "bob,Bob,+33639980002,bob@x.example,UTC,sms\n"
+        "zoe,\u200b,+33639980003,zoe@x.example,UTC,sms\n"
+        "tom, ,+33639980004,tom@x.example,UTC,sms\n",
         sites="id,name,customer,latitude,longitude\ns1,S,nobody,91,5\ns2,S,acne,47,5\n",
         technicians="id,contact,latitude,longitude,skills,shifts,colour\n",
         devices="site,device,label\ns1,D1,Door 1\n",
@@ -103,6 +105,8 @@ def test_everything_wrong_is_said_at_once_and_nothing_is_written(
         "contacts.csv:2:4: email: this is no e-mail address",
         "contacts.csv:2:5: timezone: this is no time zone",
         "contacts.csv:2:6: preferred:",
+        "contacts.csv:4:2: name: nothing of it can be seen: fill it in",
+        "contacts.csv:5:2: name: this is empty: fill it in",
         "sites.csv:2:4: latitude: input should be less than or equal to 90",
         "sites.csv:3:3: customer: there is no 'acne' in customers: did you mean 'acme'?",
         "technicians.csv:1:7: the column 'colour' is not known",
