@@ -145,7 +145,7 @@ def test_a_visit_at_a_time_with_an_offset_is_the_same_moment_in_every_calendar(
     mail = post.say("visit_planned", visit=(start, start + timedelta(hours=2)))
     _, planned = calendar_of(mail) or ("", None)
     assert planned is not None
-    assert planned["DTSTART"].to_ical().decode() == shown
+    assert f"DTSTART:{shown}\r\n".encode() in planned.to_ical()
     assert planned.start == start
     assert planned.end == start + timedelta(hours=2)
 
