@@ -29,7 +29,7 @@ from workflows.saying import predictions_in
 app = typer.Typer(help="Alarms, and what people say of them.", no_args_is_help=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Number = Annotated[int, typer.Argument(help="The alarm's number.", max=LARGEST)]
+Number = Annotated[int, typer.Argument(help="The alarm's number.", min=1, max=LARGEST)]
 _TRUTHS = {True: "true", False: "false", None: "unknown"}
 
 
@@ -163,7 +163,7 @@ def list_shelves(
 
 @app.command("unshelve")
 def unshelve(
-    shelf: Annotated[int, typer.Argument(help="The shelf's number.", max=LARGEST)], by: By
+    shelf: Annotated[int, typer.Argument(help="The shelf's number.", min=1, max=LARGEST)], by: By
 ) -> None:
     """End a shelf or maintenance before its time; alarms that are still active are told."""
     current = load_settings()

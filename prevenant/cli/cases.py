@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Cases: what is done about alarms.", no_args_is_help=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Number = Annotated[int, typer.Argument(help="The case's number.", max=LARGEST, metavar="CASE")]
+Number = Annotated[int, typer.Argument(help="The case's number.", min=1, max=LARGEST, metavar="CASE")]
 Note = Annotated[str, typer.Option("--note", help="What there is to say.")]
 
 
@@ -42,7 +42,7 @@ def list_cases(  # noqa: PLR0913  a command has as many options as it needs
         str, typer.Option(help="Opened since: a time in ISO 8601, or how long ago: 24h.")
     ] = "",
     storm: Annotated[
-        int | None, typer.Option(help="Only the cases of this storm.", max=LARGEST)
+        int | None, typer.Option(help="Only the cases of this storm.", min=1, max=LARGEST)
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 100,
     as_json: AsJson = False,

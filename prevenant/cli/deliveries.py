@@ -35,7 +35,7 @@ def list_deliveries(
             callback=one_of((*CHANNELS, WEBHOOK, COMMAND, HOOK)),
         ),
     ] = None,
-    case: Annotated[int | None, typer.Option(help="Only of this case.", max=LARGEST)] = None,
+    case: Annotated[int | None, typer.Option(help="Only of this case.", min=1, max=LARGEST)] = None,
     limit: AtMost = 100,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -78,7 +78,7 @@ def show_dead_letters(
 @app.command("resend")
 def resend_dead_letters(
     number: Annotated[
-        int | None, typer.Argument(help="The delivery's number.", max=LARGEST)
+        int | None, typer.Argument(help="The delivery's number.", min=1, max=LARGEST)
     ] = None,
     *,
     everything: Annotated[bool, typer.Option("--all", help="All dead letters.")] = False,

@@ -21,10 +21,10 @@ def common() -> None:
 
 @app.command("explain")
 def explain(
-    case: Annotated[int, typer.Argument(help="The case's number.", max=LARGEST)],
+    case: Annotated[int, typer.Argument(help="The case's number.", min=1, max=LARGEST)],
     *,
     number: Annotated[
-        int | None, typer.Option("--round", help="Only this round.", max=LARGEST)
+        int | None, typer.Option("--round", help="Only this round.", min=1, max=LARGEST)
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:

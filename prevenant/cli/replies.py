@@ -30,7 +30,7 @@ def list_replies(
             help="bound, unclear, ambiguous, unknown sender, thanks …", callback=one_of(OUTCOMES)
         ),
     ] = None,
-    case: Annotated[int | None, typer.Option(help="Only of this case.", max=LARGEST)] = None,
+    case: Annotated[int | None, typer.Option(help="Only of this case.", min=1, max=LARGEST)] = None,
     limit: AtMost = 100,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:

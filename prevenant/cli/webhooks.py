@@ -38,7 +38,7 @@ from prevenant.store import open_store
 app = typer.Typer(help="Whom outside programs have told what happens.", no_args_is_help=True)
 
 Number = Annotated[
-    int, typer.Argument(help="Which one, as `prevenant webhooks list` says.", max=LARGEST)
+    int, typer.Argument(help="Which one, as `prevenant webhooks list` says.", min=1, max=LARGEST)
 ]
 
 
