@@ -28,11 +28,11 @@ from jinja2 import (
     pass_eval_context,
 )
 from jinja2.compiler import CodeGenerator, Frame
-from jinja2.filters import FILTERS, do_default, do_format, do_join, make_attrgetter
+from jinja2.filters import do_default, make_attrgetter
 from jinja2.nodes import EvalContext
 from jinja2.runtime import Context
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from notify.sandbox import LONGEST, Sandbox
 from notify.visible import cut, one_line, visible_text
 from prevenant.document import Value, nearest_word, read_document, suggest
 from prevenant.errors import Problem
@@ -49,7 +49,7 @@ _EMAIL_PARTS = ("subject", "text")
 CALENDAR = "calendar"
 """What an e-mail does to the calendar of whom it tells of a visit."""
 INVITE, CANCEL = "invite", "cancel"
-_MAX_RENDERED = 20_000
+_MAX_RENDERED = LONGEST
 _LONGEST_TEXT = {"voice": 1_500, "whatsapp": 1_600, "chat": 4_000}
 """What a call says twice in less than five minutes, what Twilio takes, and what nearly any chat does."""
 _LONGEST_VALUE = {"sms": 250, "voice": 250, "whatsapp": 250, "email": 2_000, "chat": 2_000}
@@ -122,7 +122,7 @@ class Templates:
         own = self.channels_of(name, spoken)
         return spoken, next((form for form in (channel, "sms", "voice") if form in own), "email")
 
-    def within(self, environment: ImmutableSandboxedEnvironment) -> "Templates":
+    def within(self, environment: Sandbox) -> "Templates":
         """Return the same templates, worded in another environment."""
         twin = copy(self)
         twin._settle(environment)
@@ -201,7 +201,7 @@ class Templates:
         context = {**variables, "language": language, "timezone": timezone}
         return self._text(text, {**context, _CHANNEL: ""} if to_people else context)
 
-    def _settle(self, environment: ImmutableSandboxedEnvironment) -> None:
+    def _settle(self, environment: Sandbox) -> None:
         self._environment = environment
         environment.filters["phrase"] = self._phrase
         self._compiled = lru_cache(_COMPILED)(self._make)
@@ -269,13 +269,15 @@ class MissingVariable(StrictUndefined):
 
 def make_environment(
     missing: type[MissingVariable] = MissingVariable,
-) -> ImmutableSandboxedEnvironment:
+) -> Sandbox:
     """Return the sandbox that templates run in; a missing variable is an error."""
-    environment = ImmutableSandboxedEnvironment(undefined=missing, autoescape=False, finalize=_said)
+    environment = Sandbox(undefined=missing, autoescape=False, finalize=_said)
     environment.code_generator_class = _Code
     environment.filters.update(clock=_clock, day=_day, window=_window, phrase=_no_phrase)
-    environment.filters.update(default=_default, d=_default, join=_join, format=_format)
-    environment.filters.update({name: _said_as_nothing(FILTERS[name]) for name in _OF_TEXT})
+    filters = environment.filters
+    filters.update(default=_default, d=_default)
+    filters.update(join=_joining(filters["join"]), format=_formatting(filters["format"]))
+    filters.update({name: _said_as_nothing(filters[name]) for name in _OF_TEXT})
     return environment
 
 
@@ -303,18 +305,28 @@ def _said_as_nothing(text_filter: Callable[..., Any]) -> Callable[..., Any]:
     return filtered
 
 
-@pass_eval_context
-def _join(context: EvalContext, value: Any, d: str = "", attribute: str | int | None = None) -> str:
-    """Join what is known of a list."""
-    if attribute is not None:
-        value = map(make_attrgetter(context.environment, attribute), value)
-    return str(do_join(context, [one for one in value if one is not None], d))
+def _joining(join: Callable[..., Any]) -> Callable[..., str]:
+    """Return a filter that joins what is known of a list."""
+
+    @pass_eval_context
+    def joined(
+        context: EvalContext, value: Any, d: str = "", attribute: str | int | None = None
+    ) -> str:
+        if attribute is not None:
+            value = map(make_attrgetter(context.environment, attribute), value)
+        return str(join(context, [one for one in value if one is not None], d))
+
+    return joined
 
 
-def _format(value: str, *arguments: Any, **options: Any) -> str:
-    """Fill in a text; what is not known is filled in as nothing."""
-    known = {name: "" if one is None else one for name, one in options.items()}
-    return str(do_format(value, *("" if one is None else one for one in arguments), **known))
+def _formatting(fill_in: Callable[..., Any]) -> Callable[..., str]:
+    """Return a filter that fills in a text; what is not known is filled in as nothing."""
+
+    def formatted(value: str, *arguments: Any, **options: Any) -> str:
+        known = {name: "" if one is None else one for name, one in options.items()}
+        return str(fill_in(value, *("" if one is None else one for one in arguments), **known))
+
+    return formatted
 
 
 _OF_TEXT = (
@@ -381,7 +393,7 @@ def read_templates(sections: list[Value]) -> dict[str, dict[str, Worded]]:
     return found
 
 
-def _read_worded(value: Value, environment: ImmutableSandboxedEnvironment) -> Worded:
+def _read_worded(value: Value, environment: Sandbox) -> Worded:
     worded: Worded = {}
     for channel, text_value in value.mapping(_FORMS) or ():
         if channel == "email":
@@ -393,7 +405,7 @@ def _read_worded(value: Value, environment: ImmutableSandboxedEnvironment) -> Wo
     return worded
 
 
-def _read_email(value: Value, environment: ImmutableSandboxedEnvironment) -> dict[str, str]:
+def _read_email(value: Value, environment: Sandbox) -> dict[str, str]:
     parts = value.mapping((*_EMAIL_PARTS, CALENDAR))
     if parts is None:
         return {}
@@ -412,7 +424,7 @@ def _read_calendar(value: Value) -> str:
     return word
 
 
-def _checked(value: Value, environment: ImmutableSandboxedEnvironment) -> str:
+def _checked(value: Value, environment: Sandbox) -> str:
     text = value.raw() or ""
     try:
         environment.parse(text)

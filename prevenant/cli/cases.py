@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Cases: what is done about alarms.", no_args_is_help=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Number = Annotated[int, typer.Argument(help="The case's number.", min=1, max=LARGEST, metavar="CASE")]
+Number = Annotated[
+    int, typer.Argument(help="The case's number.", min=1, max=LARGEST, metavar="CASE")
+]
 Note = Annotated[str, typer.Option("--note", help="What there is to say.")]
 
 

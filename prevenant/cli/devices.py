@@ -164,7 +164,9 @@ def list_quarantine(
 
 
 @quarantine_app.command("show")
-def show_refused(number: Annotated[int, typer.Argument(help="Its id.", min=1, max=LARGEST)]) -> None:
+def show_refused(
+    number: Annotated[int, typer.Argument(help="Its id.", min=1, max=LARGEST)],
+) -> None:
     """Show one refused payload as JSON: its first 4 KiB, what cannot be printed escaped."""
     with open_store(load_settings()) as store, store.read() as session:
         row = session.get(Quarantined, number)
@@ -175,7 +177,9 @@ def show_refused(number: Annotated[int, typer.Argument(help="Its id.", min=1, ma
 
 @quarantine_app.command("replay")
 def replay_quarantine(
-    numbers: Annotated[list[int] | None, typer.Argument(min=1, max=LARGEST, help="Their ids.")] = None,
+    numbers: Annotated[
+        list[int] | None, typer.Argument(min=1, max=LARGEST, help="Their ids.")
+    ] = None,
     *,
     every: Annotated[bool, typer.Option("--all", help="All that wait.")] = False,
 ) -> None:
@@ -186,7 +190,9 @@ def replay_quarantine(
 
 @quarantine_app.command("discard")
 def discard_quarantine(
-    numbers: Annotated[list[int] | None, typer.Argument(min=1, max=LARGEST, help="Their ids.")] = None,
+    numbers: Annotated[
+        list[int] | None, typer.Argument(min=1, max=LARGEST, help="Their ids.")
+    ] = None,
     *,
     every: Annotated[bool, typer.Option("--all", help="All that wait.")] = False,
 ) -> None:

@@ -96,7 +96,8 @@ def override(
 
 @app.command("end")
 def end(
-    number: Annotated[int, typer.Argument(help="The override's number.", min=1, max=LARGEST)], by: By
+    number: Annotated[int, typer.Argument(help="The override's number.", min=1, max=LARGEST)],
+    by: By,
 ) -> None:
     """End an override before its time."""
     current = load_settings()

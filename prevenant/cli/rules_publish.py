@@ -26,7 +26,8 @@ from prevenant.store import open_store
 
 Note = Annotated[str, typer.Option("--note", help="Why, for the history.")]
 Number = Annotated[
-    int, typer.Argument(help="Its number, as `prevenant rules versions` shows it.", min=1, max=LARGEST)
+    int,
+    typer.Argument(help="Its number, as `prevenant rules versions` shows it.", min=1, max=LARGEST),
 ]
 
 
