@@ -86,6 +86,7 @@ app = typer.Typer(
 def main() -> None:
     """Run the command line."""
     _log_to_stderr()
+    _check_encoding(sys.argv[1:])
     try:
         status = app(prog_name="prevenant", standalone_mode=False)
     except PrevenantError as error:
@@ -130,6 +131,14 @@ def _say_what_is_mistyped(error: TyperException) -> None:
     if message:
         path = context.command_path if context else "prevenant"
         sys.stderr.write(f"error: {message}: see `{path} --help`\n")
+
+
+def _check_encoding(words: list[str]) -> None:
+    """End where a word is no text, but bytes that no store and no file would take."""
+    for number, word in enumerate(words, 1):
+        if not word.isascii() and any("\ud800" <= one <= "\udfff" for one in word):
+            sys.stderr.write(f"error: word {number} of the command is not UTF-8: type it anew\n")
+            sys.exit(2)
 
 
 def _has_place(error: PrevenantError) -> bool:

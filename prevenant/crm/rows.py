@@ -4,6 +4,7 @@ Every cell may be a text, as in CSV; lists and levels may also come as JSON has 
 """
 
 import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -20,6 +21,9 @@ from prevenant.daily import parse_daily
 _COUNT = re.compile(r"[0-9]{1,9}")
 _CHAT = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
 _YES_NO = {"oui": "yes", "ja": "yes", "non": "no", "nein": "no", "": "yes"}
+_UNSEEN = frozenset({"Cc", "Cf", "Zl", "Zp"})
+_JOINERS = frozenset("\u200c\u200d")
+"""Some scripts need them within a word."""
 _FIRST_YEAR, _LAST_YEAR = 1900, 2999
 _BARE_DIGITS = 10
 """A number without + that has at least so many digits may have lost it to a spreadsheet."""
@@ -51,6 +55,21 @@ def _number(text: str) -> phonenumbers.PhoneNumber | None:
     except phonenumbers.NumberParseException:
         return None
     return number if phonenumbers.is_possible_number(number) else None
+
+
+def is_unseen(character: str) -> bool:
+    """Return whether a character ends a line, commands a terminal, or hides how an id is written."""
+    kind = unicodedata.category(character)
+    return kind in _UNSEEN and character not in _JOINERS
+
+
+def _seen(text: str) -> str:
+    if not text.isprintable():
+        unseen = next(filter(is_unseen, text), "")
+        if unseen:
+            message = f"it holds U+{ord(unseen):04X}, which nobody sees: write it anew, on one line"
+            raise ValueError(message)
+    return text
 
 
 def _email(text: str) -> str:
@@ -205,7 +224,9 @@ Longitude = Annotated[float, BeforeValidator(_decimal), Field(ge=-180, le=180, a
 Words = Annotated[str, Field(min_length=1), AfterValidator(_visible)]
 LONGEST_ID = 500
 """More than this no database can find again by an index."""
-Id = Annotated[str, Field(min_length=1, max_length=LONGEST_ID)]
+Id = Annotated[str, Field(min_length=1, max_length=LONGEST_ID), AfterValidator(_seen)]
+MaybeId = Annotated[str, Field(max_length=LONGEST_ID), AfterValidator(_seen)]
+Label = Annotated[str, Field(min_length=1, max_length=LONGEST_ID)]
 Truth = Annotated[bool, BeforeValidator(_truth)]
 Moment = Annotated[datetime, BeforeValidator(_moment), AfterValidator(_in_utc)]
 MaybeMoment = Annotated[
@@ -308,11 +329,11 @@ class DeviceRow(Row):
     `id` tells it where it was adopted under a site that its topic does not name.
     """
 
-    id: str = ""
+    id: MaybeId = ""
     site: Id
     device: Id
     type: Id
-    label: Id
+    label: Label
     place: str = ""
     latitude: Annotated[Latitude | None, BeforeValidator(_none_if_empty)] = None
     longitude: Annotated[Longitude | None, BeforeValidator(_none_if_empty)] = None
@@ -345,7 +366,7 @@ class TechnicianRow(Row):
 class LeaveRow(Row):
     """A time in which a technician does not work; a day alone as the end is that whole day."""
 
-    id: str = ""
+    id: MaybeId = ""
     technician: Id
     starts_at: LocalMoment
     ends_at: LocalEnd

@@ -7,6 +7,9 @@ CrmSource
 
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from math import isfinite
 from typing import Any, Protocol
 
 from prevenant.crm.entities import Entity
@@ -15,6 +18,25 @@ from prevenant.crm.sheets import cell_text
 from prevenant.domain import PayloadPath
 
 _DAY_CHARACTERS = 10
+
+
+def _text(value: Any) -> str:
+    """Return a cell as text: a moment is none of a day, whatever its hour, and `7.00` is 7."""
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Decimal) and value.is_finite() and value == value.to_integral_value():
+        return f"{value.to_integral_value():f}"
+    return cell_text(value)
+
+
+def _plain(value: Any) -> Any:
+    """Return a list, or what it holds, as JSON can have it."""
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
+    if isinstance(value, dict):
+        return {str(name): _plain(one) for name, one in value.items()}
+    is_plain = isinstance(value, float) and isfinite(value)
+    return value if is_plain or isinstance(value, str | int | None) else _text(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +57,11 @@ class Column:
             return self.constant
         value = self.path.find(row) if self.path else row.get(self.name)
         if isinstance(value, list | dict):
-            return value
+            return _plain(value)
         if isinstance(value, bytes | bytearray):
             # One byte is a bit, as MySQL has it; more are an id.
             value = value[0] if len(value) == 1 else value.hex()
-        text = cell_text(value)
+        text = _text(value)
         return self.words.get(text, text)
 
 

@@ -12,7 +12,7 @@ from prevenant.crm.cursors import cap_cursor
 from prevenant.crm.entities import Entity
 from prevenant.crm.erased_rows import find_erased
 from prevenant.crm.judging import judge
-from prevenant.crm.rows import LONGEST_ID
+from prevenant.crm.rows import LONGEST_ID, is_unseen
 from prevenant.crm.source import CrmSource, Feed, Page, is_deleted
 from prevenant.crm.tables import CrmSkipped, CrmSync
 from prevenant.crm.writing import Tally, remove_missing, remove_rows, write_lines
@@ -248,6 +248,10 @@ class Taker:
 def _storable(ref: str) -> str:
     """Return an id as every database can keep it, whatever the other side has sent."""
     whole = ref.encode("utf-8", "backslashreplace").decode("utf-8").replace("\0", "\\0")
+    if not whole.isprintable():
+        # What no id has would command whatever shows the row.
+        shown = (c.encode("unicode_escape").decode() if is_unseen(c) else c for c in whole)
+        whole = "".join(shown)
     return whole[:LONGEST_ID]
 
 

@@ -132,6 +132,19 @@ def test_all_that_is_wrong_is_told_at_once_and_nothing_of_what_was_sent(api: Ask
     assert "more: see `problems`" in wrong["detail"]
 
 
+@pytest.mark.parametrize("written", ["a%7Fb", "a%1B[31m", "a%E2%80%A8b"])
+def test_an_id_that_nobody_can_read_is_refused_with_its_place(api: Asking, written: str) -> None:
+    answer = api.ask("PUT", f"crm/customers/{written}", json={"name": "A"})
+    assert answer.status_code == 422, answer.text
+    (problem,) = answer.json()["problems"]
+    assert problem["place"].startswith("customers/a")
+    assert problem["message"].startswith("id: it holds U+")
+    device = api.ask(
+        "PUT", f"crm/devices/t2/{written}", json={"type": "door", "label": "Gate", "site": "t2"}
+    )
+    assert device.status_code == 422, device.text
+
+
 def test_what_no_column_can_hold_is_refused(api: Asking) -> None:
     answer = api.post("shelves", SHELF | {"reason": "a\0b"})
     assert answer.status_code in {201, 422}

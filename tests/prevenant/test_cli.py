@@ -77,6 +77,7 @@ def test_the_shipped_book_is_good_and_passes_its_tests() -> None:
         (["on-call", "end", "--", "-" + "9" * 20], "greater than or equal to 1"),
         (["alarms", "unshelve", "--", "-" + "9" * 20], "greater than or equal to 1"),
         (["quarantine", "show", "--", "-" + "9" * 20], "greater than or equal to 1"),
+        (["crm", "show", "technicians", "a\udcff"], "word 4 of the command is not UTF-8"),
         (["demo", "--speed", "nan"], "nan is no speed: write a number above 0"),
         (
             ["simulate", "replay", "a.csv", "--type", "door", "--limit", "-1"],
