@@ -419,7 +419,9 @@ def _make_engine(url: str, *, is_durable: bool, stalled_s: float) -> Engine:
 def _prepare_sqlite(synchronous: str, connection: Any, _record: Any) -> None:
     # The driver would open transactions by itself, too late for BEGIN IMMEDIATE.
     connection.isolation_level = None
-    for pragma in ("journal_mode=WAL", f"synchronous={synchronous}", "foreign_keys=ON"):
+    pragmas = "journal_mode=WAL", f"synchronous={synchronous}", "foreign_keys=ON"
+    # What was erased is not to be found in the file either: builds of SQLite differ there.
+    for pragma in (*pragmas, "secure_delete=ON"):
         connection.execute(f"PRAGMA {pragma}")
 
 

@@ -73,6 +73,10 @@ def load_sources(
     return sources
 
 
+_LEAST_S = 1.0
+_LONGEST_NAME = 100
+
+
 class _Reader:
     def __init__(self, environment: Mapping[str, str], most_removed: float | None) -> None:
         self._environment = environment
@@ -86,8 +90,10 @@ class _Reader:
         if (database is None) == (api is None):
             value.fail("write either `database: URL` or `api: URL`")
             return None
-        every = pairs.duration_s("every", _EVERY_S)
-        timeout = pairs.duration_s("timeout", _TIMEOUT_S)
+        if not (name.strip() and name.isprintable() and len(name) <= _LONGEST_NAME):
+            value.fail("this is no name of a source: write one such as erp, on one line")
+        every = _seconds(pairs, "every", _EVERY_S)
+        timeout = _seconds(pairs, "timeout", _TIMEOUT_S)
         rows = pairs.need("rows", "say which rows it has: rows: {customers: …}")
         feeds = self._read_feeds(rows, is_api=api is not None) if rows else {}
         if rows is not None and not feeds:
@@ -186,6 +192,15 @@ class _Reader:
             },
             "pages": _read_pages(pairs.get("pages")),
         }
+
+
+def _seconds(pairs: Pairs, name: str, default: float) -> float:
+    """Return a length of time that leaves the other side some rest, or time to answer."""
+    found = pairs.duration_s(name, default)
+    value = pairs.get(name)
+    if value is not None and found < _LEAST_S:
+        value.fail(f"this is too short: write at least {_LEAST_S:g}s")
+    return found
 
 
 def _digest_of(value: Value) -> str:

@@ -1,6 +1,7 @@
 """What stands in the cells of an outside database, of every type: taken, or refused with its place."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -8,10 +9,11 @@ import pytest
 from sqlmodel import select
 
 from prevenant.crm.importing import import_files
-from prevenant.crm.source import Column
+from prevenant.crm.source import Column, Feed, Page
+from prevenant.crm.source_book import load_sources
 from prevenant.crm.syncing import sync_source
 from prevenant.crm.tables import Contact, CrmSkipped, Customer, Leave, RoleHolder, Technician
-from prevenant.errors import CrmImportError
+from prevenant.errors import CrmImportError, SourcesError
 from prevenant.store import Store
 from tests.moved_clock import MovedClock
 from tests.their_database import (
@@ -222,6 +224,65 @@ def test_a_mapping_that_does_not_fit_is_told_in_one_line(
     assert "check `table` or `query`" in outcome.error
     assert len(outcome.error.splitlines()) == 1
     theirs.run("INSERT INTO clients VALUES (9, 'still there', NULL, 0, 'x')")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("every: 5m", "every: 0s", "every: this is too short: write at least 1s"),
+        ("every: 5m", "timeout: 0s", "timeout: this is too short: write at least 1s"),
+        ("erp:", "'':", "this is no name of a source"),
+        ("erp:", '"a\\nb":', "this is no name of a source"),
+        ("erp:", "n" * 101 + ":", "this is no name of a source"),
+    ],
+)
+def test_a_source_has_a_name_and_is_left_some_rest(
+    tmp_path: Path, old: str, new: str, words: str
+) -> None:
+    (tmp_path / "crm.yaml").write_text(DATABASE.replace(old, new, 1), "utf-8")
+    with pytest.raises(SourcesError, match=words) as caught:
+        load_sources(tmp_path / "crm.yaml", {"ERP": "sqlite:///x.db"})
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_database_that_goes_away_in_the_middle_costs_what_was_not_read(
+    request: pytest.FixtureRequest, store: Store, clock: MovedClock, tmp_path: Path
+) -> None:
+    request.param = "postgresql"
+    with running_database(request, tmp_path) as theirs:
+        theirs.run(TABLES)
+        theirs.run(
+            "INSERT INTO clients SELECT n, repeat('x', 20000), '2026-05-02', 0, 'x'"
+            " FROM generate_series(100, 3000) n;"
+        )
+        (source,) = sources_of(tmp_path, DATABASE, ERP=theirs.url)
+
+        class Ended:
+            """Reads as the other does, until their database ends its connections."""
+
+            name, every_s, timeout_s = source.name, source.every_s, source.timeout_s
+            feeds = source.feeds
+
+            def read(self, feed: Feed, cursor: str) -> Generator[Page, None, None]:
+                with closing(source.read(feed, cursor)) as found:
+                    for number, page in enumerate(found):
+                        yield page
+                        if number == 0:
+                            theirs.run(
+                                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                            )
+
+            def close(self) -> None:
+                source.close()
+
+        outcome = sync_source(store, clock, Ended(), lambda _session, _now: None)["customers"]
+        assert "the database" in outcome.error
+        assert len(outcome.error.splitlines()) == 1
+        assert outcome.tally.new >= 500
+        assert sync(store, clock, source)["contacts"] == (2, 0, 0)
+    with store.read() as session:
+        assert len(session.exec(select(Customer)).all()) == 2_903
 
 
 def test_types_that_only_postgresql_has_are_taken_or_refused(

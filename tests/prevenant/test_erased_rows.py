@@ -399,3 +399,24 @@ def test_what_is_printed_of_a_person_opens_nothing(store: Store, tmp_path: Path)
     assert held["account"][0]["password"] == HIDDEN
     assert held["webhook_subscription"][0]["created_by"] == "Camille Roux"
     assert not any(one in str(held) for one in ("$argon2id$x", "whsec_x", "desk.example.org"))
+
+
+def test_a_sqlite_file_holds_nothing_of_who_was_erased(tmp_path: Path) -> None:
+    path = tmp_path / "ours.db"
+    store = Store(f"sqlite:///{path}", is_durable=False)
+    store.upgrade()
+    with store.write() as session:
+        import_files(session, write(tmp_path / "all", **HOME), NOW)
+        for number in range(200):
+            tell(session, "cam", number, "sms", "+33639980041")
+    with store.read() as session:
+        deletes = session.connection().exec_driver_sql("PRAGMA secure_delete").scalar()
+    with store.write() as session:
+        erase_person(session, "cam", NOW)
+    store.close()
+    # Some builds of SQLite leave what is deleted where it stood.
+    assert deletes == 1
+    found = path.read_bytes()
+    assert [
+        one for one in (b"639980041", b"Camille", b"mill lane", b"for cam") if one in found
+    ] == []
