@@ -83,6 +83,11 @@ def erase_person(
             "yourself with --force"
         )
         raise ConfigurationError(message)
+    if needing and by in {*subject.names, *subject.ids}:
+        message = (
+            f"{by} is erased and cannot have these cases: hand them over to somebody with --by"
+        )
+        raise ConfigurationError(message)
     erased = Erased(f"{ERASED}{secrets.token_hex(4)}")
     for case in needing:
         _hand_over(session, case, subject, now, by)
@@ -111,10 +116,13 @@ def erase_person(
 
 
 def find_needing_cases(session: Session, subject: Subject) -> list[Case]:
-    """Return the open cases in which the person has a job, an offer or an answer to give, or is told."""
+    """Return the cases that are not closed and that the person owns, has a job in, or is the customer of.
+
+    The customer of a case that somebody has taken over is not needed to end it.
+    """
     cases = session.exec(
         select(Case)
-        .where(Case.state == OPEN, col(Case.id).in_(subject.case_ids))
+        .where(col(Case.state).in_([OPEN, HANDED_OVER]), col(Case.id).in_(subject.case_ids))
         .order_by(col(Case.id))
     ).all()
     return [case for case in cases if _needs(session, case, subject)]
@@ -130,7 +138,7 @@ def _needs(session: Session, case: Case, subject: Subject) -> bool:
         Offer.case_id == case.id, Offer.contact_id == subject.contact_id, Offer.state == "open"
     )
     site = session.get(Site, case.site_id)
-    is_customer = site is not None and site.contact_id == subject.contact_id
+    is_customer = case.state == OPEN and site is not None and site.contact_id == subject.contact_id
     return (
         is_customer
         or case.owner in subject.names

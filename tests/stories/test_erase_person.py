@@ -185,9 +185,12 @@ def test_an_open_case_keeps_its_people_unless_somebody_takes_it(world: World) ->
         assert session.get_one(Technician, "jules-perrin").is_active
         open_asks = session.exec(select(Message).where(Message.ask_open)).all()
         assert [one.ask for one in open_asks] == []
-    # Somebody who has to do with it no more can be erased too.
-    with store.write() as session:
+    # Whoever has the case now expects Jules; once they have heard that he does not come he can be erased too.
+    with pytest.raises(ConfigurationError, match="need this person"), store.write() as session:
         erase_person(session, "jules-perrin", now)
+    with store.write() as session:
+        erased = erase_person(session, "jules-perrin", now, by="ops", force=True)
+    assert erased.handed_over == [case.id]
     with store.read() as session:
         assert traces(session, TECHNICIAN) == {}
 
