@@ -46,6 +46,7 @@ from prevenant.person import (
 )
 from prevenant.store import wake
 from prevenant.tables import add_timeline, wake_cases
+from workflows.on_call import OnCallOverride
 from workflows.tables import ACTIVE_JOBS, HANDED_OVER, OPEN, Case, Offer, Photo, WorkOrder
 
 GONE = "(erased)"
@@ -98,6 +99,7 @@ def erase_person(
     _forget_homes(session, subject)
     _say_nothing_more(session, subject, now)
     _forget_callbacks(session, subject)
+    _end_overrides(session, subject, now)
     forget_answers(session)
     session.flush()
     traces = list(find_traces(session, subject))
@@ -203,6 +205,19 @@ def _say_nothing_more(session: Session, subject: Subject, now: datetime) -> None
         if message.state == QUEUED:
             message.state, message.outdated = SUPPRESSED, "the person was erased"
         session.add(message)
+
+
+def _end_overrides(session: Session, subject: Subject, now: datetime) -> None:
+    """Give back to the schedules what the person stands in for: there would be nobody on call."""
+    for override in session.exec(
+        select(OnCallOverride)
+        .where(OnCallOverride.contact_id == subject.contact_id, OnCallOverride.ends_at > now)
+        .order_by(col(OnCallOverride.id))
+    ):
+        override.ends_at = max(now, override.starts_at)
+        session.add(override)
+        summary = f"nobody stands in for {override.schedule} any more: the person was erased"
+        add_timeline(session, now, "on_call.override", summary)
 
 
 def _forget_callbacks(session: Session, subject: Subject) -> None:
@@ -458,6 +473,7 @@ _OWN: Mapping[str, Mapping[str, Any]] = {
     "consent": {"proof": GONE, "source": ""},
     "leave": {"reason": "", "key": None},
     "exclusion": {"reason": ""},
+    "on_call_override": {"reason": ""},
     "offer": {"technician_name": GONE},
     "work_order": {"technician_name": GONE},
     "candidate": {"technician_name": GONE},

@@ -185,7 +185,7 @@ def test_an_open_case_keeps_its_people_unless_somebody_takes_it(world: World) ->
         assert session.get_one(Technician, "jules-perrin").is_active
         open_asks = session.exec(select(Message).where(Message.ask_open)).all()
         assert [one.ask for one in open_asks] == []
-    # Whoever has the case now expects Jules; once they have heard that he does not come he can be erased too.
+    # Whoever has the case now expects Jules, and hears that he does not come.
     with pytest.raises(ConfigurationError, match="need this person"), store.write() as session:
         erase_person(session, "jules-perrin", now)
     with store.write() as session:

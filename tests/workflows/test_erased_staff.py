@@ -1,5 +1,7 @@
 """Somebody is erased whom a case needs: it is never left to nobody."""
 
+from datetime import timedelta
+
 import pytest
 from sqlmodel import select
 
@@ -9,6 +11,13 @@ from prevenant.errors import ConfigurationError
 from prevenant.store import Store
 from tests.moved_clock import MovedClock
 from tests.workflows.room import Room
+from workflows.on_call import (
+    Layer,
+    OnCallOverride,
+    Schedule,
+    give_override,
+    who_is_on_call,
+)
 from workflows.tables import Case, WorkOrder
 
 STEPS = """
@@ -61,6 +70,36 @@ def test_a_job_of_a_case_that_somebody_has_taken_over_is_missed(one: Room) -> No
     assert erase(one, "tom", force=True) == [one.case().id]
     with one.store.read() as session:
         assert {x.state for x in session.exec(select(WorkOrder))} == {"cancelled"}
+
+
+def test_who_stands_in_gives_the_duty_back(one: Room) -> None:
+    now = one.clock.now()
+    layer = Layer(("chief",))
+    schedule = Schedule("nights", "UTC", (layer,))
+    with one.store.write() as session:
+        for hours in (-1, 24):
+            begins = now + timedelta(hours=hours)
+            override = OnCallOverride(
+                schedule="nights",
+                contact_id="desk",
+                starts_at=begins,
+                ends_at=begins + timedelta(hours=12),
+                given_by="Chief",
+                reason="her wedding",
+                created_at=now,
+            )
+            give_override(session, override)
+        person, _ = who_is_on_call(session, schedule, now)
+        assert person is not None
+        assert person.contact_id == "desk"
+    erase(one, "desk")
+    with one.store.read() as session:
+        for hours in (0, 25):
+            person, reason = who_is_on_call(session, schedule, now + timedelta(hours=hours))
+            assert person is not None, reason
+            assert person.contact_id == "chief"
+        assert {x.reason for x in session.exec(select(OnCallOverride))} == {""}
+    assert one.story("on_call.override")[-1].startswith("nobody stands in for nights any more")
 
 
 def test_who_is_needed_no_more_goes_at_once(one: Room) -> None:
