@@ -28,6 +28,7 @@ from prevenant.crm.source_rest import Login, Paging, RestSource
 from prevenant.document import Mapping as Pairs
 from prevenant.document import Value, read_document
 from prevenant.domain import PayloadPath
+from prevenant.durations import format_duration
 from prevenant.errors import Problem, SourcesError
 
 _EVERY_S, _TIMEOUT_S = 300.0, 10.0
@@ -73,7 +74,7 @@ def load_sources(
     return sources
 
 
-_LEAST_S = 1.0
+_LEAST_EVERY_S, _LEAST_TIMEOUT_S = 1.0, 0.1
 _LONGEST_NAME = 100
 
 
@@ -92,8 +93,8 @@ class _Reader:
             return None
         if not (name.strip() and name.isprintable() and len(name) <= _LONGEST_NAME):
             value.fail("this is no name of a source: write one such as erp, on one line")
-        every = _seconds(pairs, "every", _EVERY_S)
-        timeout = _seconds(pairs, "timeout", _TIMEOUT_S)
+        every = _seconds(pairs, "every", _EVERY_S, _LEAST_EVERY_S)
+        timeout = _seconds(pairs, "timeout", _TIMEOUT_S, _LEAST_TIMEOUT_S)
         rows = pairs.need("rows", "say which rows it has: rows: {customers: …}")
         feeds = self._read_feeds(rows, is_api=api is not None) if rows else {}
         if rows is not None and not feeds:
@@ -194,12 +195,12 @@ class _Reader:
         }
 
 
-def _seconds(pairs: Pairs, name: str, default: float) -> float:
+def _seconds(pairs: Pairs, name: str, default: float, least: float) -> float:
     """Return a length of time that leaves the other side some rest, or time to answer."""
     found = pairs.duration_s(name, default)
     value = pairs.get(name)
-    if value is not None and found < _LEAST_S:
-        value.fail(f"this is too short: write at least {_LEAST_S:g}s")
+    if value is not None and found < least:
+        value.fail(f"this is too short: write at least {format_duration(least)}")
     return found
 
 

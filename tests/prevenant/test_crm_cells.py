@@ -230,7 +230,7 @@ def test_a_mapping_that_does_not_fit_is_told_in_one_line(
     ("old", "new", "words"),
     [
         ("every: 5m", "every: 0s", "every: this is too short: write at least 1s"),
-        ("every: 5m", "timeout: 0s", "timeout: this is too short: write at least 1s"),
+        ("every: 5m", "timeout: 0s", "timeout: this is too short: write at least 100ms"),
         ("erp:", "'':", "this is no name of a source"),
         ("erp:", '"a\\nb":', "this is no name of a source"),
         ("erp:", "n" * 101 + ":", "this is no name of a source"),
