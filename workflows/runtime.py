@@ -195,9 +195,8 @@ class Runtime:
         left: set[tuple[int | None, int | None]] = set()
         for event in events:
             if event.kind == _RAISED:
+                # Not all at once: what gathers looks for the others that nobody has heard.
                 event.heard_at = now
-        for event in events:
-            if event.kind == _RAISED:
                 with _busy_named():
                     self._hear(session, event, now)
                 continue

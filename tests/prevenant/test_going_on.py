@@ -461,6 +461,24 @@ def test_a_case_hears_of_a_receipt_in_the_transaction_that_takes_it(
     assert heard["message.delivered"] is not None
 
 
+def test_what_gathers_knows_of_all_that_one_transaction_has_raised(
+    store: Store, runtime: Runtime
+) -> None:
+    steps = "group_wait: 30s\nsteps:\n  - {tell: guard, template: told, channels: sms}"
+    gathering = {"visit": make_workflow(steps)}
+    words = Templates({"told": {"en": {"sms": "{{ alarms | length }} alarms."}}})
+    runtime.change_book(gathering, {"hot": Route("visit", {"en": "Hot."})}, words)
+    store.attend(CASE_EVENTS, runtime._hear_at_once)
+    critical = Severity.CRITICAL
+    _writer(store).write([_change("u1", critical), _change("u2", critical)])
+    while runtime.work_once(SystemClock().now()):
+        pass
+    with store.read() as session:
+        said = [one.texts["sms"] for one in session.exec(select(Message))]
+        assert len(session.exec(select(Case)).all()) == 1
+    assert said == ["2 alarms."]
+
+
 def test_what_another_worker_has_is_heard_later_without_a_word(
     store: Store, runtime: Runtime, capsys: pytest.CaptureFixture[str]
 ) -> None:
