@@ -17,7 +17,7 @@ from sqlmodel import Field, Session, SQLModel, col, select
 
 from prevenant.clock import epoch_seconds
 from prevenant.rows import TableRow
-from prevenant.store import UtcDateTime, before_commit, wake
+from prevenant.store import Busy, Store, UtcDateTime, before_commit, wake
 
 ACTIVE, CLEARED, LATCHED = "active", "cleared", "latched"
 NO_WORKFLOW, GIVEN_UP = "no workflow", "given up"
@@ -320,3 +320,23 @@ def written_events(session: Session) -> list[CaseEvent]:
     """Return what cases were given to hear in the transaction of `session`, in its order."""
     written: list[CaseEvent] = session.info.setdefault("case events", [])
     return written
+
+
+class NotHeard(Exception):
+    """What cases do within a transaction has failed, and the transaction with it."""
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether others just have what the cases need."""
+        return isinstance(self.__cause__, Busy)
+
+
+def let_cases_hear(store: Store, session: Session, urgency: int) -> None:
+    """Let cases hear of what is written within its transaction. Raises NotHeard, whatever has failed.
+
+    What is written must not be lost by that: whoever writes it writes it again, to be heard later.
+    """
+    try:
+        store.go_on(session, CASE_EVENTS, urgency)
+    except Exception as error:
+        raise NotHeard from error

@@ -10,13 +10,14 @@ from fastapi import APIRouter, HTTPException, Request, Response, status
 from sqlmodel import Session, select
 from starlette.concurrency import run_in_threadpool
 
-from notify.delivery import RECEIPT_URGENCY, take_receipt
+from notify.delivery import take_receipt
 from notify.gateway import sign_key
 from notify.gateway_file import Gateway, Receipts, Replies, text_at
 from notify.message import DELIVERED, SENT, UNDELIVERED, Delivery
 from notify.numbers import read_number
 from notify.replies import Inbound
-from prevenant.api.inbound import let_case_hear, record_reply
+from prevenant.api.inbound import record_reply
+from prevenant.api.receipts import take_receipt_by
 from prevenant.errors import mask_addresses
 
 log = structlog.get_logger()
@@ -93,13 +94,14 @@ def _record_receipt(request: Request, receipts: Receipts, key: str, told: Any) -
     if state == UNDELIVERED:
         more = text_at(receipts.reason, told)
         reason = mask_addresses(f"the SMS gateway says {word}{f' ({more})' if more else ''}")[:300]
-    store = request.app.state.store
-    with store.write(RECEIPT_URGENCY) as session:
-        key = key or text_at(receipts.key, told) or _find_key(session, provider_id)
+
+    def take(session: Session) -> None:
+        of = key or text_at(receipts.key, told) or _find_key(session, provider_id)
         now = request.app.state.clock.now()
-        if not take_receipt(session, key, provider_id, state, now, reason):
-            log.warning("a receipt for an unknown delivery", key=key)
-        let_case_hear(store, session)
+        if not take_receipt(session, of, provider_id, state, now, reason):
+            log.warning("a receipt for an unknown delivery", key=of)
+
+    take_receipt_by(request.app.state.store, take)
 
 
 def _find_key(session: Session, provider_id: str) -> str:

@@ -3,13 +3,10 @@
 from dataclasses import replace
 
 from fastapi import Request
-from sqlmodel import Session
 
 from notify.replies import Inbound, read_meaning, receive
 from notify.visible import whole_text
 from prevenant.crm.directory import find_contacts_at
-from prevenant.store import Store
-from prevenant.tables import CASE_EVENTS, written_events
 
 
 def record_reply(request: Request, inbound: Inbound) -> None:
@@ -29,9 +26,3 @@ def record_reply(request: Request, inbound: Inbound) -> None:
         contacts = find_contacts_at(session, inbound.channel, inbound.address)
         inbound = replace(inbound, contacts=contacts)
         receive(session, state.templates, inbound, state.clock.now(), meaning=meaning)
-
-
-def let_case_hear(store: Store, session: Session) -> None:
-    """Let the case of a receipt hear of it in the transaction that takes it: one more costs as much."""
-    for event in written_events(session)[:1]:
-        store.go_on(session, CASE_EVENTS, event.urgency)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query, Request, status
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, Field
+from pydantic import AwareDatetime, BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from ingest.history import Span
@@ -42,8 +42,8 @@ class ReadingShown(BaseModel):
     type: str
     site: str
     device: str
-    observed_at: Moment
-    received_at: Moment
+    observed_at: AwareDatetime
+    received_at: AwareDatetime
     is_retained: bool
     """The broker had kept it, and it has no time of its own."""
     values: dict[str, Any]

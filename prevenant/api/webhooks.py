@@ -6,11 +6,11 @@ from typing import Annotated
 
 import structlog
 from fastapi import APIRouter, Depends, HTTPException, Request, Response, status
-from sqlmodel import select
+from sqlmodel import Session, select
 from starlette.concurrency import run_in_threadpool
 from twilio.request_validator import RequestValidator
 
-from notify.delivery import RECEIPT_URGENCY, is_known, take_receipt
+from notify.delivery import is_known, take_receipt
 from notify.message import Delivery, Message
 from notify.opting_out import record_opt_out
 from notify.receipts import read_twilio
@@ -24,7 +24,8 @@ from notify.voice import (
     thanks_twiml,
 )
 from notify.whatsapp import PREFIX
-from prevenant.api.inbound import let_case_hear, record_reply
+from prevenant.api.inbound import record_reply
+from prevenant.api.receipts import take_receipt_by
 
 log = structlog.get_logger()
 
@@ -109,7 +110,8 @@ def _record_status(request: Request, key: str, form: Mapping[str, str]) -> None:
         with store.read() as session:
             if is_known(session, key, provider_id, receipt.state):
                 return
-    with store.write(RECEIPT_URGENCY) as session:
+
+    def take(session: Session) -> None:
         now = request.app.state.clock.now()
         said = receipt.state, now, receipt.reason
         if not take_receipt(session, key, provider_id, *said, takes_back=receipt.takes_back):
@@ -117,7 +119,8 @@ def _record_status(request: Request, key: str, form: Mapping[str, str]) -> None:
         elif receipt.refusal is not None:
             query = select(Delivery).where(Delivery.key == key)
             record_opt_out(session, session.exec(query).one(), receipt.refusal, now)
-        let_case_hear(store, session)
+
+    take_receipt_by(store, take)
 
 
 def _record_key(request: Request, key: str, inbound: Inbound, tries: int) -> str:

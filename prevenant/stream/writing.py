@@ -20,9 +20,9 @@ from sqlmodel import Session
 from prevenant.clock import steady_seconds
 from prevenant.domain import Severity, Transition
 from prevenant.errors import StoreUnavailable
-from prevenant.store import Busy, Store
+from prevenant.store import Store
 from prevenant.stream.alarms import AT_ONCE, write_transitions
-from prevenant.tables import CASE_EVENTS
+from prevenant.tables import NotHeard, let_cases_hear
 
 log = structlog.get_logger()
 
@@ -36,10 +36,6 @@ _FEW = 8
 
 Key = tuple[str, str]
 """A rule and a device: what identifies an alarm while it is open."""
-
-
-class _NotHeard(Exception):
-    """What cases do within the transaction has failed, and the transaction with it."""
 
 
 class Backlog:
@@ -198,8 +194,8 @@ class AlarmWriter:
         try:
             try:
                 self._retrying(work, self._urgency)
-            except _NotHeard as error:
-                if not isinstance(error.__cause__, Busy):
+            except NotHeard as error:
+                if not error.is_busy:
                     log.error("cases hear later", error=repr(error.__cause__), exc_info=error)
                 self._retrying(partial(work, with_cases=False), self._urgency)
         except StoreUnavailable:
@@ -212,11 +208,7 @@ class AlarmWriter:
         """Let cases hear within the transaction, where it is small and nothing more urgent waits."""
         if sum(map(len, taken)) > _FEW or self._store.is_wanted(urgency):
             return
-        try:
-            self._store.go_on(session, CASE_EVENTS, urgency)
-        except Exception as error:
-            # Whatever it is, the alarm must not be held up by it; the store's silence the next try finds.
-            raise _NotHeard from error
+        let_cases_hear(self._store, session, urgency)
 
     def _is_enough(self, taken: Sequence[Sequence[Transition]], urgency: int, began: float) -> bool:
         return (

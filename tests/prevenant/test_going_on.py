@@ -14,7 +14,7 @@ from sqlmodel import Session, col, select
 
 from notify import claims
 from notify.claims import Claim, Result, Sent
-from notify.delivery import RECEIPT_URGENCY, take_receipt
+from notify.delivery import take_receipt
 from notify.message import (
     DELIVERED,
     OUTBOX,
@@ -29,7 +29,7 @@ from notify.message import (
 )
 from notify.outbox import Outbox, Share
 from notify.templating import Templates
-from prevenant.api.inbound import let_case_hear
+from prevenant.api.receipts import take_receipt_by
 from prevenant.clock import SystemClock
 from prevenant.crm.tables import Contact, RoleHolder
 from prevenant.domain import Severity, Transition
@@ -452,13 +452,38 @@ def test_a_case_hears_of_a_receipt_in_the_transaction_that_takes_it(
 ) -> None:
     store.attend(CASE_EVENTS, runtime._hear_at_once)
     _writer(store).write([_change("u1", _MAJOR)])
-    with _written(store) as commits, store.write(RECEIPT_URGENCY) as session:
-        assert take_receipt(session, "m1-sms", "p-1", DELIVERED, SystemClock().now())
-        let_case_hear(store, session)
+    with _written(store) as commits:
+        take_receipt_by(store, _take_delivered)
     assert sum(commits.values()) == 1
     with store.read() as session:
         heard = dict(session.exec(select(CaseEvent.kind, CaseEvent.heard_at)).all())
     assert heard["message.delivered"] is not None
+
+
+@pytest.mark.parametrize(
+    "error", [KeyError("no case"), OperationalError("SELECT", {}, Exception("too complex")), Busy()]
+)
+def test_a_receipt_is_taken_though_its_case_fails(
+    store: Store, runtime: Runtime, error: Exception
+) -> None:
+    def fails(session: Session, urgency: int) -> bool:
+        del session, urgency
+        raise error
+
+    store.attend(CASE_EVENTS, runtime._hear_at_once)
+    _writer(store).write([_change("u1", _MAJOR)])
+    store.attend(CASE_EVENTS, fails)
+    take_receipt_by(store, _take_delivered)
+    assert [one.state for one in _deliveries(store)] == [DELIVERED]
+    assert runtime.work_once(SystemClock().now())
+    with store.read() as session:
+        heard = session.exec(select(CaseEvent.heard_at)).all()
+    assert len(heard) == 2
+    assert None not in heard
+
+
+def _take_delivered(session: Session) -> None:
+    assert take_receipt(session, "m1-sms", "p-1", DELIVERED, SystemClock().now())
 
 
 def test_what_gathers_knows_of_all_that_one_transaction_has_raised(
