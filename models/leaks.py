@@ -24,12 +24,12 @@ _BESIDE = 0.25
 """So far beside the horizon, in parts of it, a sensor is still about the same."""
 _STEPS_BESIDE = 3.0
 
-_COPY = (
+COPY = (
     "by itself it tells nearly perfectly what is to be predicted, as a copy of the label does, or what "
     "is known once a device has failed: unless it is known before, leave it out of `features`, and train "
     "again"
 )
-_FLAG = (
+FLAG = (
     "it is set in rows of failures alone, as a cause is that is noted afterwards: unless it is known "
     "before, leave it out of `features`, and train again"
 )
@@ -51,15 +51,15 @@ def find_leaks(
     for name in definition.fields:
         values = _as_numbers(rows[name])
         if answers.are_told_by(values):
-            found[name] = _COPY
+            found[name] = COPY
             continue
         flagged = _find_flag(values)
         if flagged is None:
             continue
         if any(answers.are_flagged_by(one, age) for one in (flagged, ~flagged)):
-            found[name] = _COPY
+            found[name] = COPY
         elif target.kind == FAILURE and target.horizon == 0 and answers.are_implied_by(flagged):
-            found[name] = _FLAG
+            found[name] = FLAG
     return found
 
 

@@ -64,6 +64,17 @@ _FIGURES = (
     _("mean squared error of the probability; 0 is all right"),
     _("not known from this data"),
 )
+_LEAKS = (
+    _(
+        "by itself it tells nearly perfectly what is to be predicted, as a copy of the label does, "
+        "or what is known once a device has failed: unless it is known before, leave it out of "
+        "`features`, and train again"
+    ),
+    _(
+        "it is set in rows of failures alone, as a cause is that is noted afterwards: unless it is known "
+        "before, leave it out of `features`, and train again"
+    ),
+)
 _PROGRESS = (
     _("reading the model"),
     _("reading the data"),
@@ -87,7 +98,7 @@ _NUMBERED = {
 
 def name_said(words: Callable[[str], str]) -> Said:
     """Return the sentences in the language of `words`."""
-    whole = {text: words(text) for text in (*_FIGURES, *_PROGRESS)}
+    whole = {text: words(text) for text in (*_FIGURES, *_LEAKS, *_PROGRESS)}
     return Said(whole, {pattern: words(text) for pattern, text in _NUMBERED.items()})
 
 

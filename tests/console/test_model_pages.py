@@ -1,13 +1,15 @@
 """A model is trained, judged, asked and put in force from the console, and nothing of it can run there."""
 
+import dataclasses
 import io
 from pathlib import Path
 
+import msgspec
 import pandas as pd
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from models import training
+from models import leaks, training
 from models.registry import Registry
 from prevenant.console import model_work
 from prevenant.tables import ModelState, ShadowScore
@@ -171,6 +173,18 @@ def test_a_version_is_downloaded_and_taken_elsewhere(
     page.get_by_role("button", name="Take it").click()
     expect(page.locator("#task")).to_contain_text("Version 3 of wears", timeout=LONG_MS)
     assert Registry(wears.engine.settings.models).versions("wears") == [1, 2, 3]
+
+
+def test_what_looks_like_the_answer_stands_before_the_figures(wears: World, page: Page) -> None:
+    registry = Registry(wears.engine.settings.models)
+    model = registry.load("wears", 1)
+    card = msgspec.structs.replace(model.card, leaks={"fault_code": leaks.COPY})
+    number = registry.save(dataclasses.replace(model, card=card))[0].card.version
+    page.goto(f"/models/wears/versions/{number}")
+    notice = page.locator(".notice")
+    expect(notice).to_contain_text("fault_code looks like the answer itself")
+    expect(notice).to_contain_text("leave it out of `features`")
+    check_accessible(page)
 
 
 def test_how_a_model_does_stands_on_its_page(wears: World, page: Page) -> None:

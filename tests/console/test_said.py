@@ -10,6 +10,7 @@ import pytest
 from jinja2 import Environment
 
 from models.figures import FIGURES, name_figure
+from models.leaks import COPY, FLAG
 from prevenant.console.said import name_said, translate
 from prevenant.console.shell import environment, read_words
 from prevenant.target import Target, parse_target
@@ -59,6 +60,11 @@ def test_every_figure_of_a_model_is_named_and_defined_in_french(target: str) -> 
     for name, figure in FIGURES.items():
         assert name_figure(name, found) in said
         assert figure.definition in said
+
+
+def test_what_looks_like_the_answer_is_said_in_french() -> None:
+    said = name_said(read_words("fr").gettext).whole
+    assert all(said.get(why, why) != why for why in (COPY, FLAG))
 
 
 def test_what_is_not_known_stays_as_it_is() -> None:
