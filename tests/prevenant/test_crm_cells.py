@@ -1,6 +1,6 @@
 """What stands in the cells of an outside database, of every type: taken, or refused with its place."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +20,6 @@ from tests.their_database import (
     DATABASE,
     TABLES,
     Theirs,
-    close_sources,
     running_database,
     sources_of,
     sync,
@@ -38,25 +37,10 @@ MORE = (
 )
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def theirs(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Theirs]:
-    """Return an outside CRM's database, of each kind, with a few rows."""
-    with running_database(request, tmp_path) as found:
-        found.run(TABLES)
-        yield found
-
-
 @pytest.fixture
 def database_url(tmp_path: Path) -> str:
     """Keep our own on SQLite: what differs here is the other side."""
     return f"sqlite:///{tmp_path / 'ours.db'}"
-
-
-@pytest.fixture(autouse=True)
-def _closing() -> Iterator[None]:
-    """Close what a test has opened."""
-    yield
-    close_sources()
 
 
 def skipped(

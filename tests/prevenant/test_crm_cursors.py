@@ -15,7 +15,7 @@ from prevenant.crm.cursors import cap_cursor, cursor_order, decode_cursor, encod
 from prevenant.crm.tables import CrmSync, Customer
 from prevenant.store import Store
 from tests.moved_clock import MovedClock
-from tests.their_database import Theirs, close_sources, running_database, sources_of, sync
+from tests.their_database import Theirs, running_database, sources_of, sync
 
 NOW = datetime(2026, 5, 4, 8, 0, tzinfo=UTC)
 MAPPING = """
@@ -35,7 +35,6 @@ def theirs(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Theirs]:
     """Return an outside CRM's empty database, of each kind."""
     with running_database(request, tmp_path) as found:
         yield found
-    close_sources()
 
 
 @pytest.fixture

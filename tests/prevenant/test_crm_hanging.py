@@ -18,7 +18,7 @@ from prevenant.crm.syncing import sync_source
 from prevenant.store import Store
 from tests.moved_clock import MovedClock
 from tests.servers import make_database, wait_until
-from tests.their_database import TABLES, close_sources, sources_of, sync
+from tests.their_database import TABLES, sources_of, sync
 
 MAPPING = """
 sources:
@@ -28,13 +28,6 @@ sources:
     rows:
       customers: {{{place}, columns: {{id: client_no, name: client_name}}}}
 """
-
-
-@pytest.fixture(autouse=True)
-def _closing() -> Iterator[None]:
-    """Close what a test has opened."""
-    yield
-    close_sources()
 
 
 @pytest.fixture

@@ -21,7 +21,6 @@ from tests.their_database import (
     DATABASE,
     TABLES,
     Theirs,
-    close_sources,
     running_database,
     sources_of,
     sync,
@@ -34,7 +33,6 @@ def theirs(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Theirs]:
     with running_database(request, tmp_path) as found:
         found.run(TABLES)
         yield found
-    close_sources()
 
 
 @pytest.fixture

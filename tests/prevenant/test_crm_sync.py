@@ -3,7 +3,7 @@
 import re
 import sqlite3
 import threading
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -41,32 +41,15 @@ from tests.their_database import (
     DATABASE,
     TABLES,
     Theirs,
-    close_sources,
-    running_database,
     sources_of,
     sync,
 )
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def theirs(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Theirs]:
-    """Return an outside CRM's database, of each kind, with a few rows."""
-    with running_database(request, tmp_path) as found:
-        found.run(TABLES)
-        yield found
 
 
 @pytest.fixture
 def database_url(tmp_path: Path) -> str:
     """Keep our own on SQLite: what differs here is the other side."""
     return f"sqlite:///{tmp_path / 'ours.db'}"
-
-
-@pytest.fixture(autouse=True)
-def _closing() -> Iterator[None]:
-    """Close what a test has opened."""
-    yield
-    close_sources()
 
 
 def test_a_database_is_read_once_and_then_what_has_changed(

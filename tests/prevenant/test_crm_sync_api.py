@@ -20,20 +20,13 @@ from prevenant.store import Store
 from tests.moved_clock import MovedClock
 from tests.servers import wait_until
 from tests.their_api import Api, running
-from tests.their_database import close_sources, sources_of, sync
+from tests.their_database import sources_of, sync
 
 
 @pytest.fixture
 def database_url(tmp_path: Path) -> str:
     """Keep our own on SQLite: what differs here is the other side."""
     return f"sqlite:///{tmp_path / 'ours.db'}"
-
-
-@pytest.fixture(autouse=True)
-def _closing() -> Iterator[None]:
-    """Close what a test has opened."""
-    yield
-    close_sources()
 
 
 @pytest.fixture
