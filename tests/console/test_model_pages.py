@@ -182,7 +182,7 @@ def test_what_looks_like_the_answer_stands_before_the_figures(wears: World, page
     number = registry.save(dataclasses.replace(model, card=card))[0].card.version
     page.goto(f"/models/wears/versions/{number}")
     notice = page.locator(".notice")
-    expect(notice).to_contain_text("fault_code looks like the answer itself")
+    expect(notice).to_contain_text("too good to be true. fault_code: by itself it tells")
     expect(notice).to_contain_text("leave it out of `features`")
     check_accessible(page)
 
